@@ -1,0 +1,53 @@
+"""The only door to the engine for the CRM: commands in, a snapshot and notices out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from engine.core.effects import DialingChanged, Notice
+from engine.core.events import DeskEvent
+from engine.core.model import Agent, Attempt, Policy
+
+#: Notices that may wait for one spectator; more, and the subscription ends: take a snapshot, not a backlog.
+NOTICES_PER_SPECTATOR_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorView:
+    """All live state at one moment, as far as it is on disk or about to be."""
+
+    agents: tuple[Agent, ...]
+    attempts: tuple[Attempt, ...]  # live ones, and ended ones that still lack a disposition
+    dialing: tuple[DialingChanged, ...]  # one per campaign
+    switch_problem: str  # "" when all is well, else the reason why nothing is dialed
+    store_problem: str
+
+
+class SubscriptionOverflow(Exception):
+    """The spectator read too slowly; it must subscribe again and take a snapshot."""
+
+
+class Engine(Protocol):
+    """What the CRM may ask."""
+
+    async def do(self, event: DeskEvent) -> str:
+        """Carry out a desk command; returns "" when it is done *and on disk*, else why it was refused.
+
+        `event.command` makes it idempotent: the same id again returns the first answer and does nothing more.
+        Raises TimeoutError when the store could not save it in time: tell the operator "not saved (yet)".
+        """
+
+    def snapshot(self) -> FloorView:
+        """The state now."""
+
+    def policy(self) -> Policy:
+        """The configuration in force."""
+
+    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[Notice]]:
+        """Notices from now on; leaving the context unsubscribes. Too slow a reader gets SubscriptionOverflow."""
+
+    def leads_changed(self, campaign: str) -> None:
+        """Tell the engine that leads of a campaign were imported or edited: they are dialable within a second."""

@@ -1,0 +1,268 @@
+"""Orders out: what the Floor wants done. Imperative; the driver sorts them into lanes (urgent, writes, dials, notices).
+
+Law 3 lives in the lanes: an order of the lane `dials` is sent only after the writes of its batch are on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.core.model import (
+    Agent,
+    AgentId,
+    Attempt,
+    AttemptId,
+    BridgeId,
+    CampaignId,
+    CommandId,
+    DispositionId,
+    LeadChange,
+    LeadId,
+    LegId,
+    PhoneId,
+    PhoneNumber,
+    TrunkId,
+)
+
+# ── to the switch, after commit ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginateCustomer:
+    """Dial a customer into the dialplan stub; sent once, never repeated. Stale after `send_before_ms`."""
+
+    leg: LegId
+    attempt: AttemptId
+    trunk: TrunkId
+    number: PhoneNumber
+    caller_id: PhoneNumber | None
+    ring_timeout_ms: int
+    talk_max_ms: int
+    message: str
+    send_before_ms: int
+
+
+# ── to the switch, at once ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginateAgent:
+    """Call a desk phone: the nailed-up leg at log-in, or the on-demand leg of one conversation."""
+
+    leg: LegId
+    agent: AgentId
+    phone: PhoneId
+    auto_answer: bool
+    ring_timeout_ms: int
+    caller_id: PhoneNumber | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBridge:
+    """Make the agent's bridge and put the agent's leg into it."""
+
+    leg: LegId
+    bridge: BridgeId
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Put the customer into the agent's bridge; a short tone first tells the agent (only the agent) of the call."""
+
+    customer: LegId
+    agent: LegId
+    bridge: BridgeId
+    tone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unbridge:
+    """Take the customer out of the agent's bridge; they hear music."""
+
+    customer: LegId
+    bridge: BridgeId
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """End a leg. A leg already gone is success."""
+
+    leg: LegId
+    bridge: BridgeId | None = None  # the bridge that goes with it
+
+
+@dataclass(frozen=True, slots=True)
+class PlayMessageAndHangup:
+    """Send an answered leg to the dialplan's safe-harbour message, which hangs up at its end."""
+
+    leg: LegId
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Music for the customer (`on`), or the agent again."""
+
+    customer: LegId
+    bridge: BridgeId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskSwitch:
+    """Ask for a snapshot of the switch; the answer comes as `SwitchUp`."""
+
+
+# ── to the store, in order, one transaction a batch ──────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAttempt:
+    """Insert the attempt, claim the lead (state DIALING), count it. Comes before its originate, always."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAnswer:
+    """The attempt was answered, and (when `agent`) bridged: the lead is IN_CALL, a call row exists."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class SaveEnd:
+    """The attempt ended with an outcome; the lead changes by rule (None: a disposition will decide)."""
+
+    attempt: Attempt
+    change: LeadChange | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveDisposition:
+    """The agent's result, note and callback on an attempt's call, and what it does to the lead."""
+
+    attempt: AttemptId
+    lead: LeadId
+    agent: AgentId
+    disposition: DispositionId
+    note: str
+    at_ms: int
+    change: LeadChange
+    callback_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAgent:
+    """The agent's new state, for the log, the desk after a reload, and recovery."""
+
+    agent: Agent
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveCampaignRun:
+    """A campaign is running or stopped."""
+
+    campaign: CampaignId
+    running: bool
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveLead:
+    """A change of a lead that no attempt brought (suppressed, reopened)."""
+
+    change: LeadChange
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAudit:
+    """Who did what, when."""
+
+    at_ms: int
+    by: str
+    action: str
+    subject: str
+    detail: str = ""
+
+
+# ── reads and timers ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLeads:
+    """Ask the store for at most `limit` dialable leads, best first, except those in `but`; answer: `LeadsFetched`."""
+
+    campaign: CampaignId
+    limit: int
+    but: frozenset[LeadId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Send `TimerFired(key)` at `at_ms`; the same key again moves it."""
+
+    key: tuple[str, str]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget the timer; unknown keys are fine."""
+
+    key: tuple[str, str]
+
+
+# ── to spectators, after commit ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class AgentChanged:
+    """An agent's state, wish, phone or call changed."""
+
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptChanged:
+    """A call was planned, rings, was answered, bridged, or ended."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenPop:
+    """Open this lead's card on this agent's desk: they are being connected."""
+
+    agent: AgentId
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class DialingChanged:
+    """Whether a campaign dials, and if not why: reasons the supervisor sees (`no_agents`, `no_leads`, `switch` …)."""
+
+    campaign: CampaignId
+    running: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone:
+    """A desk command is done and on disk (`refusal` empty) or was refused for the named reason."""
+
+    command: CommandId
+    refusal: str = ""
+
+
+Dial = OriginateCustomer
+Urgent = OriginateAgent | OpenBridge | Bridge | Unbridge | Hangup | PlayMessageAndHangup | Hold | AskSwitch
+Write = SaveAttempt | SaveAnswer | SaveEnd | SaveDisposition | SaveAgent | SaveCampaignRun | SaveLead | SaveAudit
+Read = FetchLeads
+Timer = SetTimer | CancelTimer
+Notice = AgentChanged | AttemptChanged | ScreenPop | DialingChanged | CommandDone
+Effect = Dial | Urgent | Write | Read | Timer | Notice
+
+SwitchOrder = Dial | Urgent

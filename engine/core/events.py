@@ -1,0 +1,302 @@
+"""Facts in: what the switch, the desk, the clock and the store tell the Floor. Past tense; one dataclass a fact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.core.model import (
+    AgentId,
+    Attempt,
+    AttemptId,
+    CampaignId,
+    CommandId,
+    DispositionId,
+    Lead,
+    LeadId,
+    LegId,
+    PhoneId,
+    Policy,
+)
+
+# ── from the switch ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class OriginateAccepted:
+    """Asterisk took the originate of this leg."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class OriginateRefused:
+    """Asterisk refused the originate: nothing was dialed."""
+
+    leg: LegId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OriginateUnknown:
+    """The reply to the originate never came: it may be dialing. Never dialed again; the next snapshot tells."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class LegRinging:
+    """The far phone rings."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    """The leg is up and in our hands (it entered Stasis)."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class LegBridged:
+    """The customer's leg is in the agent's bridge: they hear each other."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class LegHungUp:
+    """The leg is gone. `cause` is Q.850, `tech_cause` the SIP code where known (telephony: classify by both)."""
+
+    leg: LegId
+    cause: int
+    tech_cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFailed:
+    """The switch did not do what we asked of this leg, and the leg is not known to be gone."""
+
+    leg: LegId
+    command: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneSeen:
+    """A desk phone is (or is no longer) registered."""
+
+    phone: PhoneId
+    registered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LegFound:
+    """One of our channels, as a snapshot of the switch shows it."""
+
+    leg: LegId
+    answered: bool
+    ours_to_command: bool  # it is in our Stasis application, so REST commands work on it
+    bridged_with: tuple[LegId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchUp:
+    """The link to the switch is (again) up; this is everything of ours that it has."""
+
+    legs: tuple[LegFound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchLost:
+    """The link to the switch is gone; live audio goes on without us."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchSlow:
+    """The switch answers late or not at all (`slow`), or answers well again."""
+
+    slow: bool
+    reason: str = ""
+
+
+# ── from the clock ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer that the Floor set is due; `key` is what it was set with."""
+
+    key: tuple[str, str]
+
+
+# ── from the store ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class LeadsFetched:
+    """The answer to `FetchLeads`: dialable now, best first. `next_due_at_ms`: when the next one becomes due."""
+
+    campaign: CampaignId
+    leads: tuple[Lead, ...]
+    next_due_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeadsChanged:
+    """Leads of a campaign were imported or edited: what the hopper holds may be stale."""
+
+    campaign: CampaignId
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDown:
+    """Commits fail: nothing new is dialed, live calls go on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUp:
+    """Commits work again, and all that waited is on disk."""
+
+
+# ── from config.yaml and from recovery ───────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """A valid new policy."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What the store knew at start: open attempts (no end on disk), agents' last states, running campaigns."""
+
+    attempts: tuple[tuple[Attempt, Lead], ...]
+    undisposed: tuple[tuple[AgentId, Attempt, Lead], ...]  # conversations ended without a disposition
+    logged_in: tuple[tuple[AgentId, bool], ...]  # (agent, wanted to be ready)
+    running: tuple[CampaignId, ...]
+
+
+# ── from the desk (each carries the command id that its answer will name) ────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskCommand:
+    """A wish of an agent or supervisor. `by` is who asked, for the audit."""
+
+    command: CommandId
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLogin(DeskCommand):
+    """Start of shift: call the desk phone (nailed-up) or check it (on demand)."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReady(DeskCommand):
+    """Wants calls."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPause(DeskCommand):
+    """Wants a pause, now or after this call."""
+
+    agent: AgentId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLogout(DeskCommand):
+    """End of shift, now or after this call."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentHangup(DeskCommand):
+    """Ends the conversation."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentHold(DeskCommand):
+    """Puts the customer on hold (`on`) or takes them back."""
+
+    agent: AgentId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispose(DeskCommand):
+    """The agent's result of a conversation; may come while talking, in wrap-up, or be a correction."""
+
+    agent: AgentId
+    attempt: AttemptId
+    disposition: DispositionId
+    note: str = ""
+    callback_at_ms: int | None = None
+    callback_mine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignSwitched(DeskCommand):
+    """A supervisor starts or stops a campaign; a stop cuts no live call."""
+
+    campaign: CampaignId
+    running: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadSuppressed(DeskCommand):
+    """Never dial this lead again; a ringing call to it is taken back."""
+
+    lead: LeadId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted:
+    """The engine is asked to end: no new dials, live calls go on until they end or `until_ms`."""
+
+    until_ms: int
+
+
+SwitchEvent = (
+    OriginateAccepted
+    | OriginateRefused
+    | OriginateUnknown
+    | LegRinging
+    | LegAnswered
+    | LegBridged
+    | LegHungUp
+    | CommandFailed
+    | PhoneSeen
+    | SwitchUp
+    | SwitchLost
+    | SwitchSlow
+)
+DeskEvent = (
+    AgentLogin
+    | AgentReady
+    | AgentPause
+    | AgentLogout
+    | AgentHangup
+    | AgentHold
+    | Dispose
+    | CampaignSwitched
+    | LeadSuppressed
+)
+StoreEvent = LeadsFetched | LeadsChanged | StoreDown | StoreUp
+Event = SwitchEvent | DeskEvent | StoreEvent | TimerFired | ConfigChanged | Restored | DrainStarted

@@ -1,0 +1,376 @@
+"""The trade's nouns: ids, states and frozen values that the core decides about.
+
+Times are ``int`` milliseconds UTC, durations end in ``_ms``, ids are opaque strings. A value is never changed: the
+`Floor` swaps it for another one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CampaignId = NewType("CampaignId", str)
+LeadId = NewType("LeadId", int)
+AttemptId = NewType("AttemptId", str)  # `<epoch>-<number>`: unique for ever, chosen by us before the dial
+AgentId = NewType("AgentId", str)
+LegId = NewType("LegId", str)  # the Asterisk channel id, chosen by us
+BridgeId = NewType("BridgeId", str)
+TrunkId = NewType("TrunkId", str)
+PhoneId = NewType("PhoneId", str)  # a desk phone's name in config.yaml, and its PJSIP endpoint
+DispositionId = NewType("DispositionId", str)
+CommandId = NewType("CommandId", str)
+
+NUMBER_PATTERN: Final = re.compile(r"\+?[0-9]{3,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """A number that may reach Asterisk: an optional plus and 3 to 15 digits, nothing else. Raises ValueError."""
+
+    e164: str
+
+    def __post_init__(self) -> None:
+        if not NUMBER_PATTERN.fullmatch(self.e164):
+            raise ValueError("a phone number is an optional + and 3 to 15 digits")
+
+    @property
+    def masked(self) -> str:
+        """The form for logs and for those without the right to see numbers: the last four digits."""
+        return "…" + self.e164[-4:]
+
+    def __repr__(self) -> str:
+        # No personal data in logs, tracebacks and test reports.
+        return f"PhoneNumber({self.masked})"
+
+    __str__ = __repr__
+
+
+class Mode(StrEnum):
+    """How a campaign's calls are started."""
+
+    MANUAL = "manual"
+    PREVIEW = "preview"
+    PROGRESSIVE = "progressive"
+    RATIO = "ratio"
+    PREDICTIVE = "predictive"
+
+
+class Outcome(StrEnum):
+    """What the network said of one attempt. What the agent said is the disposition; never mix the two."""
+
+    CONNECTED = "connected"  # bridged to an agent
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    REJECTED = "rejected"
+    INVALID_NUMBER = "invalid_number"
+    MACHINE = "machine"
+    ABANDONED = "abandoned"  # live answer that we gave no agent in time
+    HUNG_UP_EARLY = "hung_up_early"  # they left before the abandon clock ran out
+    CONGESTION = "congestion"  # the carrier had no way through
+    FAILED = "failed"  # refused before it could ring
+    CANCELLED = "cancelled"  # we took the ringing call back
+    LOST = "lost"  # unknown: the phone may have rung
+
+
+#: Outcomes that spend an attempt: if the phone may have rung, it counts.
+COUNTED: Final = frozenset(Outcome) - {Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED}
+#: Outcomes of a live person's answer, the denominator of the abandon rate.
+LIVE_ANSWERS: Final = frozenset({Outcome.CONNECTED, Outcome.ABANDONED, Outcome.HUNG_UP_EARLY})
+
+
+class CustomerState(StrEnum):
+    """Where a customer's leg is."""
+
+    PLANNED = "planned"
+    DIALING = "dialing"
+    RINGING = "ringing"
+    SCREENING = "screening"
+    WAITING = "waiting"
+    TALKING = "talking"
+    HELD = "held"
+    LEAVING = "leaving"
+    ENDED = "ended"
+
+
+class AgentState(StrEnum):
+    """Where an agent is, as the phone shows it."""
+
+    LOGGED_OUT = "logged_out"
+    CONNECTING = "connecting"
+    READY = "ready"
+    RESERVED = "reserved"
+    TALKING = "talking"
+    WRAP_UP = "wrap_up"
+    PAUSED = "paused"
+
+
+class LeadState(StrEnum):
+    """Where a lead is in its campaign."""
+
+    NEW = "new"
+    RETRY = "retry"
+    CALLBACK = "callback"
+    DIALING = "dialing"
+    IN_CALL = "in_call"
+    CLOSED = "closed"
+    SUPPRESSED = "suppressed"
+
+
+class CallbackState(StrEnum):
+    """Where a promised later call is."""
+
+    SCHEDULED = "scheduled"
+    DUE = "due"
+    DONE = "done"
+    MISSED = "missed"
+    CANCELLED = "cancelled"
+
+
+class LegKind(Enum):
+    """How an agent's desk phone takes part."""
+
+    NAILED_UP = "nailed_up"  # one leg, open from log-in to log-out
+    ON_DEMAND = "on_demand"  # the phone is called for every conversation
+
+
+class DispositionKind(StrEnum):
+    """What a disposition does to the lead."""
+
+    FINAL = "final"
+    RETRY = "retry"
+    CALLBACK = "callback"
+    DNC = "dnc"
+
+
+class WrapUpMode(StrEnum):
+    """When an agent leaves wrap-up."""
+
+    OPTIONAL = "optional"  # whenever they like, also without a disposition
+    REQUIRED = "required"  # after a disposition
+    TIMED = "timed"  # after a disposition or when the time is out
+    TIMED_NO_EXIT = "timed_no_exit"  # when the time is out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disposition:
+    """A result that an agent may give; `labels` by language."""
+
+    id: DispositionId
+    kind: DispositionKind
+    labels: Mapping[str, str]
+    retry_after_ms: int = 0
+    contact: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """What follows one outcome: try again after `after_ms`, at most `max` such outcomes per lead (0: not again)."""
+
+    after_ms: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptPolicy:
+    """How often a lead is tried, and when again."""
+
+    max: int
+    retry: Mapping[Outcome, RetryRule]
+    #: The retry time of an outcome without a rule of its own, and of LOST.
+    default_after_ms: int = 30 * 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallingHours:
+    """When the callee may be called, in the callee's own zone: minute spans of the day by weekday (Monday is 0)."""
+
+    spans: tuple[tuple[tuple[int, int], ...], ...]  # seven days of (from, until) minutes; `until` is outside
+    zone: str  # of leads that have none of their own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trunk:
+    """A carrier line and its caps."""
+
+    id: TrunkId
+    lines_max: int
+    calls_per_second_max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """Leads, policy and agents under one name."""
+
+    id: CampaignId
+    name: str
+    mode: Mode
+    trunks: tuple[TrunkId, ...]  # in failover order
+    caller_id: PhoneNumber | None
+    attempts: AttemptPolicy
+    hours: CallingHours
+    dispositions: tuple[Disposition, ...]
+    ring_timeout_ms: int = 30_000
+    wrap_up_mode: WrapUpMode = WrapUpMode.TIMED
+    wrap_up_ms: int = 60_000
+    abandon_after_ms: int = 2_000
+    talk_max_ms: int = 3_600_000
+    message: str = "zvonar-sorry"  # the sound played when nobody is free
+    ratio: float = 1.0
+
+    def disposition(self, wanted: DispositionId) -> Disposition | None:
+        """The disposition of that id, if this campaign has it."""
+        return next((d for d in self.dispositions if d.id == wanted), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentProfile:
+    """What config.yaml says of an agent."""
+
+    id: AgentId  # also the log-in name
+    name: str
+    phone: PhoneId
+    campaigns: tuple[CampaignId, ...]
+    leg_kind: LegKind = LegKind.NAILED_UP
+    auto_answer: bool = True
+    offer_timeout_ms: int = 15_000  # how long an on-demand phone may ring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """All that config.yaml decides about live calls; swapped whole by `ConfigChanged`."""
+
+    campaigns: Mapping[CampaignId, Campaign]
+    trunks: Mapping[TrunkId, Trunk]
+    agents: Mapping[AgentId, AgentProfile]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phone:
+    """One number of a lead."""
+
+    position: int
+    number: PhoneNumber
+    valid: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """A person to reach, as much as dialing needs to know."""
+
+    id: LeadId
+    campaign: CampaignId
+    phones: tuple[Phone, ...]
+    state: LeadState
+    priority: int = 0
+    zone: str | None = None
+    attempts_count: int = 0  # attempts that count, over all outcomes
+    outcome_counts: Mapping[Outcome, int] = MappingProxyType({})
+    next_at_ms: int = 0
+    next_phone: int = 0  # position to dial next
+    owner: AgentId | None = None  # a callback's agent; None is anyone
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadChange:
+    """What an outcome or a disposition does to a lead; `rule` says why, in words for the card and the log."""
+
+    lead: LeadId
+    state: LeadState
+    next_at_ms: int | None = None
+    next_phone: int | None = None
+    invalid_phone: int | None = None
+    owner: AgentId | None = None
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try on one phone of one lead, and the conversation that it became."""
+
+    id: AttemptId
+    campaign: CampaignId
+    lead: LeadId
+    phone_position: int
+    number: PhoneNumber
+    trunk: TrunkId
+    leg: LegId
+    state: CustomerState
+    planned_at_ms: int
+    accepted_at_ms: int | None = None
+    ringing_at_ms: int | None = None
+    answered_at_ms: int | None = None
+    bridged_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    agent: AgentId | None = None
+    outcome: Outcome | None = None
+    cause: int | None = None
+    tech_cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A person taking calls. `state` is imposed by calls and phone; `wish` is what the person chose meanwhile."""
+
+    id: AgentId
+    state: AgentState = AgentState.LOGGED_OUT
+    since_ms: int = 0
+    idle_since_ms: int = 0  # kept when an offer falls through: longest idle first
+    leg: LegId | None = None
+    bridge: BridgeId | None = None
+    attempt: AttemptId | None = None  # talking, reserved, or still without a disposition
+    pause_reason: str = ""
+    wish: AgentState | None = None  # PAUSED or LOGGED_OUT after this call
+    wish_reason: str = ""
+    disposed: bool = False
+    phone_registered: bool | None = None  # None: not known yet
+
+
+#: Why an agent was paused by us and not by choice; personal reasons come from config.yaml.
+class SystemPause(StrEnum):
+    """Pause reasons of the system, kept apart from personal ones."""
+
+    AFTER_LOGIN = "system:after_login"
+    NO_ANSWER = "system:no_answer"
+    PHONE_LOST = "system:phone_lost"
+    LOST_DESK = "system:lost_desk"
+    FORCED = "system:forced"
+
+
+def customer_leg(attempt: AttemptId) -> LegId:
+    """The channel id of an attempt's customer leg; `attempt_of_leg` reads it back."""
+    return LegId(f"a.{attempt}.c")
+
+
+def attempt_of_leg(leg: str) -> AttemptId | None:
+    """The attempt that a channel id of ours carries, or None for any other channel."""
+    match leg.split("."):
+        case ["a", attempt, "c"]:
+            return AttemptId(attempt)
+        case _:
+            return None
+
+
+def agent_leg(agent: AgentId, number: str) -> LegId:
+    """The channel id of an agent's leg; `number` is unique per leg (`<epoch>-<n>`)."""
+    return LegId(f"g.{number}.{agent}")
+
+
+def agent_of_leg(leg: str) -> AgentId | None:
+    """The agent whose phone a channel id of ours names, or None for any other channel."""
+    match leg.split(".", 2):
+        case ["g", _, agent]:
+            return AgentId(agent)
+        case _:
+            return None
+
+
+def bridge_of_leg(leg: LegId) -> BridgeId:
+    """The bridge that an agent's leg lives in."""
+    return BridgeId(f"b.{leg}")
