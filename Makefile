@@ -1,0 +1,141 @@
+# Zvonar. `make` alone lists the targets. Every target sets up what it needs by itself (scripts/bootstrap.py).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+PY := .venv/bin/python
+ZVONAR := .venv/bin/zvonar
+PYTEST := $(PY) -m pytest
+SETUP := $(PYTHON) -m scripts.bootstrap
+CODE := $(wildcard engine crm_lite dialplan bench scripts tests)
+FAST := $(wildcard tests/unit tests/sim tests/contract)
+WHOLE := $(wildcard tests/integration tests/browser)
+ARGS ?=
+
+##@ Work with it
+
+.PHONY: run
+run: python3  ## The demonstration: private Asterisk, demo carrier, 200 leads, log-ins printed
+	@$(SETUP) run
+	@$(ZVONAR) demo $(ARGS)
+
+.PHONY: serve
+serve: python3  ## The call center itself, by config.yaml: no demo carrier, no demo people
+	@$(SETUP) run
+	@$(ZVONAR) run $(ARGS)
+
+.PHONY: check-config
+check-config: python3  ## Say everything that is wrong in config.yaml, with file, line and column
+	@$(SETUP) run
+	@$(ZVONAR) check-config $(ARGS)
+
+.PHONY: doctor
+doctor: python3  ## Say what this machine has, what is missing and how to get it (needs no set-up)
+	@$(PYTHON) -m scripts.doctor
+
+##@ Set up
+
+.PHONY: setup
+setup: python3  ## Everything for `run` and `test`, ahead of time
+	@$(SETUP) test
+
+.PHONY: clean
+clean:  ## Remove what set-up and tests made in this checkout; the database in var/ stays
+	rm -rf node_modules web/static/vendor var/setup asterisk/generated dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find web crm_lite engine -name '*.mo' -delete
+	@if [ -L .venv ]; then rm .venv; else rm -rf .venv; fi
+
+##@ Test
+
+.PHONY: test
+test: python3  ## All of it: lint, types, unit, simulation, contract, real Asterisk, browser
+	@$(SETUP) test
+	@$(MAKE) lint type SETUP=true
+	$(PYTEST) $(FAST) $(WHOLE) $(ARGS)
+
+.PHONY: test-unit
+test-unit: python3  ## Unit and contract tests: seconds, no Asterisk
+	@$(SETUP) unit
+	$(PYTEST) $(wildcard tests/unit tests/contract) $(ARGS)
+
+.PHONY: test-sim
+test-sim: python3  ## The whole engine against a simulated switch, in virtual time
+	@$(SETUP) unit
+	$(PYTEST) tests/sim $(ARGS)
+
+.PHONY: test-integration
+test-integration: python3  ## Real SIP calls: private Asterisk, SIPp, baresip
+	@$(SETUP) test
+	$(PYTEST) tests/integration $(ARGS)
+
+.PHONY: test-browser
+test-browser: python3  ## The real pages in headless Chromium
+	@$(SETUP) test
+	$(PYTEST) tests/browser $(ARGS)
+
+.PHONY: lint
+lint: python3  ## Style and common slips (ruff), with formatting checked
+	@$(SETUP) unit
+	@$(PY) -m ruff check $(CODE)
+	@$(PY) -m ruff format --check $(CODE)
+
+.PHONY: type
+type: python3  ## Types (mypy, strict)
+	@$(SETUP) unit
+	@$(PY) -m mypy $(CODE)
+
+.PHONY: fmt
+fmt: python3  ## Format the code and mend what ruff can mend
+	@$(SETUP) unit
+	@$(PY) -m ruff check --fix $(CODE)
+	@$(PY) -m ruff format $(CODE)
+
+##@ Generate
+
+.PHONY: schema
+schema: python3  ## Write the JSON Schema of config.yaml for editors
+	@$(SETUP) run
+	@$(ZVONAR) schema $(ARGS)
+
+.PHONY: i18n
+i18n: python3  ## Gather the words of code and pages into the translation files, and compile them
+	@$(SETUP) unit
+	@$(PY) -m scripts.i18n
+
+##@ Measure
+
+.PHONY: bench-ari
+bench-ari: python3  ## Originates per second: our ARI client beside raw aiohttp and asyncari
+	@$(SETUP) test
+	@$(PY) -m bench.ari $(ARGS)
+
+.PHONY: bench-latency
+bench-latency: python3  ## From answer to agent and to screen-pop, beside the raw ARI floor
+	@$(SETUP) test
+	@$(PY) -m bench.latency $(ARGS)
+
+.PHONY: bench-pacing
+bench-pacing: python3  ## The pacing algorithm beside the known ones, on simulated shifts
+	@$(SETUP) unit
+	@$(PY) -m bench.pacing $(ARGS)
+
+##@ Help
+
+.PHONY: help
+help:  ## This list
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Without Python nothing starts: as root it is fetched, otherwise it is asked for by name.
+.PHONY: python3
+python3:
+	@command -v $(PYTHON) >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ "$(PYTHON)" = python3 ]; then \
+			echo "set-up: no python3 here; installing it with apt-get"; \
+			{ apt-get -qq install -y --no-install-recommends python3 python3-venv || { apt-get -qq update && \
+			apt-get -qq install -y --no-install-recommends python3 python3-venv; }; } >/dev/null; \
+		else echo "set-up: needs $(PYTHON) (3.11 or newer); ask an administrator for: apt-get install python3 python3-venv"; exit 1; fi; }

@@ -1,0 +1,74 @@
+"""Debian packages: installed as root, or unpacked into a folder of ours by anybody."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from scripts.commands import WORK, CannotHereError, Log, SetupError
+
+APT_TRIES_MAX = 30
+APT_RETRY_S = 10
+
+
+class Apt:
+    """apt-get for one set-up: one step at a time, the package lists fetched at most once."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._updated = False
+
+    def install(self, packages: Iterable[str], log: Log, purpose: str) -> None:
+        """Install packages as root; otherwise raise with the command to ask an administrator for."""
+        names = list(packages)
+        if shutil.which("apt-get") is None:
+            raise CannotHereError(f"{purpose}: no apt-get here; install what Debian calls: {' '.join(names)}")
+        if os.geteuid() != 0:
+            raise CannotHereError(f"{purpose}: needs root; ask an administrator for: apt-get install {' '.join(names)}")
+        with self._turn:
+            try:
+                _apt_get(log, "install", "-y", "--no-install-recommends", *names)
+            except SetupError:
+                if self._updated:
+                    raise
+                _apt_get(log, "update")
+                self._updated = True
+                _apt_get(log, "install", "-y", "--no-install-recommends", *names)
+
+
+def _apt_get(log: Log, *arguments: str) -> None:
+    """One apt-get command; waits for another apt-get or dpkg on the machine to end."""
+    waiting = {"DEBIAN_FRONTEND": "noninteractive"}
+    for attempt in range(1, APT_TRIES_MAX + 1):
+        try:
+            log.run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments, env=waiting)
+        except SetupError as error:
+            if "Could not get lock" not in str(error) or attempt == APT_TRIES_MAX:
+                raise
+            log.last = "waiting for another apt-get to end"
+            time.sleep(APT_RETRY_S)
+        else:
+            return
+
+
+def unpack(package: str, into: Path, log: Log) -> None:
+    """Unpack a package into `into`, without root and without touching the system's package state."""
+    state = WORK / "apt"
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    own_state = {
+        "Dir::State": state / "state",
+        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::Cache": state / "cache",
+        "Debug::NoLocking": "1",
+        "APT::Sandbox::User": "",
+    }
+    options = [part for name, value in own_state.items() for part in ("-o", f"{name}={value}")]
+    log.run("apt-get", "-q", *options, "update")
+    log.run("apt-get", "-q", *options, "download", package, cwd=state)
+    for deb in state.glob(f"{package}_*.deb"):
+        log.run("dpkg-deb", "-x", deb, into)
