@@ -11,40 +11,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import ClassVar, Final
 
 from engine.core.budget import AbandonBudget, AbandonRule, AtCeiling, BudgetState
+from engine.core.model import Mode
 
 UNLIMITED: Final = 1_000_000
-
-
-class Mode(Enum):
-    """Who starts a call, and how many at a time."""
-
-    MANUAL = "manual"
-    PREVIEW = "preview"
-    PROGRESSIVE = "progressive"
-    RATIO = "ratio"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manual:
     """Agents dial; nothing is placed for them."""
 
+    mode: ClassVar[Mode] = Mode.MANUAL
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """Agents see the lead first and start the call themselves."""
+
+    mode: ClassVar[Mode] = Mode.PREVIEW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressive:
     """One call in flight per ready agent."""
 
+    mode: ClassVar[Mode] = Mode.PROGRESSIVE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
     """`calls_per_agent` calls in flight per ready agent; 1:1 at the ceiling."""
+
+    mode: ClassVar[Mode] = Mode.RATIO
 
     calls_per_agent: float
 
