@@ -7,9 +7,8 @@ Times are ``int`` milliseconds UTC, durations end in ``_ms``, ids are opaque str
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NewType
 
 if TYPE_CHECKING:
@@ -270,7 +269,7 @@ class Lead:
     priority: int = 0
     zone: str | None = None
     attempts_count: int = 0  # attempts that count, over all outcomes
-    outcome_counts: Mapping[Outcome, int] = MappingProxyType({})
+    outcome_counts: Mapping[Outcome, int] = field(default_factory=dict)
     next_at_ms: int = 0
     next_phone: int = 0  # position to dial next
     owner: AgentId | None = None  # a callback's agent; None is anyone
