@@ -28,12 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from scripts.commands import ROOT, WORK, CannotHereError, Log, SetupError
-from scripts.debian import Apt, unpack
+from scripts.debian import Apt, codename
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 VENDOR = ROOT / "web" / "static" / "vendor"
 NODE_DIR = WORK / "node"
+DEBTREE = ROOT / "scripts" / "debtree.sh"
 
 PYTHON_MIN = (3, 11)
 APT = Apt()
@@ -158,7 +159,7 @@ def _foreign_pip(log: Log) -> tuple[str | Path, ...]:
         )
     unpacked = WORK / "pip"
     try:
-        unpack("python3-pip-whl", unpacked, log)
+        log.run(DEBTREE, "--suite", codename(), "--into", unpacked, "--have", "ca-certificates", "python3-pip-whl")
     except SetupError as error:
         raise CannotHereError(f"Python environment: {error}\n{ask}") from error
     wheels = sorted((unpacked / "usr" / "share" / "python-wheels").glob("pip-*.whl"))

@@ -1,4 +1,4 @@
-"""Debian packages: installed as root, or unpacked into a folder of ours by anybody."""
+"""Debian packages, installed as root. Who is not root gets a private tree from scripts/debtree.sh."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from scripts.commands import WORK, CannotHereError, Log, SetupError
+from scripts.commands import CannotHereError, Log, SetupError
 
 APT_TRIES_MAX = 30
 APT_RETRY_S = 10
@@ -55,20 +55,11 @@ def _apt_get(log: Log, *arguments: str) -> None:
             return
 
 
-def unpack(package: str, into: Path, log: Log) -> None:
-    """Unpack a package into `into`, without root and without touching the system's package state."""
-    state = WORK / "apt"
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (state / folder).mkdir(parents=True, exist_ok=True)
-    own_state = {
-        "Dir::State": state / "state",
-        "Dir::State::status": "/var/lib/dpkg/status",
-        "Dir::Cache": state / "cache",
-        "Debug::NoLocking": "1",
-        "APT::Sandbox::User": "",
-    }
-    options = [part for name, value in own_state.items() for part in ("-o", f"{name}={value}")]
-    log.run("apt-get", "-q", *options, "update")
-    log.run("apt-get", "-q", *options, "download", package, cwd=state)
-    for deb in state.glob(f"{package}_*.deb"):
-        log.run("dpkg-deb", "-x", deb, into)
+def codename() -> str:
+    """The release this machine runs, as the package archive names it; Debian 12's when it does not say."""
+    try:
+        release = Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return "bookworm"
+    facts = dict(line.split("=", 1) for line in release.splitlines() if "=" in line)
+    return facts.get("VERSION_CODENAME", "bookworm").strip('"')
