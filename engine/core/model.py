@@ -331,14 +331,48 @@ class Agent:
     phone_registered: bool | None = None  # None: not known yet
 
 
-#: Why an agent was paused by us and not by choice; personal reasons come from config.yaml.
+class Refusal(StrEnum):
+    """Why a desk command was refused; the desk says it in the agent's language."""
+
+    UNKNOWN_AGENT = "unknown_agent"
+    NOT_LOGGED_IN = "not_logged_in"
+    ALREADY_LOGGED_IN = "already_logged_in"
+    PHONE_NOT_REGISTERED = "phone_not_registered"
+    SWITCH_DOWN = "switch_down"
+    NO_CALL = "no_call"
+    DISPOSITION_NEEDED = "disposition_needed"
+    UNKNOWN_DISPOSITION = "unknown_disposition"
+    CALLBACK_TIME_NEEDED = "callback_time_needed"
+    CALLBACK_IN_PAST = "callback_in_past"
+    UNKNOWN_CAMPAIGN = "unknown_campaign"
+    WRAP_UP_NOT_OVER = "wrap_up_not_over"
+    TOO_LATE = "too_late"
+    DRAINING = "draining"
+
+
+class NotDialing(StrEnum):
+    """Why a campaign places no call just now; the supervisor sees it in words."""
+
+    STOPPED = "stopped"
+    DRAINING = "draining"
+    SWITCH = "switch"
+    STORE = "store"
+    MODE = "mode"  # manual and preview: agents start the calls
+    NO_AGENTS = "no_agents"
+    AGENTS_BUSY = "agents_busy"
+    NO_LEADS = "no_leads"
+    LINES = "lines"
+    CARRIER = "carrier"  # every trunk is in back-off
+
+
 class SystemPause(StrEnum):
-    """Pause reasons of the system, kept apart from personal ones."""
+    """Why we paused an agent, kept apart from the personal reasons of config.yaml."""
 
     AFTER_LOGIN = "system:after_login"
     NO_ANSWER = "system:no_answer"
     PHONE_LOST = "system:phone_lost"
     LOST_DESK = "system:lost_desk"
+    RESTARTED = "system:restarted"
     FORCED = "system:forced"
 
 

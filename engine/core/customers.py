@@ -1,0 +1,254 @@
+"""What happens to customers' legs: accepted, ringing, answered, bridged, gone, and the clocks that run over them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from engine.core import effects
+from engine.core.dialing import LIFE_SLACK_MS, take_back
+from engine.core.live import Live
+from engine.core.machines import CUSTOMER, AgentEvent, CustomerEvent, legal
+from engine.core.model import (
+    Agent,
+    Attempt,
+    AttemptId,
+    CustomerState,
+    LeadId,
+    LegKind,
+    Outcome,
+    SystemPause,
+    bridge_of_leg,
+)
+from engine.core.outcome import of_unanswered
+from engine.core.selection import pick_agent
+
+#: Refusals by Asterisk that are the trunk's fault, not the number's.
+UNANSWERED: Final = frozenset({CustomerState.PLANNED, CustomerState.DIALING, CustomerState.RINGING})
+CONVERSING: Final = frozenset({CustomerState.TALKING, CustomerState.HELD})
+
+
+def accepted(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """Asterisk took the originate."""
+    if _legal(live, attempt, CustomerEvent.ACCEPTED):
+        at_ms = attempt.accepted_at_ms or now_ms
+        live.move_attempt(attempt, CustomerEvent.ACCEPTED, now_ms, accepted_at_ms=at_ms)
+
+
+def refused(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """Asterisk refused: nothing was dialed, the trunk rests."""
+    if not _legal(live, attempt, CustomerEvent.REFUSED):
+        return
+    live.trunks[attempt.trunk].refused(now_ms)
+    attempt = live.move_attempt(attempt, CustomerEvent.REFUSED, now_ms)
+    live.end_attempt(attempt, Outcome.FAILED, now_ms)
+
+
+def unknown(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """Nobody knows whether it was dialed: never again by us; the switch is asked what it has."""
+    _ = now_ms
+    live.counters["originates_unknown"] += 1
+    if attempt.state in UNANSWERED:
+        live.emit(effects.AskSwitch())
+
+
+def ringing(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """The far phone rings: the carrier has taken the call."""
+    if not _legal(live, attempt, CustomerEvent.RINGING):
+        return
+    live.trunks[attempt.trunk].accepted()
+    live.pacers[attempt.campaign].ringing(now_ms, attempt.id)
+    at_ms = attempt.ringing_at_ms or now_ms
+    accepted_ms = attempt.accepted_at_ms or now_ms
+    live.move_attempt(attempt, CustomerEvent.RINGING, now_ms, ringing_at_ms=at_ms, accepted_at_ms=accepted_ms)
+
+
+def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """They answered and the leg is in our hands: an agent now, or the abandon clock."""
+    if attempt.state is CustomerState.LEAVING and attempt.answered_at_ms is None:
+        _answered_against_our_hangup(live, attempt, now_ms)
+        return
+    if not _legal(live, attempt, CustomerEvent.ANSWERED):
+        return
+    campaign = live.campaigns[attempt.campaign]
+    live.trunks[attempt.trunk].accepted()
+    live.pacers[campaign.id].human(now_ms, attempt.id)
+    attempt = live.move_attempt(
+        attempt,
+        CustomerEvent.ANSWERED,
+        now_ms,
+        answered_at_ms=now_ms,
+        accepted_at_ms=attempt.accepted_at_ms or now_ms,
+    )
+    live.emit(
+        effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon_after_ms),
+        effects.CancelTimer(("life", attempt.id)),
+        effects.SaveAnswer(attempt),
+    )
+    offer(live, attempt, now_ms)
+
+
+def offer(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
+    lead = live.leads[attempt.lead]
+    serving = [a for a in live.agents.values() if any(c.id == attempt.campaign for c in live.campaigns_of(a.id))]
+    chosen = pick_agent(serving, lead.owner)
+    if chosen is None:
+        return
+    attempt = replace(attempt, agent=chosen)
+    live.attempts[attempt.id] = attempt
+    agent = live.move_agent(live.agents[chosen], AgentEvent.RESERVE, now_ms, attempt=attempt.id, disposed=False)
+    if live.leg_kind(chosen) is LegKind.ON_DEMAND:
+        _call_phone(live, agent, attempt, now_ms)
+    else:
+        assert agent.leg is not None
+        assert agent.bridge is not None
+        live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge))
+    live.emit(effects.ScreenPop(chosen, attempt))
+
+
+def offer_waiting(live: Live, now_ms: int) -> None:
+    """An agent became ready: whoever has waited longest is next."""
+    waiting = [a for a in live.attempts.values() if a.state is CustomerState.WAITING and a.agent is None]
+    for attempt in sorted(waiting, key=lambda a: (a.answered_at_ms or 0, a.id)):
+        offer(live, attempt, now_ms)
+
+
+def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """They hear each other."""
+    agent = live.agents.get(attempt.agent) if attempt.agent else None
+    if agent is None or not _legal(live, attempt, CustomerEvent.BRIDGED):
+        return
+    first_ms = attempt.bridged_at_ms or now_ms
+    attempt = live.move_attempt(attempt, CustomerEvent.BRIDGED, now_ms, bridged_at_ms=first_ms)
+    live.emit(
+        effects.CancelTimer(("abandon", attempt.id)),
+        effects.CancelTimer(("offer", agent.id)),
+        effects.SaveAnswer(attempt),
+    )
+
+
+def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, now_ms: int) -> None:
+    """The customer's leg is gone; what that means depends on how far they came."""
+    if not _legal(live, attempt, CustomerEvent.HUNG_UP):
+        return
+    outcome = outcome_at_end(attempt, cause, tech_cause)
+    trunk = live.trunks[attempt.trunk]
+    if outcome is Outcome.CONGESTION or (outcome is Outcome.FAILED and attempt.ringing_at_ms is None):
+        trunk.refused(now_ms)
+    else:
+        trunk.accepted()
+    ended = live.move_attempt(attempt, CustomerEvent.HUNG_UP, now_ms)
+    live.end_attempt(ended, outcome, now_ms, cause=cause, tech_cause=tech_cause)
+
+
+def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outcome:
+    """The outcome of a leg that ended: what was decided before, else how far it came, else the cause."""
+    if attempt.bridged_at_ms is not None:
+        return Outcome.CONNECTED
+    if attempt.outcome is not None:
+        return attempt.outcome
+    if attempt.answered_at_ms is not None:
+        return Outcome.HUNG_UP_EARLY
+    return of_unanswered(cause, tech_cause)
+
+
+def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """Nobody took them in time: the message, never silence."""
+    if attempt.state is not CustomerState.WAITING:
+        return
+    # Who was bridged before lost their agent in mid-conversation: no abandoned answer, but no silence either.
+    outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
+    message = live.campaigns[attempt.campaign].message
+    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
+    live.emit(
+        effects.PlayMessageAndHangup(attempt.leg, message),
+        effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS),
+    )
+
+
+def life_over(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """No news for longer than a call can take: look for it in the switch."""
+    if attempt.state in CONVERSING or attempt.state is CustomerState.ENDED:
+        return
+    if attempt.state is CustomerState.LEAVING:
+        live.emit(effects.Hangup(attempt.leg))
+    live.emit(effects.AskSwitch(), effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
+
+
+def suppressed(live: Live, lead: LeadId, now_ms: int) -> None:
+    """Never again: take it out of the hoppers and take a call back that nobody has answered."""
+    for hopper in live.hoppers.values():
+        for held in [held for held in hopper.leads if held.id == lead]:
+            hopper.leads.remove(held)
+    for attempt in [a for a in live.attempts.values() if a.lead == lead and a.state in UNANSWERED]:
+        take_back(live, attempt, now_ms)
+
+
+def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> None:
+    """The switch did not do what we asked of this leg: ask what it has, and act on that."""
+    _ = now_ms
+    live.counters[f"failed_{command}"] += 1
+    live.emit(effects.AskSwitch())
+
+
+def phone_rang_out(live: Live, agent: Agent, now_ms: int) -> None:
+    """An on-demand phone did not answer its offer: pause the agent, the customer is next in line again."""
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    agent = live.move_agent(
+        agent, AgentEvent.OFFER_TIMEOUT, now_ms, attempt=None, pause_reason=SystemPause.NO_ANSWER.value
+    )
+    live.drop_on_demand_leg(agent, now_ms)
+    if attempt is not None:
+        release_customer(live, attempt.id, now_ms)
+
+
+def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
+    """Their agent fell away before or while they talked: back to the head of the line."""
+    attempt = live.attempts.get(attempt_id)
+    if attempt is None:
+        return
+    if attempt.state in CONVERSING:
+        campaign = live.campaigns[attempt.campaign]
+        attempt = replace(attempt, agent=None)
+        attempt = live.move_attempt(attempt, CustomerEvent.AGENT_LOST, now_ms)
+        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon_after_ms))
+    else:
+        attempt = replace(attempt, agent=None)
+        live.attempts[attempt.id] = attempt
+    if attempt.state is CustomerState.WAITING:
+        offer(live, attempt, now_ms)
+
+
+def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
+    profile = live.policy.agents[agent.id]
+    leg = live.new_agent_leg(agent.id)
+    live.put_agent(replace(agent, leg=leg, bridge=bridge_of_leg(leg)), now_ms)
+    live.emit(
+        effects.OriginateAgent(
+            leg=leg,
+            agent=agent.id,
+            phone=profile.phone,
+            auto_answer=profile.auto_answer,
+            ring_timeout_ms=profile.offer_timeout_ms,
+            caller_id=attempt.number,
+        ),
+        effects.SetTimer(("offer", agent.id), now_ms + profile.offer_timeout_ms),
+    )
+
+
+def _answered_against_our_hangup(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """They answered while our hang-up was on its way: a live person, and we were gone. That is an abandon."""
+    pacer = live.pacers[attempt.campaign]
+    pacer.human(now_ms, attempt.id)
+    message = live.campaigns[attempt.campaign].message
+    live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED)
+    live.emit(effects.PlayMessageAndHangup(attempt.leg, message))
+
+
+def _legal(live: Live, attempt: Attempt, event: CustomerEvent) -> bool:
+    """Theirs, not ours: an event that the table does not have is counted, and the switch asked what is true."""
+    if legal(CUSTOMER, attempt.state, event):
+        return True
+    live.counters["late_events" if attempt.state is CustomerState.ENDED else "strange_events"] += 1
+    return False

@@ -1,0 +1,397 @@
+"""What agents do: at the desk (commands, answered once each) and with the phone (which is the truth)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from engine.core import attempts as rules
+from engine.core import customers, effects
+from engine.core.events import (
+    AgentHangup,
+    AgentHold,
+    AgentLogin,
+    AgentLogout,
+    AgentPause,
+    AgentReady,
+    CampaignSwitched,
+    Dispose,
+    LeadSuppressed,
+)
+from engine.core.live import Live
+from engine.core.machines import AgentEvent, CustomerEvent
+from engine.core.model import (
+    Agent,
+    AgentId,
+    AgentState,
+    Attempt,
+    CustomerState,
+    DispositionKind,
+    Lead,
+    LeadChange,
+    LeadState,
+    LegKind,
+    Outcome,
+    Refusal,
+    SystemPause,
+    WrapUpMode,
+    bridge_of_leg,
+)
+
+#: How long a desk phone may ring at log-in.
+LOGIN_RING_MS: Final = 30_000
+A = AgentState
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def login(live: Live, event: AgentLogin, now_ms: int) -> str:
+    """Start of shift: open the nailed-up leg, or check the phone that will be called on demand."""
+    agent, profile = live.agents.get(event.agent), live.policy.agents.get(event.agent)
+    if agent is None or profile is None:
+        return Refusal.UNKNOWN_AGENT
+    if agent.state is not A.LOGGED_OUT:
+        return Refusal.ALREADY_LOGGED_IN
+    if live.draining:
+        return Refusal.DRAINING
+    if live.switch_problem:
+        return Refusal.SWITCH_DOWN
+    if agent.phone_registered is False:
+        return Refusal.PHONE_NOT_REGISTERED
+    if profile.leg_kind is LegKind.ON_DEMAND:
+        agent = live.move_agent(agent, AgentEvent.LOGIN, now_ms)
+        live.move_agent(agent, AgentEvent.LEG_UP, now_ms, pause_reason=SystemPause.AFTER_LOGIN.value)
+        return ""
+    leg = live.new_agent_leg(agent.id)
+    live.move_agent(agent, AgentEvent.LOGIN, now_ms, leg=leg, bridge=bridge_of_leg(leg))
+    live.emit(
+        effects.OriginateAgent(
+            leg=leg,
+            agent=agent.id,
+            phone=profile.phone,
+            auto_answer=profile.auto_answer,
+            ring_timeout_ms=LOGIN_RING_MS,
+        ),
+        effects.SetTimer(("connect", agent.id), now_ms + LOGIN_RING_MS),
+    )
+    return ""
+
+
+def ready(live: Live, event: AgentReady, now_ms: int) -> str:
+    """Wants calls: now, or takes back the wish for a pause."""
+    agent = live.agents.get(event.agent)
+    if agent is None:
+        return Refusal.UNKNOWN_AGENT
+    match agent.state:
+        case A.LOGGED_OUT | A.CONNECTING:
+            return Refusal.NOT_LOGGED_IN
+        case A.PAUSED:
+            if agent.attempt is not None and not _may_leave_undisposed(live, agent):
+                return Refusal.DISPOSITION_NEEDED
+            _leave_undisposed(live, agent, now_ms)
+            live.move_agent(live.agents[agent.id], AgentEvent.READY, now_ms)
+            customers.offer_waiting(live, now_ms)
+        case A.WRAP_UP:
+            refusal = _wrap_up_holds(live, agent)
+            if refusal:
+                return refusal
+            finish_wrap_up(live, live.wish(agent, None, "", now_ms), now_ms)
+        case A.READY | A.RESERVED | A.TALKING:
+            if agent.wish is not None:
+                live.wish(agent, None, "", now_ms)
+    return ""
+
+
+def pause(live: Live, event: AgentPause, now_ms: int) -> str:
+    """Wants a pause: now, or after this call."""
+    agent = live.agents.get(event.agent)
+    if agent is None:
+        return Refusal.UNKNOWN_AGENT
+    match agent.state:
+        case A.LOGGED_OUT | A.CONNECTING:
+            return Refusal.NOT_LOGGED_IN
+        case A.READY | A.PAUSED:
+            live.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=event.reason)
+        case A.RESERVED | A.TALKING | A.WRAP_UP:
+            live.wish(agent, A.PAUSED, event.reason, now_ms)
+            _leave_wrap_up_if_free(live, agent.id, now_ms)
+    return ""
+
+
+def logout(live: Live, event: AgentLogout, now_ms: int) -> str:
+    """End of shift: now, or after this call."""
+    agent = live.agents.get(event.agent)
+    if agent is None:
+        return Refusal.UNKNOWN_AGENT
+    match agent.state:
+        case A.LOGGED_OUT:
+            return Refusal.NOT_LOGGED_IN
+        case A.CONNECTING | A.READY | A.PAUSED:
+            _log_out(live, agent, now_ms)
+        case A.RESERVED | A.TALKING | A.WRAP_UP:
+            live.wish(agent, A.LOGGED_OUT, "", now_ms)
+            _leave_wrap_up_if_free(live, agent.id, now_ms)
+    return ""
+
+
+def hang_up(live: Live, event: AgentHangup, now_ms: int) -> str:
+    """Ends the conversation. Asked again, or with no switch to ask: the agent goes free, whatever the line does."""
+    agent = live.agents.get(event.agent)
+    attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
+    if agent is None or attempt is None or agent.state is not A.TALKING:
+        return Refusal.NO_CALL
+    asked_before = attempt.state is CustomerState.LEAVING
+    if not asked_before:
+        attempt = live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CONNECTED)
+    live.emit(effects.Hangup(attempt.leg), effects.SetTimer(("life", attempt.id), now_ms + 3_000))
+    if asked_before or live.switch_problem:
+        live.start_wrap_up(live.agents[agent.id], attempt, now_ms)
+    return ""
+
+
+def hold(live: Live, event: AgentHold, now_ms: int) -> str:
+    """Music for the customer, or the agent again."""
+    agent = live.agents.get(event.agent)
+    attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
+    if agent is None or attempt is None or agent.bridge is None or attempt.state not in customers.CONVERSING:
+        return Refusal.NO_CALL
+    if live.switch_problem:
+        return Refusal.SWITCH_DOWN
+    if event.on is (attempt.state is CustomerState.HELD):
+        return ""
+    step = CustomerEvent.HELD if event.on else CustomerEvent.RESUMED
+    live.move_attempt(attempt, step, now_ms)
+    live.emit(effects.Hold(attempt.leg, agent.bridge, event.on))
+    return ""
+
+
+def dispose(live: Live, event: Dispose, now_ms: int) -> str:
+    """The agent's result of a conversation: during it, in wrap-up, or corrected later."""
+    found = _find(live, event)
+    if found is None:
+        return Refusal.TOO_LATE
+    attempt, lead = found
+    disposition = live.campaigns[attempt.campaign].disposition(event.disposition)
+    if disposition is None:
+        return Refusal.UNKNOWN_DISPOSITION
+    if disposition.kind is DispositionKind.CALLBACK:
+        if event.callback_at_ms is None:
+            return Refusal.CALLBACK_TIME_NEEDED
+        if event.callback_at_ms <= now_ms:
+            return Refusal.CALLBACK_IN_PAST
+    change = rules.after_disposition(lead, disposition, event.agent, event.callback_at_ms, event.callback_mine, now_ms)
+    live.emit(
+        effects.SaveDisposition(
+            attempt=attempt.id,
+            lead=lead.id,
+            agent=event.agent,
+            disposition=disposition.id,
+            note=event.note,
+            at_ms=now_ms,
+            change=change,
+            callback_at_ms=event.callback_at_ms if disposition.kind is DispositionKind.CALLBACK else None,
+        )
+    )
+    live.lead_changed(attempt.campaign, change)
+    _disposed(live, attempt, lead, event.agent, now_ms)
+    return ""
+
+
+def switch_campaign(live: Live, event: CampaignSwitched, now_ms: int) -> str:
+    """Start or stop a campaign; calls in flight go on."""
+    if event.campaign not in live.policy.campaigns:
+        return Refusal.UNKNOWN_CAMPAIGN
+    live.running[event.campaign] = event.running
+    live.hoppers[event.campaign].dry_until_ms = 0
+    live.emit(
+        effects.SaveCampaignRun(event.campaign, event.running, now_ms),
+        effects.SaveAudit(
+            at_ms=now_ms,
+            by=event.by,
+            action="campaign_started" if event.running else "campaign_stopped",
+            subject=event.campaign,
+        ),
+    )
+    return ""
+
+
+def suppress(live: Live, event: LeadSuppressed, now_ms: int) -> str:
+    """Never dial this lead again."""
+    change = LeadChange(lead=event.lead, state=LeadState.SUPPRESSED, rule=f"suppressed: {event.reason}")
+    live.emit(
+        effects.SaveLead(change, now_ms),
+        effects.SaveAudit(
+            at_ms=now_ms, by=event.by, action="lead_suppressed", subject=str(event.lead), detail=event.reason
+        ),
+    )
+    customers.suppressed(live, event.lead, now_ms)
+    return ""
+
+
+# ── the phone ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def leg_answered(live: Live, agent: Agent, now_ms: int) -> None:
+    """The desk phone was lifted: the shift begins, or the customer who waits for it is bridged."""
+    assert agent.leg is not None
+    assert agent.bridge is not None
+    if agent.state is A.CONNECTING:
+        live.emit(effects.CancelTimer(("connect", agent.id)), effects.OpenBridge(agent.leg, agent.bridge))
+        live.move_agent(agent, AgentEvent.LEG_UP, now_ms, pause_reason=SystemPause.AFTER_LOGIN.value)
+    elif agent.state is A.RESERVED and agent.attempt is not None:
+        customer = live.attempts[agent.attempt].leg
+        live.emit(
+            effects.OpenBridge(agent.leg, agent.bridge),
+            effects.Bridge(customer, agent.leg, agent.bridge, tone=False),
+        )
+    else:
+        live.counters["strange_events"] += 1
+
+
+def leg_hung_up(live: Live, agent: Agent, now_ms: int) -> None:
+    """The desk phone's leg is gone."""
+    if live.leg_kind(agent.id) is LegKind.ON_DEMAND:
+        _handset_down(live, agent, now_ms)
+        return
+    attempt_id = agent.attempt
+    event = AgentEvent.LEG_FAILED if agent.state is A.CONNECTING else AgentEvent.LEG_LOST
+    in_call = agent.state in {A.RESERVED, A.TALKING}
+    agent = live.move_agent(agent, event, now_ms, leg=None, bridge=None, wish=None, wish_reason="")
+    if in_call and attempt_id is not None:
+        live.agents[agent.id] = replace(agent, attempt=None)
+        customers.release_customer(live, attempt_id, now_ms)
+
+
+def phone_seen(live: Live, agent: Agent, registered: bool, now_ms: int) -> None:
+    """The phone registered, or fell off: an on-demand agent without a phone gets no calls."""
+    if agent.phone_registered is registered:
+        return
+    agent = replace(agent, phone_registered=registered)
+    live.agents[agent.id] = agent
+    live.emit(effects.AgentChanged(agent))
+    if not registered and agent.state is A.READY and live.leg_kind(agent.id) is LegKind.ON_DEMAND:
+        live.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=SystemPause.PHONE_LOST.value)
+
+
+def connect_timeout(live: Live, agent: Agent, now_ms: int) -> None:
+    """Nobody lifted the phone at log-in."""
+    if agent.state is A.CONNECTING:
+        _log_out(live, agent, now_ms)
+
+
+def offer_timeout(live: Live, agent: Agent, now_ms: int) -> None:
+    """Nobody lifted the on-demand phone for a waiting customer."""
+    if agent.state is A.RESERVED:
+        customers.phone_rang_out(live, agent, now_ms)
+
+
+# ── wrap-up ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def wrap_up_timeout(live: Live, agent: Agent, now_ms: int) -> None:
+    """The wrap-up time is out: in the timed modes the agent goes on, with or without a disposition."""
+    if agent.state is not A.WRAP_UP:
+        return
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    mode = live.campaigns[attempt.campaign].wrap_up_mode if attempt else WrapUpMode.TIMED
+    if mode in {WrapUpMode.TIMED, WrapUpMode.TIMED_NO_EXIT}:
+        finish_wrap_up(live, agent, now_ms)
+
+
+def finish_wrap_up(live: Live, agent: Agent, now_ms: int) -> None:
+    """Leave wrap-up as remembered: ready, paused or logged out."""
+    live.emit(effects.CancelTimer(("wrap", agent.id)))
+    _leave_undisposed(live, agent, now_ms)
+    agent = live.agents[agent.id]
+    wish, reason = agent.wish, agent.wish_reason
+    if wish is A.LOGGED_OUT:
+        _log_out(live, agent, now_ms)
+    elif wish is A.PAUSED:
+        live.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=reason, wish=None, wish_reason="")
+        for campaign in live.campaigns_of(agent.id):
+            live.pacers[campaign.id].agent_staying(now_ms, agent.id)
+    else:
+        live.move_agent(agent, AgentEvent.DONE, now_ms)
+        customers.offer_waiting(live, now_ms)
+
+
+def _disposed(live: Live, attempt: Attempt, lead: Lead, by: AgentId, now_ms: int) -> None:
+    if attempt.id in live.attempts and attempt.state is CustomerState.ENDED:
+        live.forget(attempt, lead)
+    agent = live.agents.get(by)
+    if agent is None or agent.attempt != attempt.id:
+        return
+    live.put_agent(replace(agent, disposed=True), now_ms)
+    if attempt.state is not CustomerState.ENDED:
+        return
+    agent = live.agents[by]
+    if agent.state is not A.WRAP_UP:
+        live.put_agent(replace(agent, attempt=None), now_ms)
+    elif live.campaigns[attempt.campaign].wrap_up_mode is not WrapUpMode.TIMED_NO_EXIT:
+        finish_wrap_up(live, agent, now_ms)
+
+
+def _leave_undisposed(live: Live, agent: Agent, now_ms: int) -> None:
+    """Nobody will say more of this conversation: the lead is closed, and the rule says why."""
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    if attempt is not None and attempt.state is CustomerState.ENDED and not agent.disposed:
+        lead = live.leads[attempt.lead]
+        change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="talked, no disposition given")
+        live.emit(effects.SaveLead(change, now_ms))
+        live.forget(attempt, lead)
+    if agent.attempt is not None:
+        live.agents[agent.id] = replace(live.agents[agent.id], attempt=None, disposed=False)
+
+
+def _may_leave_undisposed(live: Live, agent: Agent) -> bool:
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    return attempt is None or agent.disposed or live.campaigns[attempt.campaign].wrap_up_mode is WrapUpMode.OPTIONAL
+
+
+def _wrap_up_holds(live: Live, agent: Agent) -> str:
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    if attempt is not None and live.campaigns[attempt.campaign].wrap_up_mode is WrapUpMode.TIMED_NO_EXIT:
+        return Refusal.WRAP_UP_NOT_OVER
+    return "" if _may_leave_undisposed(live, agent) else Refusal.DISPOSITION_NEEDED
+
+
+def _leave_wrap_up_if_free(live: Live, agent_id: AgentId, now_ms: int) -> None:
+    agent = live.agents[agent_id]
+    if agent.state is A.WRAP_UP and not _wrap_up_holds(live, agent):
+        finish_wrap_up(live, agent, now_ms)
+
+
+def _find(live: Live, event: Dispose) -> tuple[Attempt, Lead] | None:
+    attempt = live.attempts.get(event.attempt)
+    if attempt is not None:
+        owned = attempt.agent == event.agent and attempt.bridged_at_ms is not None
+        return (attempt, live.leads[attempt.lead]) if owned else None
+    found = live.recent.get(event.attempt)
+    # A correction must not pull a lead out of its next call.
+    if found is None or found[0].agent != event.agent or found[1].id in live.leads:
+        return None
+    return found
+
+
+def _log_out(live: Live, agent: Agent, now_ms: int) -> None:
+    if agent.leg is not None:
+        live.emit(effects.Hangup(agent.leg, agent.bridge))
+    live.emit(effects.CancelTimer(("connect", agent.id)))
+    live.move_agent(agent, AgentEvent.LOGOUT, now_ms, leg=None, bridge=None, wish=None, wish_reason="")
+
+
+def _handset_down(live: Live, agent: Agent, now_ms: int) -> None:
+    """An on-demand phone hung up: the end of the conversation, or a declined offer."""
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    if agent.state is A.RESERVED:
+        customers.phone_rang_out(live, replace(agent, leg=None, bridge=None), now_ms)
+        return
+    agent = replace(agent, leg=None, bridge=None)
+    live.put_agent(agent, now_ms)
+    if agent.state is not A.TALKING or attempt is None:
+        return
+    if attempt.state is not CustomerState.LEAVING:
+        attempt = live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CONNECTED)
+    live.emit(effects.Hangup(attempt.leg), effects.SetTimer(("life", attempt.id), now_ms + 3_000))
+    live.start_wrap_up(live.agents[agent.id], attempt, now_ms)

@@ -1,0 +1,244 @@
+"""Placing calls: how many (the pacer), whom (the hopper), on which line (the trunks), and why not more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from engine.core import attempts as rules
+from engine.core import effects, trunks
+from engine.core.events import LeadsChanged, LeadsFetched
+from engine.core.live import IN_FLIGHT, NEVER_MS, Hopper, Live
+from engine.core.machines import CustomerEvent
+from engine.core.model import (
+    AgentState,
+    Attempt,
+    AttemptId,
+    Campaign,
+    CampaignId,
+    CustomerState,
+    Lead,
+    LeadChange,
+    Mode,
+    NotDialing,
+    Outcome,
+    TrunkId,
+    customer_leg,
+)
+
+#: Leads asked of the store at a time, and the hopper's size.
+HOPPER_MAX: Final = 50
+#: Fewer leads than this, and more are asked for.
+HOPPER_LOW: Final = 10
+#: An originate that waited longer than this for the disk or the switch is not sent.
+SEND_WITHIN_MS: Final = 2_000
+#: After ring timeout and this, an attempt without news is looked for in the switch.
+LIFE_SLACK_MS: Final = 10_000
+
+
+def dial(live: Live, now_ms: int) -> None:
+    """Place what the pacers allow, campaign by campaign, and say why not more."""
+    for campaign in live.campaigns.values():
+        _report(live, campaign, _dial_campaign(live, campaign, now_ms))
+
+
+def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
+    """Fill the hopper with what is neither loaded nor on a call."""
+    hopper = live.hoppers.get(event.campaign)
+    if hopper is None:
+        return
+    hopper.fetching = False
+    if hopper.stale:
+        hopper.stale = False
+        return
+    held = {lead.id for lead in hopper.leads}
+    fresh = [lead for lead in event.leads if lead.id not in held and lead.id not in live.leads]
+    hopper.leads.extend(fresh[: HOPPER_MAX - len(hopper.leads)])
+    if len(event.leads) < HOPPER_LOW:
+        hopper.dry_until_ms = NEVER_MS if event.next_due_at_ms is None else max(event.next_due_at_ms, now_ms + 1)
+        if event.next_due_at_ms is not None:
+            live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
+
+
+def leads_changed(live: Live, event: LeadsChanged, now_ms: int) -> None:
+    """What the hopper holds may be stale: ask anew."""
+    _ = now_ms
+    hopper = live.hoppers.get(event.campaign)
+    if hopper is not None:
+        reset(hopper)
+
+
+def reset(hopper: Hopper) -> None:
+    """Forget what is loaded, and what a fetch under way will bring."""
+    hopper.leads.clear()
+    hopper.dry_until_ms = 0
+    hopper.stale = hopper.fetching
+
+
+def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | None:
+    """Returns why no further call was placed; None when there was no need of one."""
+    if not live.running.get(campaign.id) or campaign.id not in live.policy.campaigns:
+        return NotDialing.STOPPED
+    problem = live.unwell()
+    if problem is not None:
+        return problem
+    room = sum(live.trunks[t].room(now_ms) for t in campaign.trunks)
+    decision = live.pacers[campaign.id].decide(
+        now_ms, room=trunks_room(live, campaign), wanted_elsewhere=_wanted_elsewhere(live, campaign)
+    )
+    wanted = decision.place
+    if wanted and not room:
+        return _await_room(live, campaign, now_ms)
+    while wanted > 0:
+        lead_phone = _next_lead(live, campaign, now_ms)
+        if lead_phone is None:
+            return NotDialing.NO_LEADS if _look_for_leads(live, campaign.id, now_ms) else None
+        trunk = next((t for t in campaign.trunks if live.trunks[t].room(now_ms) > 0), None)
+        if trunk is None:
+            live.hoppers[campaign.id].leads.appendleft(lead_phone[0])
+            return _await_room(live, campaign, now_ms)
+        _place(live, campaign, *lead_phone, trunk, now_ms)
+        wanted -= 1
+    if len(live.hoppers[campaign.id].leads) < HOPPER_LOW:
+        _look_for_leads(live, campaign.id, now_ms)
+    return _why_no_need(live, campaign)
+
+
+def trunks_room(live: Live, campaign: Campaign) -> int:
+    """Free lines of the campaign's trunks; the call rate spreads them over time, so it is not counted here."""
+    return sum(max(0, live.trunks[t].limits.lines - live.trunks[t].in_use) for t in campaign.trunks)
+
+
+def _wanted_elsewhere(live: Live, campaign: Campaign) -> int:
+    """Ready agents of this campaign that calls in flight of other campaigns will need."""
+    shared: dict[CampaignId, int] = {}
+    for agent in live.agents.values():
+        if agent.state is AgentState.READY:
+            ids = {c.id for c in live.campaigns_of(agent.id)}
+            if campaign.id in ids:
+                for other in ids - {campaign.id}:
+                    shared[other] = shared.get(other, 0) + 1
+    if not shared:
+        return 0
+    in_flight: dict[CampaignId, int] = {}
+    for attempt in live.attempts.values():
+        if attempt.campaign in shared and attempt.state in IN_FLIGHT and attempt.agent is None:
+            in_flight[attempt.campaign] = in_flight.get(attempt.campaign, 0) + 1
+    return sum(min(count, shared[other]) for other, count in in_flight.items())
+
+
+def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules.Allowed] | None:
+    """The best lead that may be dialed this moment; those that may not go back to the store with their next time."""
+    hopper = live.hoppers[campaign.id]
+    skipped: list[Lead] = []
+    found: tuple[Lead, rules.Allowed] | None = None
+    while hopper.leads and found is None:
+        lead = hopper.leads.popleft()
+        if _waits_for_owner(live, lead, now_ms):
+            skipped.append(lead)
+            continue
+        match rules.may_dial(lead, campaign, now_ms):
+            case rules.Allowed() as allowed:
+                found = (lead, allowed)
+            case rules.Refused(reason, again_at_ms) if again_at_ms is not None:
+                change = LeadChange(
+                    lead=lead.id, state=lead.state, next_at_ms=again_at_ms, owner=lead.owner, rule=reason
+                )
+                live.emit(effects.SaveLead(change, now_ms))
+                live.lead_changed(campaign.id, change)
+            case rules.Refused():
+                live.counters["leads_refused"] += 1  # the store should not have offered it; it will not again
+    hopper.leads.extendleft(reversed(skipped))
+    return found
+
+
+def _waits_for_owner(live: Live, lead: Lead, now_ms: int) -> bool:
+    if lead.owner is None or now_ms > lead.next_at_ms + rules.OWNER_TOLERANCE_MS:
+        return False
+    owner = live.agents.get(lead.owner)
+    return owner is not None and owner.state is not AgentState.READY
+
+
+def _place(live: Live, campaign: Campaign, lead: Lead, allowed: rules.Allowed, trunk: TrunkId, now_ms: int) -> None:
+    id_ = AttemptId(live.next_number())
+    attempt = Attempt(
+        id=id_,
+        campaign=campaign.id,
+        lead=lead.id,
+        phone_position=allowed.phone.position,
+        number=allowed.phone.number,
+        trunk=trunk,
+        leg=customer_leg(id_),
+        state=CustomerState.PLANNED,
+        planned_at_ms=now_ms,
+    )
+    assert lead.id not in live.leads, "a lead has at most one open attempt"
+    live.attempts[id_] = attempt
+    # Counted before it is dialed: a crash from here on must not give the try back.
+    live.leads[lead.id] = replace(lead, attempts_count=lead.attempts_count + 1)
+    live.trunks[trunk].take(now_ms)
+    live.pacers[campaign.id].placed(now_ms, id_)
+    live.emit(
+        effects.SaveAttempt(attempt),
+        effects.OriginateCustomer(
+            leg=attempt.leg,
+            attempt=id_,
+            trunk=trunk,
+            number=attempt.number,
+            caller_id=campaign.caller_id,
+            ring_timeout_ms=campaign.ring_timeout_ms,
+            talk_max_ms=campaign.talk_max_ms,
+            message=campaign.message,
+            send_before_ms=now_ms + SEND_WITHIN_MS,
+        ),
+        effects.SetTimer(("life", id_), now_ms + campaign.ring_timeout_ms + LIFE_SLACK_MS),
+        effects.AttemptChanged(attempt),
+    )
+
+
+def take_back(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """Hang up a call that nobody has answered yet."""
+    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CANCELLED)
+    live.emit(effects.Hangup(attempt.leg))
+
+
+def _look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
+    """Ask the store for leads unless it has none; returns whether the hopper is known to be dry."""
+    hopper = live.hoppers[campaign]
+    if hopper.fetching:
+        return False
+    if now_ms < hopper.dry_until_ms:
+        return not hopper.leads
+    hopper.fetching = True
+    held = frozenset(lead.id for lead in hopper.leads) | frozenset(live.leads)
+    live.emit(effects.FetchLeads(campaign, HOPPER_MAX, held))
+    return False
+
+
+def _await_room(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | None:
+    """No trunk takes a call: by rate (soon again), by back-off, or because all lines are in use."""
+    of_campaign: list[trunks.Trunk] = [live.trunks[t] for t in campaign.trunks]
+    if all(t.in_use >= t.limits.lines for t in of_campaign):
+        return NotDialing.LINES
+    next_ms = min(t.next_ms(now_ms) for t in of_campaign)
+    live.emit(effects.SetTimer(("pace", campaign.id), max(next_ms, now_ms + 1)))
+    # The call rate spreads calls by milliseconds: not worth a word. A back-off is.
+    return NotDialing.CARRIER if next_ms - now_ms > trunks.BACKOFF_MIN_MS / 2 else None
+
+
+def _why_no_need(live: Live, campaign: Campaign) -> NotDialing | None:
+    if campaign.mode in {Mode.MANUAL, Mode.PREVIEW}:
+        return NotDialing.MODE
+    present = [a for a in live.agents.values() if any(c.id == campaign.id for c in live.campaigns_of(a.id))]
+    if all(a.state in {AgentState.LOGGED_OUT, AgentState.CONNECTING, AgentState.PAUSED} for a in present):
+        return NotDialing.NO_AGENTS
+    if not any(a.state is AgentState.READY for a in present):
+        return NotDialing.AGENTS_BUSY
+    return None
+
+
+def _report(live: Live, campaign: Campaign, reason: NotDialing | None) -> None:
+    said = effects.DialingChanged(campaign.id, live.running.get(campaign.id, False), reason or "")
+    if live.dialing.get(campaign.id) != said:
+        live.dialing[campaign.id] = said
+        live.emit(said)

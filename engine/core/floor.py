@@ -1,0 +1,239 @@
+"""The one owner of live state: facts in, orders out. `Floor.handle` is the engine; all else carries its words.
+
+Synchronous and deterministic: no clock, no chance, no I/O. The same events at the same times give the same orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from engine.core import customers, desk, dialing, effects, events, recovery
+from engine.core.live import Live
+from engine.core.model import (
+    Agent,
+    AgentId,
+    Attempt,
+    AttemptId,
+    CampaignId,
+    LegId,
+    Policy,
+    agent_of_leg,
+    attempt_of_leg,
+)
+
+#: How often the switch is asked what it has while calls are live.
+RESYNC_EVERY_MS: Final = 10_000
+
+
+class Floor:
+    """All live call, agent and hopper state."""
+
+    def __init__(self, policy: Policy, *, epoch: int) -> None:
+        """`epoch` is new at every start: it keeps attempt and leg ids unique for ever."""
+        self.live = Live(policy, epoch)
+
+    def start(self, now_ms: int) -> list[effects.Effect]:
+        """The first orders."""
+        self.live.emit(effects.SetTimer(("resync", ""), now_ms + RESYNC_EVERY_MS))
+        return self._take()
+
+    def handle(self, event: events.Event, now_ms: int) -> list[effects.Effect]:
+        """Decide what follows from a fact. Raises IllegalTransition only for our own mistakes."""
+        if isinstance(event, events.DeskCommand):
+            refusal = _COMMANDS[type(event)](self.live, event, now_ms)
+            self.live.done(event.command, str(refusal))
+        else:
+            _HANDLERS[type(event)](self.live, event, now_ms)
+        dialing.dial(self.live, now_ms)
+        return self._take()
+
+    def _take(self) -> list[effects.Effect]:
+        out, self.live.out = self.live.out, []
+        return out
+
+
+# ── whose leg is it ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _attempt_of(live: Live, leg: LegId) -> Attempt | None:
+    attempt_id = attempt_of_leg(leg)
+    return live.attempts.get(attempt_id) if attempt_id is not None else None
+
+
+def _agent_of(live: Live, leg: LegId) -> Agent | None:
+    agent_id = agent_of_leg(leg)
+    agent = live.agents.get(agent_id) if agent_id is not None else None
+    return agent if agent is not None and agent.leg == leg else None
+
+
+def _accepted(live: Live, event: events.OriginateAccepted, now_ms: int) -> None:
+    attempt = _attempt_of(live, event.leg)
+    if attempt is not None:
+        customers.accepted(live, attempt, now_ms)
+
+
+def _refused(live: Live, event: events.OriginateRefused, now_ms: int) -> None:
+    attempt, agent = _attempt_of(live, event.leg), _agent_of(live, event.leg)
+    if attempt is not None:
+        customers.refused(live, attempt, now_ms)
+    elif agent is not None:
+        desk.leg_hung_up(live, agent, now_ms)
+
+
+def _unknown(live: Live, event: events.OriginateUnknown, now_ms: int) -> None:
+    attempt = _attempt_of(live, event.leg)
+    if attempt is not None:
+        customers.unknown(live, attempt, now_ms)
+    else:
+        live.emit(effects.AskSwitch())
+
+
+def _ringing(live: Live, event: events.LegRinging, now_ms: int) -> None:
+    attempt = _attempt_of(live, event.leg)
+    if attempt is not None:
+        customers.ringing(live, attempt, now_ms)
+
+
+def _answered(live: Live, event: events.LegAnswered, now_ms: int) -> None:
+    attempt, agent = _attempt_of(live, event.leg), _agent_of(live, event.leg)
+    if attempt is not None:
+        customers.answered(live, attempt, now_ms)
+    elif agent is not None:
+        desk.leg_answered(live, agent, now_ms)
+    else:
+        live.counters["unknown_legs"] += 1
+        live.emit(effects.Hangup(event.leg))
+
+
+def _bridged(live: Live, event: events.LegBridged, now_ms: int) -> None:
+    attempt = _attempt_of(live, event.leg)
+    if attempt is not None:
+        customers.bridged(live, attempt, now_ms)
+
+
+def _hung_up(live: Live, event: events.LegHungUp, now_ms: int) -> None:
+    attempt, agent = _attempt_of(live, event.leg), _agent_of(live, event.leg)
+    if attempt is not None:
+        customers.hung_up(live, attempt, event.cause, event.tech_cause, now_ms)
+    elif agent is not None:
+        desk.leg_hung_up(live, agent, now_ms)
+    else:
+        live.counters["late_events"] += 1
+
+
+def _command_failed(live: Live, event: events.CommandFailed, now_ms: int) -> None:
+    attempt = _attempt_of(live, event.leg)
+    if attempt is not None:
+        customers.command_failed(live, attempt, event.command, now_ms)
+    else:
+        live.counters[f"failed_{event.command}"] += 1
+        live.emit(effects.AskSwitch())
+
+
+def _phone_seen(live: Live, event: events.PhoneSeen, now_ms: int) -> None:
+    for profile in live.policy.agents.values():
+        if profile.phone == event.phone:
+            desk.phone_seen(live, live.agents[profile.id], event.registered, now_ms)
+
+
+def _switch_lost(live: Live, event: events.SwitchLost, now_ms: int) -> None:
+    _ = now_ms
+    live.switch_problem = event.reason or "the link to Asterisk is lost"
+
+
+def _switch_slow(live: Live, event: events.SwitchSlow, now_ms: int) -> None:
+    _ = now_ms
+    if event.slow:
+        live.switch_problem = event.reason or "Asterisk answers late"
+    else:
+        live.emit(effects.AskSwitch())  # dialing goes on with the snapshot
+
+
+# ── the clock, the store, the configuration ──────────────────────────────────────────────────────────────────────
+
+
+def _timer(live: Live, event: events.TimerFired, now_ms: int) -> None:
+    kind, subject = event.key
+    if kind in _ATTEMPT_TIMERS:
+        attempt = live.attempts.get(AttemptId(subject))
+        if attempt is not None:
+            _ATTEMPT_TIMERS[kind](live, attempt, now_ms)
+    elif kind in _AGENT_TIMERS:
+        agent = live.agents.get(AgentId(subject))
+        if agent is not None:
+            _AGENT_TIMERS[kind](live, agent, now_ms)
+    elif kind == "hopper":
+        live.hoppers[CampaignId(subject)].dry_until_ms = 0
+    elif kind == "resync":
+        recovery.resync_due(live, now_ms, RESYNC_EVERY_MS)
+    else:
+        assert kind == "pace", f"a timer that nobody set: {kind}"
+
+
+_ATTEMPT_TIMERS: Final[Mapping[str, Callable[[Live, Attempt, int], None]]] = {
+    "abandon": customers.abandon_due,
+    "life": customers.life_over,
+}
+_AGENT_TIMERS: Final[Mapping[str, Callable[[Live, Agent, int], None]]] = {
+    "wrap": desk.wrap_up_timeout,
+    "offer": desk.offer_timeout,
+    "connect": desk.connect_timeout,
+}
+
+
+def _store_down(live: Live, event: events.StoreDown, now_ms: int) -> None:
+    _ = now_ms
+    live.store_problem = event.reason
+
+
+def _store_up(live: Live, event: events.StoreUp, now_ms: int) -> None:
+    _ = (event, now_ms)
+    live.store_problem = ""
+
+
+def _config_changed(live: Live, event: events.ConfigChanged, now_ms: int) -> None:
+    _ = now_ms
+    live.adopt_policy(event.policy)
+    for hopper in live.hoppers.values():
+        dialing.reset(hopper)
+
+
+def _drain(live: Live, event: events.DrainStarted, now_ms: int) -> None:
+    _ = (event, now_ms)
+    live.draining = True
+
+
+_HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
+    events.OriginateAccepted: _accepted,
+    events.OriginateRefused: _refused,
+    events.OriginateUnknown: _unknown,
+    events.LegRinging: _ringing,
+    events.LegAnswered: _answered,
+    events.LegBridged: _bridged,
+    events.LegHungUp: _hung_up,
+    events.CommandFailed: _command_failed,
+    events.PhoneSeen: _phone_seen,
+    events.SwitchUp: recovery.switch_up,
+    events.SwitchLost: _switch_lost,
+    events.SwitchSlow: _switch_slow,
+    events.TimerFired: _timer,
+    events.LeadsFetched: dialing.leads_fetched,
+    events.LeadsChanged: dialing.leads_changed,
+    events.StoreDown: _store_down,
+    events.StoreUp: _store_up,
+    events.ConfigChanged: _config_changed,
+    events.Restored: recovery.restored,
+    events.DrainStarted: _drain,
+}
+_COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str]]] = {
+    events.AgentLogin: desk.login,
+    events.AgentReady: desk.ready,
+    events.AgentPause: desk.pause,
+    events.AgentLogout: desk.logout,
+    events.AgentHangup: desk.hang_up,
+    events.AgentHold: desk.hold,
+    events.Dispose: desk.dispose,
+    events.CampaignSwitched: desk.switch_campaign,
+    events.LeadSuppressed: desk.suppress,
+}

@@ -1,0 +1,58 @@
+"""Calling hours: when a lead may be called, in the lead's own zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from engine.core.model import CallingHours
+
+ZONES_MAX: Final = 1_000
+#: Further ahead than any sensible calling hours stay closed.
+LOOK_AHEAD_DAYS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The lead may be called until then."""
+
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The lead may not be called before then; None: never by these hours."""
+
+    until_ms: int | None
+
+
+@lru_cache(maxsize=ZONES_MAX)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def _at_ms(day: datetime, minute: int, zone: ZoneInfo) -> int:
+    wall = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 - a wall time, zoned next
+    return int(wall.replace(tzinfo=zone).timestamp() * 1000)
+
+
+def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Closed:
+    """Whether now is inside the calling hours of that zone (None: the campaign's), and until when.
+
+    Edges are wall times turned into instants, so a day with a clock change keeps its wall-time hours. Raises
+    ZoneInfoNotFoundError for a zone that is not in the database: zones are checked where leads come in.
+    """
+    zone = _zone(zone_name or hours.zone)
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone)
+    for ahead in range(LOOK_AHEAD_DAYS):
+        day = today + timedelta(days=ahead)
+        for start, end in hours.spans[day.weekday()]:
+            until_ms = _at_ms(day, end, zone)
+            if now_ms >= until_ms:
+                continue
+            from_ms = _at_ms(day, start, zone)
+            return Open(until_ms) if from_ms <= now_ms else Closed(from_ms)
+    return Closed(None)

@@ -1,0 +1,344 @@
+"""All live state, and the few verbs that change it.
+
+Owned by the `Floor`; the handlers in `dialing`, `customers`, `desk` and `recovery` are its only other users. Values are
+frozen and swapped; every swap that somebody outside must know of leaves an effect in `out`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from engine.core import attempts as rules
+from engine.core import budget, effects, pacing, trunks
+from engine.core.machines import AGENT, CUSTOMER, JOINT_AGENT, AgentEvent, CustomerEvent, step
+from engine.core.model import (
+    COUNTED,
+    Agent,
+    AgentId,
+    AgentState,
+    Attempt,
+    AttemptId,
+    Campaign,
+    CampaignId,
+    CustomerState,
+    Lead,
+    LeadChange,
+    LeadId,
+    LeadState,
+    LegKind,
+    Mode,
+    NotDialing,
+    Outcome,
+    Policy,
+    TrunkId,
+    agent_leg,
+)
+
+#: Conversations whose disposition may still be corrected from the desk.
+CORRECTIONS_MAX: Final = 1_000
+NEVER_MS: Final = 1 << 62
+
+IN_FLIGHT: Final = frozenset(
+    {
+        CustomerState.PLANNED,
+        CustomerState.DIALING,
+        CustomerState.RINGING,
+        CustomerState.SCREENING,
+        CustomerState.WAITING,
+    }
+)
+
+
+@dataclass(slots=True)
+class Hopper:
+    """Leads loaded to dial next."""
+
+    leads: deque[Lead] = field(default_factory=deque)
+    fetching: bool = False
+    stale: bool = False  # leads changed while a fetch was under way: what it brings is thrown away
+    dry_until_ms: int = 0  # the store had no more; asked again then
+
+
+class Live:
+    """Agents, attempts, hoppers, pacers and lines, as they are now."""
+
+    def __init__(self, policy: Policy, epoch: int) -> None:
+        self.policy = policy
+        self.epoch = epoch
+        self.campaigns: dict[CampaignId, Campaign] = {}  # of the policy, and older ones that still have calls
+        self.agents: dict[AgentId, Agent] = {}
+        self.attempts: dict[AttemptId, Attempt] = {}  # live, and ended ones that lack a disposition
+        self.leads: dict[LeadId, Lead] = {}  # of `attempts`
+        self.recent: OrderedDict[AttemptId, tuple[Attempt, Lead]] = OrderedDict()
+        self.running: dict[CampaignId, bool] = {}
+        self.hoppers: dict[CampaignId, Hopper] = {}
+        self.pacers: dict[CampaignId, pacing.Pacer] = {}
+        self.trunks: dict[TrunkId, trunks.Trunk] = {}
+        self.dialing: dict[CampaignId, effects.DialingChanged] = {}
+        self.switch_problem = "not connected yet"
+        self.store_problem = ""
+        self.draining = False
+        self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
+        self.counters: Counter[str] = Counter()  # what the switch got wrong, by name; a metric
+        self.out: list[effects.Effect] = []
+        self._numbers = 0
+        self.adopt_policy(policy)
+
+    # ── policy ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def adopt_policy(self, policy: Policy) -> None:
+        """Swap the configuration: live calls keep their campaign even when it is gone from the file."""
+        self.policy = policy
+        in_use = {attempt.campaign for attempt in self.attempts.values()}
+        self.campaigns = {id_: c for id_, c in self.campaigns.items() if id_ in in_use} | dict(policy.campaigns)
+        for id_, campaign in self.campaigns.items():
+            self.hoppers.setdefault(id_, Hopper())
+            self.running.setdefault(id_, False)
+            wanted = pacing_policy(campaign)
+            if id_ not in self.pacers:
+                self.pacers[id_] = pacing.Pacer(wanted, abandon_rule(campaign))
+            elif self.pacers[id_].policy != wanted:
+                self.pacers[id_].switch(wanted)
+        for trunk_id, trunk in policy.trunks.items():
+            limits = trunks.TrunkLimits(name=trunk_id, lines=trunk.lines_max, calls_per_s=trunk.calls_per_second_max)
+            old = self.trunks.get(trunk_id)
+            if old is None or old.limits != limits:
+                self.trunks[trunk_id] = trunks.Trunk(limits)
+                self.trunks[trunk_id].in_use = old.in_use if old else 0
+        for agent_id in policy.agents:
+            self.agents.setdefault(agent_id, Agent(id=agent_id))
+
+    def campaigns_of(self, agent: AgentId) -> Iterator[Campaign]:
+        """The campaigns that an agent serves."""
+        profile = self.policy.agents.get(agent)
+        for id_ in profile.campaigns if profile else ():
+            if id_ in self.campaigns:
+                yield self.campaigns[id_]
+
+    def leg_kind(self, agent: AgentId) -> LegKind:
+        """How the agent's phone takes part; agents gone from the file keep the default."""
+        profile = self.policy.agents.get(agent)
+        return profile.leg_kind if profile else LegKind.NAILED_UP
+
+    # ── ids, effects, timers ─────────────────────────────────────────────────────────────────────────────────────
+
+    def next_number(self) -> str:
+        """A number unique for ever: the epoch is new at every start of the engine."""
+        self._numbers += 1
+        return f"{self.epoch}-{self._numbers}"
+
+    def new_agent_leg(self, agent: AgentId) -> Any:
+        """A fresh leg id for the agent's phone."""
+        return agent_leg(agent, self.next_number())
+
+    def emit(self, *orders: effects.Effect) -> None:
+        """Leave orders for the driver."""
+        self.out.extend(orders)
+
+    def done(self, command: Any, refusal: str = "") -> None:
+        """Answer a desk command."""
+        self.emit(effects.CommandDone(command, refusal))
+
+    # ── agents ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def move_agent(self, agent: Agent, event: AgentEvent, now_ms: int, **changes: Any) -> Agent:
+        """Step the agent's machine, tell the pacers, leave the writes and notices."""
+        state = step(AGENT, agent.state, event)
+        if state is AgentState.READY and event is not AgentEvent.RELEASED:
+            changes.setdefault("idle_since_ms", now_ms)
+        if state is not AgentState.PAUSED:
+            changes.setdefault("pause_reason", "")
+        since_ms = agent.since_ms if state is agent.state else now_ms
+        moved = replace(agent, state=state, since_ms=since_ms, **changes)
+        self._tell_pacers(agent, moved, now_ms)
+        self.put_agent(moved, now_ms)
+        return moved
+
+    def put_agent(self, agent: Agent, now_ms: int) -> None:
+        """Swap an agent's value without a transition."""
+        self.agents[agent.id] = agent
+        self.emit(effects.SaveAgent(agent, now_ms), effects.AgentChanged(agent))
+
+    def _tell_pacers(self, before: Agent, after: Agent, now_ms: int) -> None:
+        present = {AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP}
+        for campaign in self.campaigns_of(after.id):
+            pacer = self.pacers[campaign.id]
+            if before.state in present and after.state not in present:
+                pacer.agent_out(now_ms, after.id)
+            elif after.state is before.state or after.state not in present:
+                continue
+            elif after.state is AgentState.READY:
+                (pacer.agent_free if before.state in present else pacer.agent_in)(now_ms, after.id)
+            elif after.state is AgentState.WRAP_UP:
+                pacer.talk_end(now_ms, after.id)
+            else:
+                pacer.agent_busy(now_ms, after.id, self._call_for(campaign.id, after))
+
+    def _call_for(self, campaign: CampaignId, agent: Agent) -> AttemptId | None:
+        # Only a bridged call leaves the pacer's hands: a reserved agent may yet be lost.
+        if agent.state is not AgentState.TALKING or agent.attempt is None:
+            return None
+        return agent.attempt if self.attempts[agent.attempt].campaign == campaign else None
+
+    def wish(self, agent: Agent, wish: AgentState | None, reason: str, now_ms: int) -> Agent:
+        """Remember what the agent wants after this call; None takes it back."""
+        for campaign in self.campaigns_of(agent.id):
+            pacer = self.pacers[campaign.id]
+            (pacer.agent_leaving if wish else pacer.agent_staying)(now_ms, agent.id)
+        agent = replace(agent, wish=wish, wish_reason=reason)
+        self.put_agent(agent, now_ms)
+        return agent
+
+    # ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def move_attempt(self, attempt: Attempt, event: CustomerEvent, now_ms: int, **changes: Any) -> Attempt:
+        """Step the customer's machine; the agent on it follows by the joint rules."""
+        state = step(CUSTOMER, attempt.state, event)
+        moved = replace(attempt, state=state, **changes)
+        self.attempts[attempt.id] = moved
+        self.emit(effects.AttemptChanged(moved))
+        agent = self.agents.get(moved.agent) if moved.agent else None
+        if agent is not None and agent.attempt == moved.id:
+            joint = JOINT_AGENT.get((state, agent.state))
+            if joint is not None:
+                self._follow(agent, joint, moved, now_ms)
+        return self.attempts.get(moved.id, moved)
+
+    def _follow(self, agent: Agent, event: AgentEvent, attempt: Attempt, now_ms: int) -> None:
+        match event:
+            case AgentEvent.RELEASED:
+                self.attempts[attempt.id] = replace(attempt, agent=None)
+                self.drop_on_demand_leg(self.move_agent(agent, event, now_ms, attempt=None), now_ms)
+            case AgentEvent.CUSTOMER_GONE:
+                self.start_wrap_up(agent, attempt, now_ms)
+            case _:
+                self.move_agent(agent, event, now_ms)
+
+    def start_wrap_up(self, agent: Agent, attempt: Attempt, now_ms: int) -> None:
+        """The conversation is over: after-call work, at most as long as the campaign gives."""
+        campaign = self.campaigns[attempt.campaign]
+        agent = self.move_agent(agent, AgentEvent.CUSTOMER_GONE, now_ms)
+        self.drop_on_demand_leg(agent, now_ms)
+        self.emit(effects.SetTimer(("wrap", agent.id), now_ms + campaign.wrap_up_ms))
+
+    def drop_on_demand_leg(self, agent: Agent, now_ms: int) -> None:
+        """A phone that is called per conversation rests between them."""
+        if agent.leg is None or self.leg_kind(agent.id) is LegKind.NAILED_UP:
+            return
+        self.emit(effects.Hangup(agent.leg, agent.bridge), effects.CancelTimer(("offer", agent.id)))
+        self.put_agent(replace(self.agents[agent.id], leg=None, bridge=None), now_ms)
+
+    def end_attempt(self, attempt: Attempt, outcome: Outcome, now_ms: int, **changes: Any) -> None:
+        """The leg is gone: settle line, pacer, lead and disk. The state is ENDED already."""
+        assert attempt.state is CustomerState.ENDED
+        ended = replace(attempt, outcome=outcome, ended_at_ms=now_ms, **changes)
+        if outcome is Outcome.FAILED and attempt.accepted_at_ms is None:
+            ended = replace(ended, cause=None)
+        lead = self.leads[ended.lead]
+        settled = replace(
+            lead,
+            attempts_count=lead.attempts_count - (outcome not in COUNTED),
+            outcome_counts={**lead.outcome_counts, outcome: lead.outcome_counts.get(outcome, 0) + 1},
+        )
+        self._settle_line(ended)
+        self._settle_pacer(attempt, outcome, now_ms)
+        awaits_disposition = outcome is Outcome.CONNECTED and ended.agent is not None
+        change = None if awaits_disposition else self._change(ended, settled, outcome, now_ms)
+        self.emit(
+            effects.CancelTimer(("abandon", ended.id)),
+            effects.CancelTimer(("life", ended.id)),
+            effects.SaveEnd(ended, change),
+            effects.AttemptChanged(ended),
+        )
+        agent = self.agents.get(ended.agent) if ended.agent else None
+        if awaits_disposition and agent is not None and agent.attempt == ended.id and not agent.disposed:
+            self.attempts[ended.id] = ended
+            self.leads[ended.lead] = settled
+        else:
+            self.forget(ended, settled)
+        if change is not None:
+            self.lead_changed(ended.campaign, change)
+
+    def _change(self, attempt: Attempt, lead: Lead, outcome: Outcome, now_ms: int) -> LeadChange:
+        policy = self.campaigns[attempt.campaign].attempts
+        if outcome is Outcome.CONNECTED:
+            at_ms = now_ms + policy.default_after_ms
+            return LeadChange(lead=lead.id, state=LeadState.RETRY, next_at_ms=at_ms, rule="the agent was lost")
+        return rules.after(lead, attempt.phone_position, outcome, policy, now_ms)
+
+    def _settle_line(self, attempt: Attempt) -> None:
+        trunk = self.trunks.get(attempt.trunk)
+        if trunk is not None and trunk.in_use > 0:
+            trunk.release()
+
+    def _settle_pacer(self, attempt: Attempt, outcome: Outcome, now_ms: int) -> None:
+        pacer = self.pacers[attempt.campaign]
+        match outcome:
+            case Outcome.CONNECTED:
+                return
+            case Outcome.ABANDONED if attempt.answered_at_ms is not None:
+                pacer.abandoned(now_ms, attempt.id)
+            case Outcome.NO_ANSWER:
+                pacer.no_answer(now_ms, attempt.id)
+            case Outcome.MACHINE:
+                pacer.machine(now_ms, attempt.id)
+            case Outcome.CANCELLED:
+                pacer.cancelled(now_ms, attempt.id)
+            case Outcome.HUNG_UP_EARLY | Outcome.LOST | Outcome.ABANDONED:
+                pacer.gone(now_ms, attempt.id)
+            case _:
+                pacer.failed(now_ms, attempt.id)
+
+    def forget(self, attempt: Attempt, lead: Lead) -> None:
+        """An attempt that nothing waits for any more; kept a while for a corrected disposition."""
+        self.attempts.pop(attempt.id, None)
+        self.leads.pop(attempt.lead, None)
+        self.recent[attempt.id] = (attempt, lead)
+        while len(self.recent) > CORRECTIONS_MAX:
+            self.recent.popitem(last=False)
+
+    def lead_changed(self, campaign: CampaignId, change: LeadChange) -> None:
+        """A lead of ours may be dialable from `next_at_ms` on: the hopper looks again then."""
+        hopper = self.hoppers[campaign]
+        if change.next_at_ms is not None and change.next_at_ms < hopper.dry_until_ms:
+            hopper.dry_until_ms = change.next_at_ms
+            self.emit(effects.SetTimer(("hopper", campaign), change.next_at_ms))
+
+    # ── whether to dial ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def unwell(self) -> NotDialing | None:
+        """What stops all dialing, if anything does."""
+        if self.draining:
+            return NotDialing.DRAINING
+        if self.switch_problem:
+            return NotDialing.SWITCH
+        if self.store_problem:
+            return NotDialing.STORE
+        return None
+
+    def talking(self) -> int:
+        """Calls with a customer on the line or on the way."""
+        return sum(1 for attempt in self.attempts.values() if attempt.state is not CustomerState.ENDED)
+
+
+def pacing_policy(campaign: Campaign) -> pacing.PacingPolicy:
+    """The campaign's mode, as the pacer takes it."""
+    match campaign.mode:
+        case Mode.MANUAL:
+            return pacing.Manual()
+        case Mode.PREVIEW:
+            return pacing.Preview()
+        case Mode.PROGRESSIVE:
+            return pacing.Progressive()
+        case Mode.RATIO:
+            return pacing.Ratio(calls_per_agent=campaign.ratio)
+        case Mode.PREDICTIVE:
+            return pacing.Progressive()
+
+
+def abandon_rule(campaign: Campaign) -> budget.AbandonRule:
+    """The abandonment rule that the campaign stands under."""
+    return budget.AbandonRule(connect_within_ms=campaign.abandon_after_ms)
