@@ -125,7 +125,7 @@ done
 # shellcheck disable=SC2016
 loader=$(cd "$work/tree" && find . -path '*ld-linux*.so*' \( -type f -o -type l \) | grep -E '^\./(usr/)?lib(64)?/[^/]*$|^\./(usr/)?lib/[^/]*/ld-' | sort | head -n 1 || true)
 [ -n "$loader" ] || [ ${#wraps[@]} -eq 0 ] || die "the tree has no program loader for $arch"
-libraries=$(cd "$work/tree" && for dir in usr/lib/*-linux-gnu* lib/*-linux-gnu* usr/lib/*-linux-gnu*/asterisk; do if [ -d "$dir" ]; then printf '%s\n' "$dir"; fi; done)
+libraries=$(cd "$work/tree" && for dir in usr/lib/*-linux-gnu* lib/*-linux-gnu* usr/lib; do if [ -d "$dir" ]; then printf '%s\n' "$dir"; fi; done)
 mkdir -p "$work/tree/bin"
 for program in ${wraps[@]+"${wraps[@]}"}; do
   [ -e "$work/tree/$program" ] || die "the packages do not hold $program"

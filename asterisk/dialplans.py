@@ -1,0 +1,39 @@
+"""The dialplan files of the engine's Asterisk, name → text."""
+
+import re
+from pathlib import Path
+
+_DIALPLAN = Path(__file__).parent.parent / "dialplan"
+_SOUND = re.compile(r"[A-Za-z0-9/._&-]{1,300}")
+
+# "I'm sorry. Nobody is available to take your call. Goodbye." It names no company: the law wants yours here.
+SAFE_HARBOUR_DEFAULT = "im-sorry&vm-nobodyavail&vm-goodbye"
+
+
+def engine_dialplan(
+    *,
+    app: str = "zvonar",
+    message: str = SAFE_HARBOUR_DEFAULT,
+    call_max_s: int = 3600,
+    shift_max_s: int = 43_200,
+) -> dict[str, str]:
+    """The engine's dialplan; `message`: sound names joined by `&`, relative to Asterisk's sounds or absolute."""
+    if not _SOUND.fullmatch(message):
+        raise ValueError(f"message: {message[:60]!r} is not a list of sound names joined by &")
+    globals_text = f"""\
+; Rendered by zvonar; changes here are lost at the next render.
+[globals]
+ZV_APP={app}
+ZV_MESSAGE={message}
+ZV_AGENT_MESSAGE=im-sorry&please-try-again&vm-goodbye
+ZV_REFUSED_MESSAGE=feature-not-avail-line
+ZV_CALL_MAX_S={call_max_s}
+ZV_SHIFT_MAX_S={shift_max_s}
+
+#include zvonar.conf
+"""
+    return {
+        "extensions.conf": globals_text,
+        "zvonar.conf": (_DIALPLAN / "extensions.conf").read_text(encoding="utf-8"),
+        "fallback.conf": (_DIALPLAN / "fallback.conf").read_text(encoding="utf-8"),
+    }
