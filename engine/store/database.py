@@ -1,0 +1,299 @@
+"""One SQLite file, one writer, a few readers: whole transactions in, rows out.
+
+A transaction is a list of `Statement` values and runs in one go in the connection's own thread: no transaction stays
+open between two awaits, so a cancelled caller leaves nothing half-done (what was sent is still carried out), and a
+commit of twenty rows costs one hop between threads. `InlineDatabase` runs the same statements in the caller's thread:
+whole-engine tests on a virtual clock stay deterministic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+import aiosqlite
+
+from engine.store import migrate
+from engine.store.errors import StoreDamagedError, StoreLockedError, translated
+from engine.store.queries import Statement, Value
+
+#: How long a statement waits for another process's lock before the store counts as locked.
+BUSY_TIMEOUT_MS: Final = 5_000
+READERS: Final = 2
+#: Compiled statements kept per connection: more than there are queries.
+STATEMENTS_MAX: Final = 512
+#: Reads of one snapshot, or rows of one page, that a caller may ask for.
+ROWS_MAX: Final = 100_000
+
+Row = sqlite3.Row
+Rows = list[Row]
+T = TypeVar("T")
+
+
+class Database(Protocol):
+    """A database: SQLite in a thread, SQLite inline, or another dialect that takes the same statements."""
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+
+    async def write(self, *statements: Statement) -> list[Rows]:
+        """Carry out all statements in order in one transaction; what each returns. All or nothing; `StoreError`."""
+
+    async def read(self, *statements: Statement) -> list[Rows]:
+        """The answers to all statements, from one snapshot. `StoreError`."""
+
+
+async def one(database: Database, statement: Statement) -> Row | None:
+    """The first row, if any."""
+    (rows,) = await database.read(statement)
+    return rows[0] if rows else None
+
+
+async def rows_of(database: Database, statement: Statement) -> Rows:
+    """All rows of one query."""
+    (rows,) = await database.read(statement)
+    return rows
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection with its thread, given whole transactions instead of single statements."""
+
+    async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._execute(lambda: job(self._conn))
+        return result
+
+
+class AioDatabase:
+    """SQLite through aiosqlite: a writer's thread and a few readers' threads."""
+
+    def __init__(self, path: Path, writer: _Connection, readers: Sequence[_Connection]) -> None:
+        self._path = path
+        self._writer = writer
+        self._readers: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        for reader in readers:
+            self._readers.put_nowait(reader)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, *, now_ms: int, controller: bool = False) -> AsyncIterator[AioDatabase]:
+        """Open, check, migrate (`now_ms` dates it) and own every thread and lock until the context is left.
+
+        `controller`: this process dials; a second one is refused with `StoreLockedError`.
+        """
+        async with AsyncExitStack() as stack:
+            stack.enter_context(await asyncio.to_thread(_prepared, path, now_ms=now_ms, controller=controller))
+            writer = await stack.enter_async_context(_Connection(lambda: connect(path), iter_chunk_size=64))
+            readers = [
+                await stack.enter_async_context(_Connection(lambda: connect(path, write=False), iter_chunk_size=64))
+                for _ in range(READERS)
+            ]
+            yield cls(path, writer, readers)
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+        return str(self._path)
+
+    async def write(self, *statements: Statement) -> list[Rows]:
+        """Carry out all statements in order in one transaction; what each returns."""
+        return await self._writer.run(lambda connection: write(connection, self.path, statements))
+
+    async def read(self, *statements: Statement) -> list[Rows]:
+        """The answers to all statements, from one snapshot."""
+        reader = await self._readers.get()
+        try:
+            return await reader.run(lambda connection: read(connection, self.path, statements))
+        finally:
+            self._readers.put_nowait(reader)
+
+
+class InlineDatabase:
+    """SQLite in the caller's own thread: for deterministic tests, and for short commands."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, path: Path, *, now_ms: int, controller: bool = False, durable: bool = True
+    ) -> Iterator[InlineDatabase]:
+        """As `AioDatabase.open`. Not `durable`: survives the process's death, but not the machine's."""
+        with _prepared(path, now_ms=now_ms, controller=controller):
+            connection = connect(path)
+            try:
+                if not durable:
+                    connection.execute("PRAGMA synchronous = OFF")
+                yield cls(path, connection)
+            finally:
+                connection.close()
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+        return str(self._path)
+
+    async def write(self, *statements: Statement) -> list[Rows]:
+        """Carry out all statements in order in one transaction; what each returns."""
+        return write(self._connection, self.path, statements)
+
+    async def read(self, *statements: Statement) -> list[Rows]:
+        """The answers to all statements, from one snapshot."""
+        return read(self._connection, self.path, statements)
+
+
+def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
+    """A connection with our settings; only reads unless `write`. `StoreError` for a file that is not usable."""
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_MAX
+        )
+    except sqlite3.Error as error:
+        raise translated(error, str(path), "open") from error
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.create_function("chain_hash", 7, chain_hash, deterministic=True)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS:d}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits with the power: law 3
+        if write:
+            connection.execute("PRAGMA journal_mode = WAL")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        connection.close()
+        raise translated(error, str(path), "open") from error
+    return connection
+
+
+def write(connection: sqlite3.Connection, path: str, statements: Sequence[Statement]) -> list[Rows]:
+    """One write transaction of those statements: all or nothing."""
+    doing = "begin"
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        answers: list[Rows] = []
+        for statement in statements:
+            doing = statement.query.name
+            answers.append(_carry_out(connection, statement))
+        doing = "commit"
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise translated(error, path, doing) from error
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return answers
+
+
+def read(connection: sqlite3.Connection, path: str, statements: Sequence[Statement]) -> list[Rows]:
+    """The answers to those statements from one snapshot."""
+    doing = "begin"
+    try:
+        connection.execute("BEGIN")
+        answers: list[Rows] = []
+        for statement in statements:
+            doing = statement.query.name
+            answers.append(_carry_out(connection, statement))
+    except sqlite3.Error as error:
+        raise translated(error, path, doing) from error
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return answers
+
+
+def chain_hash(before: str, seq: int, at_ms: int, actor: str, action: str, subject: str, detail: str) -> str:
+    """The audit row's hash over its content and the row before; lengths keep fields apart."""
+    digest = hashlib.sha256(before.encode())
+    for field in (str(seq), str(at_ms), actor, action, subject, detail):
+        octets = field.encode()
+        digest.update(b"%d:%b" % (len(octets), octets))
+    return digest.hexdigest()
+
+
+def _carry_out(connection: sqlite3.Connection, statement: Statement) -> Rows:
+    sql, rows = statement.query.sql, statement.rows
+    if len(rows) == 1:
+        return connection.execute(sql, rows[0]).fetchmany(ROWS_MAX)
+    connection.executemany(sql, rows)
+    return []
+
+
+@contextmanager
+def _prepared(path: Path, *, now_ms: int, controller: bool) -> Iterator[None]:
+    """The file exists, is ours, sound and of this program's schema; the controller's lock is held meanwhile."""
+    with ExitStack() as stack:
+        if controller:
+            stack.enter_context(_controller_lock(path))
+        connection = connect(path)
+        try:
+            with ExitStack() as migrating:
+                if not controller and migrate.pending(connection, path):
+                    migrating.enter_context(_controller_lock(path))
+                migrate.migrate(connection, path, now_ms)
+            _check_soundness(connection, path)
+        finally:
+            connection.close()
+        yield
+
+
+def _check_soundness(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise translated(error, str(path), "quick_check") from error
+    if answer != "ok":
+        raise StoreDamagedError(f"{path}: the database is damaged ({answer}); restore the last backup")
+
+
+@contextmanager
+def _controller_lock(path: Path) -> Iterator[None]:
+    """The operating system's lock beside the database: it goes with the process, however that dies."""
+    beside = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise translated(_cannot_open(), str(path), f"lock file {beside.name}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise StoreLockedError(
+                f"{path}: another engine dials from this database (process {holder}); stop it first"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_open() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    return error
+
+
+__all__ = [
+    "BUSY_TIMEOUT_MS",
+    "AioDatabase",
+    "Database",
+    "InlineDatabase",
+    "Row",
+    "Rows",
+    "Value",
+    "chain_hash",
+    "connect",
+    "one",
+    "rows_of",
+]

@@ -1,0 +1,408 @@
+"""The engine's side of the database: effects in, one transaction a batch; due leads and the state at start out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from engine.core.effects import (
+    SaveAgent,
+    SaveAnswer,
+    SaveAttempt,
+    SaveAudit,
+    SaveCampaignRun,
+    SaveDisposition,
+    SaveEnd,
+    SaveLead,
+    Write,
+)
+from engine.core.events import LeadsFetched, Restored
+from engine.core.model import (
+    COUNTED,
+    AgentId,
+    AgentState,
+    Attempt,
+    AttemptId,
+    CampaignId,
+    CustomerState,
+    Lead,
+    LeadChange,
+    LeadId,
+    LeadState,
+    LegId,
+    Outcome,
+    Phone,
+    PhoneNumber,
+    TrunkId,
+)
+from engine.store import queries
+from engine.store.database import Database, Row, rows_of
+from engine.store.errors import StoreBug
+from engine.store.queries import Query, Statement
+
+#: Leads that one fetch may return, and leads that it may be told to leave out.
+LEADS_PER_FETCH_MAX: Final = 2_000
+LEADS_LEFT_OUT_MAX: Final = 20_000
+
+
+class _Sql:
+    next_epoch: Query
+    insert_attempt: Query
+    claim_lead: Query
+    callbacks_due_now: Query
+    answer_attempt: Query
+    save_call: Query
+    lead_in_call: Query
+    end_attempt: Query
+    recount_lead: Query
+    callbacks_kept: Query
+    change_lead: Query
+    phone_invalid: Query
+    callbacks_off: Query
+    suppress_numbers_of_lead: Query
+    suppress_number: Query
+    suppress_leads_of_lead: Query
+    suppress_leads_of_number: Query
+    insert_disposition: Query
+    dispose_call: Query
+    insert_callback: Query
+    forget_drafts: Query
+    save_agent: Query
+    log_agent: Query
+    save_campaign_run: Query
+    append_audit: Query
+    queue_ranks: Query
+    due_leads: Query
+    leads_by_id: Query
+    open_attempts: Query
+    undisposed_attempts: Query
+    logged_in_agents: Query
+    running_campaigns: Query
+
+
+SQL: Final = queries.load(_Sql, "dialing.sql")
+
+
+class Store:
+    """What the driver needs of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def next_epoch(self, now_ms: int) -> int:
+        """The number of this start of the engine: ids that begin with it were never used before."""
+        ((row,),) = await self._database.write(SQL.next_epoch(at_ms=now_ms))
+        return int(row["epoch"])
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        """Save all, in order, in one transaction; on disk when it returns. The same again changes nothing.
+
+        `StoreError`: nothing of it is saved; `transient` ones are worth repeating, `StoreBug` is not.
+        """
+        await self._database.write(*(statement for write in writes for statement in statements_of(write)))
+
+    async def due_leads(
+        self, campaign: CampaignId, now_ms: int, limit: int, but: Iterable[LeadId] = ()
+    ) -> LeadsFetched:
+        """At most `limit` leads that may be dialed now, best first: callbacks, priority, due time, id.
+
+        Left out: `but`, leads in a call or awaiting a disposition, leads whose every number is suppressed or invalid,
+        and leads that share a number with a live attempt. Touches only the rows that it looks at, however many wait.
+        """
+        left_out = sorted(but)
+        if limit > LEADS_PER_FETCH_MAX or len(left_out) > LEADS_LEFT_OUT_MAX:
+            raise StoreBug(f"due_leads: limit {limit}, {len(left_out)} left out: too many")
+        ranks = await rows_of(self._database, SQL.queue_ranks(campaign=campaign, now_ms=now_ms))
+        leads: list[Lead] = []
+        for rank in ranks:
+            if rank["first_at_ms"] <= now_ms and len(leads) < limit:
+                found = await rows_of(
+                    self._database,
+                    SQL.due_leads(
+                        campaign=campaign,
+                        queue_rank=rank["queue_rank"],
+                        now_ms=now_ms,
+                        but=_json(left_out),
+                        limit=limit - len(leads),
+                    ),
+                )
+                leads.extend(_lead(row) for row in found)
+        later = [rank["next_at_ms"] for rank in ranks if rank["next_at_ms"] is not None]
+        return LeadsFetched(campaign, tuple(leads), min(later, default=None))
+
+    async def restore(self) -> Restored:
+        """What was going on when the last engine ended, however it ended."""
+        open_rows, undisposed_rows, agents, running = await self._database.read(
+            SQL.open_attempts(), SQL.undisposed_attempts(), SQL.logged_in_agents(), SQL.running_campaigns()
+        )
+        ids = sorted({row["lead_id"] for row in (*open_rows, *undisposed_rows)})
+        leads = {row["id"]: _lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(ids)))}
+        return Restored(
+            attempts=tuple((_attempt(row), leads[row["lead_id"]]) for row in open_rows),
+            undisposed=tuple(
+                (AgentId(row["talked_with"]), _attempt(row), leads[row["lead_id"]]) for row in undisposed_rows
+            ),
+            logged_in=tuple((AgentId(row["id"]), _wanted_ready(row)) for row in agents),
+            running=tuple(CampaignId(row["campaign_id"]) for row in running),
+        )
+
+    async def leads(self, ids: Iterable[LeadId]) -> dict[LeadId, Lead]:
+        """Those leads, as the core sees them; unknown ids are absent."""
+        rows = await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))
+        return {LeadId(row["id"]): _lead(row) for row in rows}
+
+    async def suppress_number(self, number: PhoneNumber, *, reason: str, by: str, at_ms: int) -> None:
+        """Never dial this number again, whoever's it is; leads that have no other one are SUPPRESSED."""
+        await self._database.write(
+            SQL.suppress_number(number=number.e164, reason=reason, suppressed_by=by, at_ms=at_ms),
+            SQL.suppress_leads_of_number(number=number.e164, at_ms=at_ms),
+            SQL.append_audit(at_ms=at_ms, actor=by, action="suppress", subject=f"number:{number.e164}", detail=reason),
+        )
+
+
+def statements_of(write: Write) -> Iterator[Statement]:
+    """The SQL that saves one effect; carried out twice, it changes nothing more."""
+    yield from _WRITERS[type(write)](write)
+
+
+def _save_attempt(write: SaveAttempt) -> Iterator[Statement]:
+    attempt = write.attempt
+    yield SQL.insert_attempt(
+        id=attempt.id,
+        campaign=attempt.campaign,
+        lead=attempt.lead,
+        phone_position=attempt.phone_position,
+        number=attempt.number.e164,
+        trunk=attempt.trunk,
+        leg=attempt.leg,
+        state=attempt.state.value,
+        planned_at_ms=attempt.planned_at_ms,
+        agent=attempt.agent,
+    )
+    # Counted before the dial, given back at an end that does not count: a crash in between spends the try.
+    yield SQL.claim_lead(
+        lead=attempt.lead,
+        attempt=attempt.id,
+        phone_position=attempt.phone_position,
+        at_ms=attempt.planned_at_ms,
+    )
+    yield SQL.callbacks_due_now(lead=attempt.lead, at_ms=attempt.planned_at_ms)
+
+
+def _save_answer(write: SaveAnswer) -> Iterator[Statement]:
+    attempt = write.attempt
+    yield SQL.answer_attempt(
+        id=attempt.id,
+        state=attempt.state.value,
+        accepted_at_ms=attempt.accepted_at_ms,
+        ringing_at_ms=attempt.ringing_at_ms,
+        answered_at_ms=attempt.answered_at_ms,
+        bridged_at_ms=attempt.bridged_at_ms,
+        agent=attempt.agent,
+    )
+    yield from _save_call(attempt)
+
+
+def _save_call(attempt: Attempt) -> Iterator[Statement]:
+    if attempt.agent is None or attempt.bridged_at_ms is None:
+        return
+    yield SQL.save_call(
+        attempt=attempt.id,
+        campaign=attempt.campaign,
+        lead=attempt.lead,
+        agent=attempt.agent,
+        bridged_at_ms=attempt.bridged_at_ms,
+        ended_at_ms=attempt.ended_at_ms,
+    )
+    yield SQL.lead_in_call(lead=attempt.lead, at_ms=attempt.bridged_at_ms)
+
+
+def _save_end(write: SaveEnd) -> Iterator[Statement]:
+    attempt, change = write.attempt, write.change
+    if attempt.ended_at_ms is None or attempt.outcome is None:
+        raise StoreBug(f"attempt {attempt.id} is saved as ended without a time or an outcome")
+    counts = attempt.outcome in COUNTED
+    yield from _save_call(attempt)
+    yield SQL.end_attempt(
+        id=attempt.id,
+        accepted_at_ms=attempt.accepted_at_ms,
+        ringing_at_ms=attempt.ringing_at_ms,
+        answered_at_ms=attempt.answered_at_ms,
+        bridged_at_ms=attempt.bridged_at_ms,
+        ended_at_ms=attempt.ended_at_ms,
+        agent=attempt.agent,
+        outcome=attempt.outcome.value,
+        cause=attempt.cause,
+        tech_cause=attempt.tech_cause,
+        rule=change.rule if change else "",
+        counted=int(counts),
+    )
+    yield SQL.recount_lead(lead=attempt.lead)
+    if counts:
+        # The promise was kept: their phone may have rung at the time they named.
+        yield SQL.callbacks_kept(
+            lead=attempt.lead, attempt=attempt.id, planned_at_ms=attempt.planned_at_ms, at_ms=attempt.ended_at_ms
+        )
+    if change is not None:
+        yield from _change_lead(change, at_ms=attempt.ended_at_ms, by=f"attempt:{attempt.id}")
+
+
+def _save_disposition(write: SaveDisposition) -> Iterator[Statement]:
+    by = f"agent:{write.agent}"
+    yield SQL.insert_disposition(
+        attempt=write.attempt,
+        at_ms=write.at_ms,
+        agent=write.agent,
+        disposition=write.disposition,
+        note=write.note,
+        rule=write.change.rule,
+    )
+    yield SQL.dispose_call(
+        attempt=write.attempt, disposition=write.disposition, at_ms=write.at_ms, agent=write.agent, note=write.note
+    )
+    yield SQL.callbacks_off(lead=write.lead, at_ms=write.at_ms, closed_by=by)
+    yield from _change_lead(write.change, at_ms=write.at_ms, by=by)
+    if write.callback_at_ms is not None:
+        yield SQL.insert_callback(
+            lead=write.lead,
+            attempt=write.attempt,
+            due_at_ms=write.callback_at_ms,
+            owner=write.change.owner,
+            at_ms=write.at_ms,
+            created_by=by,
+        )
+    yield SQL.forget_drafts(agent=write.agent, lead=write.lead, at_ms=write.at_ms)
+
+
+def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Statement]:
+    yield SQL.change_lead(
+        lead=change.lead,
+        state=change.state.value,
+        next_at_ms=change.next_at_ms,
+        next_phone=change.next_phone,
+        owner=change.owner,
+        at_ms=at_ms,
+    )
+    if change.invalid_phone is not None:
+        yield SQL.phone_invalid(lead=change.lead, position=change.invalid_phone)
+    if change.state in {LeadState.CLOSED, LeadState.SUPPRESSED}:
+        yield SQL.callbacks_off(lead=change.lead, at_ms=at_ms, closed_by=by)
+    if change.state is LeadState.SUPPRESSED:
+        # The person asked, so every number of theirs is left in peace, in every campaign.
+        yield SQL.suppress_numbers_of_lead(lead=change.lead, reason=change.rule, suppressed_by=by, at_ms=at_ms)
+        yield SQL.suppress_leads_of_lead(lead=change.lead, at_ms=at_ms)
+
+
+def _save_agent(write: SaveAgent) -> Iterator[Statement]:
+    agent = write.agent
+    yield SQL.save_agent(
+        id=agent.id,
+        state=agent.state.value,
+        since_ms=agent.since_ms,
+        idle_since_ms=agent.idle_since_ms,
+        leg=agent.leg,
+        bridge=agent.bridge,
+        attempt=agent.attempt,
+        pause_reason=agent.pause_reason,
+        wish=agent.wish.value if agent.wish else None,
+        wish_reason=agent.wish_reason,
+        disposed=int(agent.disposed),
+        at_ms=write.at_ms,
+    )
+    yield SQL.log_agent(
+        id=agent.id,
+        at_ms=write.at_ms,
+        state=agent.state.value,
+        pause_reason=agent.pause_reason,
+        attempt=agent.attempt,
+    )
+
+
+def _save_campaign_run(write: SaveCampaignRun) -> Iterator[Statement]:
+    yield SQL.save_campaign_run(campaign=write.campaign, running=int(write.running), at_ms=write.at_ms)
+
+
+def _save_lead(write: SaveLead) -> Iterator[Statement]:
+    yield from _change_lead(write.change, at_ms=write.at_ms, by="desk")
+
+
+def _save_audit(write: SaveAudit) -> Iterator[Statement]:
+    yield SQL.append_audit(
+        at_ms=write.at_ms, actor=write.by, action=write.action, subject=write.subject, detail=write.detail
+    )
+
+
+# One small function per effect; Any, because a dict cannot say that each takes its key's type.
+_WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
+    SaveAttempt: _save_attempt,
+    SaveAnswer: _save_answer,
+    SaveEnd: _save_end,
+    SaveDisposition: _save_disposition,
+    SaveAgent: _save_agent,
+    SaveCampaignRun: _save_campaign_run,
+    SaveLead: _save_lead,
+    SaveAudit: _save_audit,
+}
+
+
+def _json(ids: Sequence[int]) -> str:
+    return orjson.dumps(ids).decode()
+
+
+def _wanted_ready(agent: Row) -> bool:
+    working = {AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP}
+    return AgentState(agent["state"]) in working and agent["wish"] is None
+
+
+def _lead(row: Row) -> Lead:
+    phones = tuple(
+        Phone(position=position, number=PhoneNumber(number), valid=bool(usable))
+        for position, number, usable in sorted(orjson.loads(row["phones"]))
+    )
+    outcomes = Counter(Outcome(outcome) for outcome in orjson.loads(row["outcomes"]))
+    return Lead(
+        id=LeadId(row["id"]),
+        campaign=CampaignId(row["campaign_id"]),
+        phones=phones,
+        state=LeadState(row["state"]),
+        priority=row["priority"],
+        zone=row["zone"],
+        attempts_count=row["attempts_count"],
+        outcome_counts=dict(outcomes),
+        next_at_ms=row["next_at_ms"],
+        next_phone=_next_usable(phones, row["next_phone"]),
+        owner=None if row["owner"] is None else AgentId(row["owner"]),
+        version=row["version"],
+    )
+
+
+def _next_usable(phones: Sequence[Phone], wanted: int) -> int:
+    """The wanted position, or the next one round that may be dialed."""
+    usable = [phone.position for phone in phones if phone.valid]
+    return next((position for position in usable if position >= wanted), usable[0] if usable else wanted)
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        id=AttemptId(row["id"]),
+        campaign=CampaignId(row["campaign_id"]),
+        lead=LeadId(row["lead_id"]),
+        phone_position=row["phone_position"],
+        number=PhoneNumber(row["number"]),
+        trunk=TrunkId(row["trunk_id"]),
+        leg=LegId(row["leg"]),
+        state=CustomerState(row["state"]),
+        planned_at_ms=row["planned_at_ms"],
+        accepted_at_ms=row["accepted_at_ms"],
+        ringing_at_ms=row["ringing_at_ms"],
+        answered_at_ms=row["answered_at_ms"],
+        bridged_at_ms=row["bridged_at_ms"],
+        ended_at_ms=row["ended_at_ms"],
+        agent=None if row["agent_id"] is None else AgentId(row["agent_id"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        cause=row["cause"],
+        tech_cause=row["tech_cause"],
+    )
