@@ -22,14 +22,15 @@ import aiosqlite
 
 from engine.store import migrate
 from engine.store.errors import StoreDamagedError, StoreLockedError, translated
-from engine.store.queries import Statement, Value
+from engine.store.queries import Statement
 
 #: How long a statement waits for another process's lock before the store counts as locked.
 BUSY_TIMEOUT_MS: Final = 5_000
-READERS: Final = 2
+#: Connections that read at once; a further reader waits.
+READERS_MAX: Final = 2
 #: Compiled statements kept per connection: more than there are queries.
 STATEMENTS_MAX: Final = 512
-#: Reads of one snapshot, or rows of one page, that a caller may ask for.
+#: Rows that one query may answer with.
 ROWS_MAX: Final = 100_000
 
 Row = sqlite3.Row
@@ -67,7 +68,7 @@ class _Connection(aiosqlite.Connection):
     """aiosqlite's connection with its thread, given whole transactions instead of single statements."""
 
     async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._execute(lambda: job(self._conn))
+        result: T = await self._execute(lambda: job(self._conn))  # type: ignore[no-untyped-call]
         return result
 
 
@@ -77,7 +78,7 @@ class AioDatabase:
     def __init__(self, path: Path, writer: _Connection, readers: Sequence[_Connection]) -> None:
         self._path = path
         self._writer = writer
-        self._readers: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        self._readers: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue(READERS_MAX)
         for reader in readers:
             self._readers.put_nowait(reader)
 
@@ -90,11 +91,10 @@ class AioDatabase:
         """
         async with AsyncExitStack() as stack:
             stack.enter_context(await asyncio.to_thread(_prepared, path, now_ms=now_ms, controller=controller))
-            writer = await stack.enter_async_context(_Connection(lambda: connect(path), iter_chunk_size=64))
-            readers = [
-                await stack.enter_async_context(_Connection(lambda: connect(path, write=False), iter_chunk_size=64))
-                for _ in range(READERS)
-            ]
+            writer = _Connection(lambda: connect(path), iter_chunk_size=64)
+            readers = [_Connection(lambda: connect(path, write=False), iter_chunk_size=64) for _ in range(READERS_MAX)]
+            for connection in (writer, *readers):
+                _ = await stack.enter_async_context(connection)
             yield cls(path, writer, readers)
 
     @property
@@ -282,18 +282,3 @@ def _cannot_open() -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("unable to open database file")
     error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
     return error
-
-
-__all__ = [
-    "BUSY_TIMEOUT_MS",
-    "AioDatabase",
-    "Database",
-    "InlineDatabase",
-    "Row",
-    "Rows",
-    "Value",
-    "chain_hash",
-    "connect",
-    "one",
-    "rows_of",
-]

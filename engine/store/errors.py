@@ -42,7 +42,7 @@ class StoreDamagedError(StoreError):
     """The database's own checks failed."""
 
 
-class StoreBug(StoreError):  # noqa: N818  # ours, not theirs: the name says so
+class StoreBug(StoreError):
     """We asked for what the schema forbids, or wrote wrong SQL."""
 
 

@@ -48,9 +48,7 @@ def known(directory: Path = _DIRECTORY) -> list[Migration]:
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
             raise ValueError(f"{path.name}: a migration is called NNNN_name.sql")
-        found.append(
-            Migration(number=int(match.group(1)), name=match.group(2), sql=path.read_text(encoding="utf-8"))
-        )
+        found.append(Migration(number=int(match.group(1)), name=match.group(2), sql=path.read_text(encoding="utf-8")))
     if [m.number for m in found] != list(range(1, len(found) + 1)):
         raise ValueError(f"{directory}: migrations are numbered without gaps from 0001")
     return found
@@ -76,9 +74,7 @@ def pending(connection: sqlite3.Connection, path: Path, directory: Path = _DIREC
     return steps[len(applied) :]
 
 
-def migrate(
-    connection: sqlite3.Connection, path: Path, now_ms: int, directory: Path = _DIRECTORY
-) -> list[Migration]:
+def migrate(connection: sqlite3.Connection, path: Path, now_ms: int, directory: Path = _DIRECTORY) -> list[Migration]:
     """Bring the database to this program's schema, each step in one transaction; returns the steps done."""
     steps = pending(connection, path, directory)
     try:

@@ -1,0 +1,442 @@
+"""What the engine may rely on when it saves a batch, asks for leads, or starts again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.core.effects import (
+    SaveAgent,
+    SaveAnswer,
+    SaveAttempt,
+    SaveAudit,
+    SaveCampaignRun,
+    SaveDisposition,
+    SaveEnd,
+    SaveLead,
+    Write,
+)
+from engine.core.model import (
+    Agent,
+    AgentId,
+    AgentState,
+    CampaignId,
+    DispositionId,
+    LeadChange,
+    LeadId,
+    LeadState,
+    Outcome,
+)
+from engine.store.database import Database, chain_hash
+from engine.store.errors import StoreBug
+from engine.store.store import SQL, Store
+from tests.contract.store_people import (
+    ANNA,
+    NOON,
+    SPRING,
+    add_lead,
+    attempt,
+    change,
+    closed,
+    ended,
+    everything,
+    number,
+    retry,
+    rows,
+    talking,
+    unanswered,
+)
+
+MINUTE_MS = 60_000
+SALE = DispositionId("sale")
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return Store(database)
+
+
+async def due(store: Store, now_ms: int = NOON, limit: int = 100, but: tuple[int, ...] = ()) -> list[int]:
+    return [lead.id for lead in (await store.due_leads(SPRING, now_ms, limit, [LeadId(i) for i in but])).leads]
+
+
+async def lead_state(database: Database, lead: int) -> tuple[str, int, int]:
+    (row,) = await rows(database, "SELECT state, attempts_count, next_at_ms FROM leads WHERE id = :id", id=lead)
+    return row["state"], row["attempts_count"], row["next_at_ms"]
+
+
+def sold(attempt_id: int, lead: int, at_ms: int = NOON + 40_000, note: str = "два ведра") -> SaveDisposition:
+    return SaveDisposition(
+        attempt=attempt(attempt_id, lead).id,
+        lead=LeadId(lead),
+        agent=ANNA,
+        disposition=SALE,
+        note=note,
+        at_ms=at_ms,
+        change=closed(lead),
+    )
+
+
+def promised(attempt_id: int, lead: int, due_at_ms: int, owner: AgentId | None = None) -> SaveDisposition:
+    return SaveDisposition(
+        attempt=attempt(attempt_id, lead).id,
+        lead=LeadId(lead),
+        agent=ANNA,
+        disposition=DispositionId("later"),
+        note="",
+        at_ms=NOON + 40_000,
+        change=LeadChange(lead=LeadId(lead), state=LeadState.CALLBACK, next_at_ms=due_at_ms, owner=owner, rule="later"),
+        callback_at_ms=due_at_ms,
+    )
+
+
+# ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_start_of_the_engine_has_a_new_number(store: Store) -> None:
+    assert [await store.next_epoch(NOON), await store.next_epoch(NOON)] == [1, 2]
+
+
+async def test_a_saved_attempt_claims_its_lead_and_spends_a_try(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    await store.commit([SaveAttempt(attempt(1, 1))])
+    assert await lead_state(database, 1) == ("dialing", 1, 0)
+    assert await due(store) == []
+
+
+async def test_no_answer_sets_the_lead_back_with_time_and_reason(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    await store.commit(unanswered(attempt(1, 1), NOON + MINUTE_MS))
+    assert await lead_state(database, 1) == ("retry", 1, NOON + MINUTE_MS)
+    (row,) = await rows(database, "SELECT outcome, rule, counted FROM attempts")
+    assert tuple(row) == ("no_answer", "no answer: again in 30 min", 1)
+
+
+async def test_a_carrier_without_a_way_through_gives_the_try_back(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    planned = attempt(1, 1)
+    await store.commit([SaveAttempt(planned)])
+    await store.commit([SaveEnd(ended(planned, Outcome.CONGESTION), retry(1, NOON))])
+    assert await lead_state(database, 1) == ("retry", 0, NOON)
+
+
+async def test_a_lost_attempt_stays_spent(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    planned = attempt(1, 1)
+    await store.commit([SaveAttempt(planned), SaveEnd(ended(planned, Outcome.LOST), retry(1, NOON))])
+    assert (await lead_state(database, 1))[1] == 1
+
+
+async def test_an_outcome_is_final(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    planned = attempt(1, 1)
+    await store.commit([SaveAttempt(planned), SaveEnd(ended(planned, Outcome.BUSY), None)])
+    await store.commit([SaveEnd(ended(planned, Outcome.LOST), None)])
+    assert [row["outcome"] for row in await rows(database, "SELECT outcome FROM attempts")] == ["busy"]
+
+
+async def test_a_lead_is_never_dialed_twice_at_once(store: Store, database: Database) -> None:
+    await add_lead(database, 1, numbers=(number(1), number(1, 1)))
+    await store.commit([SaveAttempt(attempt(1, 1))])
+    with pytest.raises(StoreBug, match=r"attempts\.lead_id"):
+        await store.commit([SaveAttempt(attempt(2, 1, phone_position=1, number=number(1, 1)))])
+
+
+async def test_a_number_is_never_dialed_twice_at_once(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    await add_lead(database, 2, numbers=(number(1),))
+    await store.commit([SaveAttempt(attempt(1, 1))])
+    with pytest.raises(StoreBug, match=r"attempts\.number"):
+        await store.commit([SaveAttempt(attempt(2, 2, number=number(1)))])
+
+
+async def test_a_bug_in_a_batch_saves_nothing_of_it(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    before = await everything(database)
+    with pytest.raises(StoreBug):
+        await store.commit([SaveAttempt(attempt(1, 1)), SaveAttempt(attempt(2, lead=404))])
+    assert await everything(database) == before
+    assert await due(store) == [1]
+
+
+async def test_an_error_names_no_number(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    with pytest.raises(StoreBug) as caught:
+        await store.commit([SaveAttempt(attempt(1, 1)), SaveAttempt(attempt(2, 1))])
+    assert number(1).e164 not in str(caught.value)
+
+
+async def test_the_same_batch_again_changes_nothing(store: Store, database: Database) -> None:
+    for lead in (1, 2, 3):
+        await add_lead(database, lead)
+    talk = talking(attempt(1, 1))
+    batch: list[Write] = [
+        SaveAttempt(attempt(1, 1)),
+        SaveAnswer(talk),
+        SaveEnd(ended(talk, Outcome.CONNECTED), None),
+        promised(1, 1, NOON + MINUTE_MS),
+        *unanswered(attempt(2, 2), NOON + MINUTE_MS),
+        SaveAttempt(attempt(3, 3)),
+        SaveAgent(Agent(id=ANNA, state=AgentState.WRAP_UP, since_ms=NOON), NOON),
+        SaveAgent(Agent(id=ANNA, state=AgentState.READY, since_ms=NOON), NOON),
+        SaveAudit(at_ms=NOON, by="boss", action="start", subject="campaign:spring"),
+        SaveCampaignRun(SPRING, True, NOON),
+    ]
+    await store.commit(batch)
+    once = await everything(database)
+    await store.commit(batch)
+    assert await everything(database) == once
+
+
+# ── conversations and dispositions ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_bridged_attempt_is_a_call_and_its_lead_waits_for_the_agents_word(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1)
+    talk = talking(attempt(1, 1))
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk)])
+    await store.commit([SaveEnd(ended(talk, Outcome.CONNECTED), None)])
+    (call,) = await rows(database, "SELECT agent_id, bridged_at_ms, ended_at_ms, disposition_id FROM calls")
+    assert tuple(call) == ("anna", NOON + 3_000, NOON + 30_000, None)
+    assert (await lead_state(database, 1))[0] == "in_call"
+    assert await due(store, NOON + 10 * MINUTE_MS) == []
+
+
+async def test_a_disposition_closes_the_lead(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    talk = talking(attempt(1, 1))
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk), SaveEnd(ended(talk, Outcome.CONNECTED), None)])
+    await store.commit([sold(1, 1)])
+    (call,) = await rows(database, "SELECT disposition_id, disposed_by, note FROM calls")
+    assert tuple(call) == ("sale", "anna", "два ведра")
+    assert (await lead_state(database, 1))[0] == "closed"
+
+
+async def test_a_disposition_given_while_talking_outlives_the_end_of_the_call(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    talk = talking(attempt(1, 1))
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk), sold(1, 1)])
+    await store.commit([SaveEnd(ended(talk, Outcome.CONNECTED), None)])
+    (call,) = await rows(database, "SELECT disposition_id FROM calls")
+    assert (call["disposition_id"], (await lead_state(database, 1))[0]) == ("sale", "closed")
+
+
+async def test_a_corrected_disposition_keeps_the_first_one_in_the_history(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    talk = talking(attempt(1, 1))
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk), SaveEnd(ended(talk, Outcome.CONNECTED), None)])
+    await store.commit([promised(1, 1, NOON + MINUTE_MS)])
+    await store.commit([sold(1, 1, at_ms=NOON + 50_000)])
+    history = await rows(database, "SELECT disposition_id FROM dispositions ORDER BY at_ms")
+    assert [row["disposition_id"] for row in history] == ["later", "sale"]
+    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["cancelled"]
+
+
+async def test_a_callback_is_due_at_its_time_and_before_everybody_else(store: Store, database: Database) -> None:
+    for lead, priority in ((1, 0), (2, 50)):
+        await add_lead(database, lead, priority=priority)
+    talk = talking(attempt(1, 1))
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk), SaveEnd(ended(talk, Outcome.CONNECTED), None)])
+    at_ms = NOON + 60 * MINUTE_MS
+    await store.commit([promised(1, 1, at_ms, owner=ANNA)])
+    assert await due(store, at_ms - 1) == [2]
+    fetched = await store.due_leads(SPRING, at_ms, 10)
+    assert [(lead.id, lead.state, lead.owner) for lead in fetched.leads] == [
+        (1, LeadState.CALLBACK, ANNA),
+        (2, LeadState.NEW, None),
+    ]
+
+
+async def test_a_callback_that_was_dialed_is_done(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    talk = talking(attempt(1, 1))
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk), SaveEnd(ended(talk, Outcome.CONNECTED), None)])
+    at_ms = NOON + 60 * MINUTE_MS
+    await store.commit([promised(1, 1, at_ms)])
+    again = attempt(2, 1, at_ms=at_ms)
+    await store.commit([SaveAttempt(again)])
+    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["due"]
+    await store.commit([SaveEnd(ended(again, Outcome.CONGESTION), retry(1, at_ms))])
+    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["due"]
+    await store.commit(unanswered(attempt(3, 1, at_ms=at_ms + MINUTE_MS), at_ms + 60 * MINUTE_MS))
+    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["done"]
+
+
+async def test_do_not_call_silences_every_number_of_the_person_in_every_campaign(
+    store: Store, database: Database
+) -> None:
+    autumn = CampaignId("autumn")
+    await add_lead(database, 1, numbers=(number(1), number(1, 1)))
+    await add_lead(database, 2, campaign=autumn, numbers=(number(1, 1),))
+    await add_lead(database, 3, campaign=autumn, numbers=(number(1, 1), number(3)))
+    asked = LeadChange(lead=LeadId(1), state=LeadState.SUPPRESSED, rule="asked not to be called")
+    await store.commit([SaveLead(asked, NOON)])
+    assert (await lead_state(database, 1))[0] == "suppressed"
+    assert (await lead_state(database, 2))[0] == "suppressed"
+    (other,) = (await store.due_leads(autumn, NOON, 10)).leads
+    assert [(phone.position, phone.valid) for phone in other.phones] == [(0, False), (1, True)]
+    assert other.next_phone == 1
+
+
+async def test_nothing_brings_a_suppressed_lead_back(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    planned = attempt(1, 1)
+    asked = LeadChange(lead=LeadId(1), state=LeadState.SUPPRESSED, rule="asked")
+    await store.commit([SaveAttempt(planned), SaveLead(asked, NOON)])
+    await store.commit([SaveEnd(ended(planned, Outcome.NO_ANSWER), retry(1, NOON))])
+    assert (await lead_state(database, 1))[0] == "suppressed"
+
+
+# ── due leads ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_leads_come_by_callback_priority_due_time_and_id(store: Store, database: Database) -> None:
+    await add_lead(database, 1, next_at_ms=5, state=LeadState.RETRY)
+    await add_lead(database, 2, next_at_ms=3)
+    await add_lead(database, 3, next_at_ms=3)
+    await add_lead(database, 4, priority=9, next_at_ms=9)
+    await add_lead(database, 5, state=LeadState.CALLBACK, next_at_ms=NOON)
+    await add_lead(database, 6, priority=-1)
+    await add_lead(database, 7, next_at_ms=NOON + 1)
+    await add_lead(database, 8, state=LeadState.CLOSED)
+    fetched = await store.due_leads(SPRING, NOON, 100)
+    assert [lead.id for lead in fetched.leads] == [5, 4, 2, 3, 1, 6]
+    assert fetched.next_due_at_ms == NOON + 1
+    assert await due(store, limit=3) == [5, 4, 2]
+    assert await due(store, limit=3, but=(5, 2)) == [4, 3, 1]
+
+
+async def test_an_unknown_campaign_has_no_leads(store: Store) -> None:
+    fetched = await store.due_leads(CampaignId("nothing"), NOON, 10)
+    assert (fetched.leads, fetched.next_due_at_ms) == ((), None)
+
+
+async def test_a_lead_carries_its_phones_tries_and_outcomes(store: Store, database: Database) -> None:
+    await add_lead(database, 1, numbers=(number(1), number(1, 1)))
+    first = attempt(1, 1)
+    wrong = LeadChange(
+        lead=LeadId(1), state=LeadState.RETRY, next_at_ms=NOON, next_phone=1, invalid_phone=0, rule="no such number"
+    )
+    await store.commit([SaveAttempt(first), SaveEnd(ended(first, Outcome.INVALID_NUMBER), wrong)])
+    second = attempt(2, 1, phone_position=1, number=number(1, 1))
+    await store.commit([SaveAttempt(second), SaveEnd(ended(second, Outcome.BUSY), retry(1, NOON))])
+    (lead,) = (await store.due_leads(SPRING, NOON, 10)).leads
+    assert [(phone.number.e164, phone.valid) for phone in lead.phones] == [
+        (number(1).e164, False),
+        (number(1, 1).e164, True),
+    ]
+    assert lead.outcome_counts == {Outcome.INVALID_NUMBER: 1, Outcome.BUSY: 1}
+    assert (lead.attempts_count, lead.next_phone) == (2, 1)
+
+
+async def test_a_suppressed_number_is_not_offered(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    await add_lead(database, 2, numbers=(number(2), number(2, 1)))
+    await store.suppress_number(number(1), reason="complaint", by="boss", at_ms=NOON)
+    await store.suppress_number(number(2), reason="complaint", by="boss", at_ms=NOON)
+    assert (await lead_state(database, 1))[0] == "suppressed"
+    (lead,) = (await store.due_leads(SPRING, NOON, 10)).leads
+    assert (lead.id, lead.next_phone) == (2, 1)
+
+
+async def test_who_shares_a_number_with_a_live_call_waits(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    await add_lead(database, 2, numbers=(number(1), number(2)))
+    planned = attempt(1, 1)
+    await store.commit([SaveAttempt(planned)])
+    assert await due(store) == []
+    await store.commit([SaveEnd(ended(planned, Outcome.BUSY), closed(1))])
+    assert await due(store) == [2]
+
+
+async def test_due_leads_are_found_by_the_index_alone(database: Database) -> None:
+    bound = SQL.due_leads(campaign=SPRING, queue_rank=0, now_ms=NOON, but="[]", limit=10)
+    plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
+    steps = " | ".join(row["detail"] for row in plan)
+    assert "SEARCH l USING INDEX leads_queue (campaign_id=? AND queue_rank=? AND next_at_ms<?)" in steps
+    assert "TEMP B-TREE" not in steps
+    assert "SCAN" not in steps.replace("SCAN json_each", "")
+
+
+async def test_queue_ranks_hop_over_the_index(database: Database) -> None:
+    bound = SQL.queue_ranks(campaign=SPRING, now_ms=NOON)
+    plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
+    touching = [row["detail"] for row in plan if " l " in row["detail"]]
+    assert touching
+    assert all("SEARCH l USING INDEX leads_queue (campaign_id=? AND queue_rank" in step for step in touching)
+
+
+# ── after a restart ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_restore_tells_open_attempts_undisposed_calls_agents_and_campaigns(
+    store: Store, database: Database
+) -> None:
+    for lead in (1, 2, 3, 4):
+        await add_lead(database, lead)
+    ringing, live, over, done = (attempt(n, n) for n in (1, 2, 3, 4))
+    over_talk, done_talk = talking(over), talking(done, AgentId("oleg"))
+    await store.commit([SaveAttempt(ringing), SaveAttempt(live), SaveAnswer(talking(live))])
+    await store.commit(
+        [SaveAttempt(over), SaveAnswer(over_talk), SaveEnd(ended(over_talk, Outcome.CONNECTED), None)],
+    )
+    await store.commit(
+        [SaveAttempt(done), SaveAnswer(done_talk), SaveEnd(ended(done_talk, Outcome.CONNECTED), None), sold(4, 4)],
+    )
+    states = {
+        "anna": Agent(id=ANNA, state=AgentState.TALKING, since_ms=NOON),
+        "oleg": Agent(id=AgentId("oleg"), state=AgentState.WRAP_UP, wish=AgentState.PAUSED),
+        "olha": Agent(id=AgentId("olha"), state=AgentState.PAUSED),
+        "ivan": Agent(id=AgentId("ivan")),
+    }
+    await store.commit([SaveAgent(agent, NOON) for agent in states.values()])
+    await store.commit([SaveCampaignRun(SPRING, True, NOON), SaveCampaignRun(CampaignId("autumn"), False, NOON)])
+
+    restored = await store.restore()
+
+    assert [(a, lead.id, lead.state) for a, lead in restored.attempts] == [
+        (ringing, 1, LeadState.DIALING),
+        (talking(live), 2, LeadState.IN_CALL),
+    ]
+    assert [(agent, a, lead.id) for agent, a, lead in restored.undisposed] == [
+        (ANNA, ended(over_talk, Outcome.CONNECTED), 3)
+    ]
+    assert restored.logged_in == (("anna", True), ("oleg", False), ("olha", False))
+    assert restored.running == (SPRING,)
+
+
+# ── agents and audit ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_agent_log_keeps_the_last_state_of_each_millisecond(store: Store, database: Database) -> None:
+    ready = Agent(id=ANNA, state=AgentState.READY)
+    await store.commit(
+        [
+            SaveAgent(replace(ready, state=AgentState.PAUSED, pause_reason="tea"), NOON),
+            SaveAgent(ready, NOON + 5),
+            SaveAgent(replace(ready, state=AgentState.RESERVED), NOON + 5),
+            SaveAgent(ready, NOON + 5),
+        ]
+    )
+    log = await rows(database, "SELECT at_ms, state, pause_reason FROM agent_log ORDER BY at_ms")
+    assert [tuple(row) for row in log] == [(NOON, "paused", "tea"), (NOON + 5, "ready", "")]
+
+
+async def test_each_audit_row_carries_the_hash_of_the_row_before(store: Store, database: Database) -> None:
+    for subject in ("campaign:spring", "campaign:autumn", "agent:anna"):
+        await store.commit([SaveAudit(at_ms=NOON, by="boss", action="stop", subject=subject, detail="обед")])
+    before = ""
+    for expected, row in enumerate(await rows(database, "SELECT * FROM audit ORDER BY seq"), start=1):
+        assert row["seq"] == expected
+        before = chain_hash(before, expected, NOON, "boss", "stop", row["subject"], "обед")
+        assert row["hash"] == before
+
+
+@pytest.mark.parametrize("wish", ["UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"])
+async def test_the_audit_only_grows(store: Store, database: Database, wish: str) -> None:
+    await store.commit([SaveAudit(at_ms=NOON, by="boss", action="stop", subject="campaign:spring")])
+    with pytest.raises(StoreBug, match="append-only"):
+        await change(database, wish)
