@@ -41,11 +41,7 @@ APT = Apt()
 NPM_MIN = 7  # the first to read our lock file
 PULSE_S = 10  # a step that runs longer than this says that it is alive
 
-TEST_TOOLS = {  # program → the Debian packages that bring it
-    "sipp": ("sip-tester",),
-    "baresip": ("baresip-core",),
-    "chromium": ("chromium", "fonts-dejavu-core"),
-}
+BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
 
 LAUNCHER = """#!{python}
 # Written by scripts/bootstrap.py: runs the checkout that this environment stands in.
@@ -236,32 +232,39 @@ def locale_step() -> Step:
     return Step("locale", "translations (Russian, Ukrainian, English)", current, make, needs=("python",))
 
 
-def asterisk_cache() -> Path:
-    """Where asterisk/install.sh keeps what it unpacked."""
+def cache() -> Path:
+    """Where asterisk/install.sh and scripts/install_phones.sh keep what they unpacked."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zvonar"
 
 
 def asterisk_step() -> Step:
-    """The private Asterisk, by its own installer, which knows by itself what is there."""
-    installer = ROOT / "asterisk" / "install.sh"
+    """The private Asterisk, by its own installer."""
 
     def current() -> bool:
-        return bool(os.environ.get("ASTERISK")) or any(asterisk_cache().glob("asterisk-22.*/bin/asterisk"))
+        return bool(os.environ.get("ASTERISK")) or any(cache().glob("asterisk-22.*/bin/asterisk"))
 
-    return Step("asterisk", "private Asterisk 22", current, lambda log: log.run(installer))
+    return Step("asterisk", "private Asterisk 22", current, lambda log: log.run(ROOT / "asterisk" / "install.sh"))
 
 
-def tools_step() -> Step:
-    """SIPp, baresip and Chromium, for integration and browser tests."""
+def phones_step() -> Step:
+    """baresip, the robot desk phones, and SIPp, the scripted carrier of the tests."""
 
-    def missing() -> list[str]:
-        return [program for program in TEST_TOOLS if shutil.which(program) is None]
+    def current() -> bool:
+        return all((cache() / "phones" / "bin" / program).exists() for program in ("baresip", "sipp"))
 
     def make(log: Log) -> None:
-        packages = [package for program in missing() for package in TEST_TOOLS[program]]
-        APT.install(packages, log, f"test tools ({', '.join(missing())})")
+        log.run(ROOT / "scripts" / "install_phones.sh")
 
-    return Step("tools", "SIPp, baresip and Chromium for tests", lambda: not missing(), make, optional=True)
+    return Step("phones", "robot desk phones (baresip) and SIPp", current, make)
+
+
+def browser_step() -> Step:
+    """Chromium, for browser tests."""
+
+    def make(log: Log) -> None:
+        APT.install(BROWSER_PACKAGES, log, "Chromium for browser tests")
+
+    return Step("browser", "Chromium for browser tests", lambda: bool(shutil.which("chromium")), make, optional=True)
 
 
 TARGETS = ("run", "unit", "test")
@@ -270,9 +273,9 @@ TARGETS = ("run", "unit", "test")
 def steps_for(target: str) -> list[Step]:
     """The steps of a target; a step stands after those it needs."""
     if target == "run":
-        return [python_step("run"), web_step(dev=False), locale_step(), asterisk_step()]
+        return [python_step("run"), web_step(dev=False), locale_step(), asterisk_step(), phones_step()]
     for_code = [python_step("dev"), web_step(dev=True), locale_step()]
-    return for_code if target == "unit" else [tools_step(), *for_code, asterisk_step()]
+    return for_code if target == "unit" else [browser_step(), *for_code, asterisk_step(), phones_step()]
 
 
 # --- running them -----------------------------------------------------------------------------------------------------
