@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from yarl import URL
 
 from engine.ari import resources
 from engine.ari.errors import AriError, DeadlineExceeded, LinkLost, NotSent, Refused, Unauthorized, refusal
-from engine.ari.resources import Json, Request
+from engine.ari.resources import Application, Json, Request
 
 R = TypeVar("R")
 
@@ -155,6 +155,11 @@ class AriClient:
         finally:
             self._places.release()
 
+    async def subscribe(self, event_sources: Iterable[str]) -> tuple[str, ...]:
+        """Subscribe to these sources, now and at every reconnect; returns those that Asterisk does not have."""
+        self._event_sources = tuple(event_sources)
+        return await self._subscribe(self.request)
+
     def drop(self, reason: str) -> None:
         """Give up the present link; `run` makes a new one."""
         if self._scope is not None and not self._scope.expired():
@@ -177,7 +182,8 @@ class AriClient:
                     decode_text=False,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_MS / 1000),
                 ) as socket:
-                    missing = await self._subscribe(http)
+                    await self._filter(http)
+                    missing = await self._subscribe(lambda request: self._set_up(http, request))
                     link = _SocketLink(socket) if rest_over_websocket(version) else http
                     return await self._read(socket, link, LinkUp(version, link.transport, missing), sink)
         except Unauthorized:
@@ -185,25 +191,26 @@ class AriClient:
         except (AriError, aiohttp.ClientError, OSError, TimeoutError) as error:
             return f"cannot use Asterisk at {self._base}: {str(error) or type(error).__name__}"
 
-    async def _subscribe(self, http: "_HttpLink") -> tuple[str, ...]:
-        app = self._account.app
+    async def _set_up(self, http: "_HttpLink", request: Request[R]) -> R:
+        deadline = asyncio.get_running_loop().time() + self._deadline_ms / 1000
+        return await _exchange(http, request, self._deadline_ms, deadline)
+
+    async def _filter(self, http: "_HttpLink") -> None:
         if self._event_types:
             # A filter swallows the replies too, unless it names them (seen on 22.10).
             allowed = [{"type": name} for name in (*self._event_types, "RESTResponse")]
-            await self._set_up(http, resources.applications.filter(app, filter={"allowed": allowed}))
+            await self._set_up(http, resources.applications.filter(self._account.app, filter={"allowed": allowed}))
+
+    async def _subscribe(self, carry: Callable[[Request[Application]], Awaitable[Application]]) -> tuple[str, ...]:
         missing = []
         for source in self._event_sources:
             try:
-                await self._set_up(http, resources.applications.subscribe(app, eventSource=source))
+                await carry(resources.applications.subscribe(self._account.app, eventSource=source))
             except Refused:
                 # A trunk that Asterisk does not have is no reason to leave the others without a dialer.
                 missing.append(source)
                 log.error("Asterisk does not know an event source", extra={"action": "ari_subscribe", "source": source})  # noqa: TRY400
         return tuple(missing)
-
-    async def _set_up(self, http: "_HttpLink", request: Request[R]) -> R:
-        deadline = asyncio.get_running_loop().time() + self._deadline_ms / 1000
-        return await _exchange(http, request, self._deadline_ms, deadline)
 
     async def _read(self, socket: _Socket, link: "_Link", up: LinkUp, sink: FrameSink) -> str:
         """Hand frames on until the link ends; returns why it ended."""

@@ -77,10 +77,13 @@ class Bridge:
 class Application:
     name: str
     endpoint_ids: tuple[str, ...]
+    channel_ids: tuple[str, ...]
 
     @classmethod
     def parse(cls, value: Json) -> "Application":
-        return cls(name=value["name"], endpoint_ids=tuple(value["endpoint_ids"]))
+        return cls(
+            name=value["name"], endpoint_ids=tuple(value["endpoint_ids"]), channel_ids=tuple(value["channel_ids"])
+        )
 
 
 @dataclass(frozen=True, slots=True)

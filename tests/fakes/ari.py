@@ -51,7 +51,7 @@ class FakeChannel:
 
 
 class FakeAri:
-    """What a test may set: `version`, `hushed` (path prefixes that get no reply), `fates` (by dialed number)."""
+    """What a test may set: `version`, `hushed` (path prefixes that get no reply), `fates` (by the last two digits)."""
 
     def __init__(self) -> None:
         self.version = "22.10.1+fake"
@@ -64,7 +64,7 @@ class FakeAri:
         self.filter: list[str] | None = None
         self.requests: list[tuple[str, str, Query]] = []
         self.hushed: set[str] = set()
-        self.fates: dict[str, str] = {}
+        self.fates = {"03": "answer", "20": "busy", "30": "ring", "40": "dead"}
         self.connects = 0
         self.closing_requests: list[str] = []
         self._socket: web.WebSocketResponse | None = None
@@ -72,6 +72,7 @@ class FakeAri:
         self._ids = itertools.count(1)
         self._held = asyncio.Event()
         self._held.set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._hush_waits: list[asyncio.Future[None]] = []
 
     # --- what a test does to it ---------------------------------------------------------------------------------
@@ -226,19 +227,28 @@ class FakeAri:
         self.channels[channel.id] = channel
         await self.emit("ChannelCreated", channel=channel.as_json())
         await self.emit("Dial", peer=channel.as_json(), dialstring="", dialstatus="", forward="")
-        match self.fates.get(number):
+        match self.fates.get(number[-2:]):
             case "busy":
                 await self.hang_up(channel.id, 17, 486)
-            case "invalid":
+            case "dead":
                 await self.hang_up(channel.id, 1, 404)
             case "answer":
                 await self.ring(channel.id)
                 await self.answer(channel.id)
             case "ring":
                 await self.ring(channel.id)
+                self._later(float(query.get("timeout", 30)), channel.id, 19)
             case _:
                 pass  # Silence on the line.
         return 200, channel.as_json()
+
+    def _later(self, after_s: float, channel_id: str, cause: int) -> None:
+        async def end() -> None:
+            await asyncio.sleep(after_s)
+            if channel_id in self.channels:
+                await self.hang_up(channel_id, cause)
+
+        self._endings.add(asyncio.get_running_loop().create_task(end(), name=f"end {channel_id}"))
 
     async def _channel(self, verb: str, channel_id: str, operation: list[str], query: Query) -> Reply:
         channel = self.channels.get(channel_id)
@@ -252,6 +262,7 @@ class FakeAri:
                 channel.in_app = False
                 channel.stub = (query["context"],)
                 await self.emit("StasisEnd", channel=channel.as_json())
+                self._later(0.01, channel_id, 16)  # The message is short.
                 return 204, None
             case "POST", "play" if channel.in_app:
                 return 201, {"id": query.get("playbackId", "p"), "state": "queued"}
@@ -291,7 +302,7 @@ class FakeAri:
                 return 404, {"message": "Resource not found"}
 
     def _application(self, verb: str, operation: list[str], query: Query, body: bytes) -> Reply:
-        application = {"name": APP, "endpoint_ids": self.sources}
+        application = {"name": APP, "endpoint_ids": self.sources, "channel_ids": []}
         match verb, *operation:
             case "PUT", "eventFilter":
                 self.filter = [item["type"] for item in orjson.loads(body)["allowed"]]
@@ -324,8 +335,8 @@ async def running(fake: FakeAri) -> AsyncIterator[FakeAri]:
     try:
         yield fake
     finally:
-        for wait in fake._hush_waits:
-            wait.cancel()
+        for waiting in (*fake._hush_waits, *fake._endings):
+            waiting.cancel()
         fake.go_on()
         fake.abort()
         await runner.cleanup()

@@ -1,0 +1,304 @@
+"""Asterisk as the engine's switch: orders become ARI requests in their order, events become facts.
+
+Theory of operation. Every order is a task of its own that first waits for the earlier orders of its legs; so a leg's
+orders keep their order, and legs do not wait for each other. Dials wait for one of a few places besides: Asterisk works
+requests off one by one, and somebody who is on the line must not queue behind a burst of dials.
+
+Nothing that dials is sent twice. When the reply to an originate is lost, the fact is `OriginateUnknown` and the next
+snapshot tells. After each (re)connect one snapshot follows: what Asterisk has, not what we remember.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from engine.ari import resources as ari
+from engine.ari import wire
+from engine.ari.client import AriAccount, AriClient, Backoff, Frame, LinkUp
+from engine.ari.errors import AriError, Conflict, NotFound
+from engine.clock import Clock
+from engine.core.effects import AskSwitch, Hangup, OriginateAgent, OriginateCustomer, SwitchOrder
+from engine.core.events import (
+    CommandFailed,
+    LegHungUp,
+    OriginateAccepted,
+    OriginateRefused,
+    OriginateUnknown,
+    SwitchEvent,
+    SwitchLost,
+    SwitchSlow,
+    SwitchUp,
+)
+from engine.core.model import LegId, PhoneId, TrunkId
+from engine.switch import Sink
+
+log = logging.getLogger(__name__)
+
+#: Dials sent and not yet answered: enough to keep Asterisk busy, few enough that a bridge waits under 10 ms for them.
+DIALS_IN_FLIGHT_MAX = 8
+#: Orders taken and not yet carried out; beyond it dials are refused and other orders fail.
+ORDERS_MAX = 10_000
+#: How often the link is asked whether it still answers.
+PROBE_EVERY_MS = 1_000
+#: A round trip or an event later than this: the switch is slow, and dialing should stop.
+SLOW_MS = 500
+#: Probes without an answer before the link is given up and made anew.
+PROBES_LOST_MAX = 3
+#: How often an event's own time stamp is compared with our clock.
+LAG_SAMPLE_EVERY_MS = 200
+#: The smallest lag of so many samples is the difference of the two clocks; 300 samples are a minute or more.
+LAG_SAMPLES_MAX = 300
+
+
+class AriSwitch:
+    """The `engine.switch.Switch` of a real Asterisk."""
+
+    def __init__(
+        self,
+        account: AriAccount,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        trunks: Iterable[TrunkId],
+        phones: Iterable[PhoneId] = (),
+        backoff: Backoff | None = None,
+        tone: str = wire.CALL_TONE,
+        deadline_ms: int | None = None,
+        probe_every_ms: int = PROBE_EVERY_MS,
+    ) -> None:
+        """`chance` is uniform in [0, 1). Only `trunks` are ever dialed; of `phones` the registrations are told."""
+        self._account = account
+        self._clock = clock
+        self._trunks = frozenset(trunks)
+        sources = [f"endpoint:PJSIP/{name}" for name in (*self._trunks, *phones)]
+        self._client = AriClient(
+            account,
+            backoff=backoff or Backoff(chance=chance),
+            event_types=wire.EVENT_TYPES,
+            event_sources=sorted(sources),
+            **({} if deadline_ms is None else {"deadline_ms": deadline_ms}),
+        )
+        self._tone = tone
+        self._probe_every_ms = probe_every_ms
+        self._dials = asyncio.Semaphore(DIALS_IN_FLIGHT_MAX)
+        self._last_order: dict[LegId, asyncio.Task[None]] = {}
+        self._orders = 0
+        self._group: asyncio.TaskGroup | None = None
+        self._sink: Sink = _nobody
+        self._lost_reason: str | None = ""
+        self._slow = False
+        self._lag = _Lag()
+        self._ended_meanwhile: set[LegId] | None = None
+
+    async def run(self, sink: Sink) -> None:
+        """See `Switch.run`."""
+        self._sink = sink
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self._client.run(self._take), name="ari-link")
+            group.create_task(self._probe(), name="ari-probe")
+
+    def send(self, order: SwitchOrder) -> None:
+        """See `Switch.send`. `run` must have begun."""
+        if self._orders >= ORDERS_MAX:
+            self._tell_failure(order, "the switch has too many orders waiting", may_have_acted=False)
+            return
+        legs = wire.legs_of(order)
+        before = {self._last_order[leg] for leg in legs if leg in self._last_order}
+        self._orders += 1
+        task = self._tasks.create_task(self._carry_out(order, before), name="ari-order")
+        for leg in legs:
+            self._last_order[leg] = task
+        task.add_done_callback(lambda done: self._forget(done, legs))
+
+    async def subscribe(self, trunks: Iterable[TrunkId], phones: Iterable[PhoneId]) -> tuple[str, ...]:
+        """Take over the trunks and phones of a new configuration; returns those that Asterisk does not have."""
+        self._trunks = frozenset(trunks)
+        return await self._client.subscribe(f"endpoint:PJSIP/{name}" for name in sorted((*self._trunks, *phones)))
+
+    def drop(self, reason: str) -> None:
+        """Give up the link and make a new one; a snapshot follows."""
+        self._client.drop(reason)
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, order: SwitchOrder, before: set[asyncio.Task[None]]) -> None:
+        if before:
+            await asyncio.wait(before)
+        try:
+            match order:
+                case AskSwitch():
+                    await self._resync()
+                case OriginateCustomer():
+                    async with self._dials:
+                        await self._dial(order)
+                case OriginateAgent():
+                    await self._client.request(wire.requests_of(order, app=self._account.app)[0])
+                    self._tell(OriginateAccepted(order.leg))
+                case Hangup():
+                    for request in wire.requests_of(order, app=self._account.app):
+                        await self._unless_gone(request)
+                case _:
+                    for request in wire.requests_of(order, app=self._account.app, tone=self._tone):
+                        await self._client.request(request)
+        except AriError as error:
+            self._tell_failure(order, str(error), may_have_acted=error.may_have_acted or isinstance(error, Conflict))
+
+    async def _dial(self, order: OriginateCustomer) -> None:
+        if order.trunk not in self._trunks:
+            self._tell(OriginateRefused(order.leg, f"trunk {order.trunk} is not configured"))
+        elif self._clock.now_ms() > order.send_before_ms:
+            # Decided for agents who were free then; by now they may not be.
+            self._tell(OriginateRefused(order.leg, "stale"))
+        else:
+            await self._client.request(wire.requests_of(order, app=self._account.app)[0])
+            self._tell(OriginateAccepted(order.leg))
+
+    async def _unless_gone(self, request: ari.Request[Any]) -> None:
+        try:
+            await self._client.request(request)
+        except NotFound:
+            log.debug("already gone", extra={"action": "ari_gone", "operation": request.template})
+
+    def _tell_failure(self, order: SwitchOrder, reason: str, *, may_have_acted: bool) -> None:
+        match order:
+            case OriginateCustomer(leg=leg) | OriginateAgent(leg=leg):
+                # A taken id is a leg of ours that lives: it must not be dialed again either.
+                self._tell(OriginateUnknown(leg) if may_have_acted else OriginateRefused(leg, reason))
+            case AskSwitch():
+                self._client.drop(f"no snapshot of the switch: {reason}")
+            case _:
+                command = type(order).__name__.lower()
+                log.info("order failed", extra={"action": "ari_order_failed", "command": command, "reason": reason})
+                self._tell(CommandFailed(wire.legs_of(order)[0], command, reason))
+
+    @property
+    def _tasks(self) -> asyncio.TaskGroup:
+        if self._group is None:
+            raise RuntimeError("the switch was given work before run()")
+        return self._group
+
+    def _forget(self, done: asyncio.Task[None], legs: tuple[LegId, ...]) -> None:
+        self._orders -= 1
+        for leg in legs:
+            if self._last_order.get(leg) is done:
+                del self._last_order[leg]
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    def _take(self, frame: Frame) -> bool:
+        """The client's sink: translate and pass on, nothing else, for the socket waits meanwhile."""
+        if isinstance(frame, dict):
+            return self._take_event(frame)
+        if isinstance(frame, LinkUp):
+            self._lost_reason = None
+            self._tasks.create_task(self._carry_out(AskSwitch(), set()), name="ari-snapshot")
+        elif frame.reason != self._lost_reason:
+            self._lost_reason = frame.reason
+            self._sink(SwitchLost(frame.reason))
+        return True
+
+    def _take_event(self, frame: dict[str, Any]) -> bool:
+        now_ms = self._clock.now_ms()
+        if now_ms >= self._lag.next_sample_ms:
+            self._lag.sample(frame["timestamp"], now_ms)
+        event = wire.event_of(frame)
+        if event is None:
+            self._take_other(frame)
+            return True
+        if self._ended_meanwhile is not None and isinstance(event, LegHungUp):
+            self._ended_meanwhile.add(event.leg)
+        return self._sink(event)
+
+    def _take_other(self, frame: dict[str, Any]) -> None:
+        if frame["type"] == "StasisStart":
+            # Somebody called in, and nobody here serves them yet: they hear the message and not silence.
+            self._tasks.create_task(self._turn_away(frame["channel"]["id"]), name="ari-turn-away")
+        elif frame["type"] == "ApplicationReplaced":
+            log.error("another engine uses our application name", extra={"action": "ari_replaced"})
+            self._client.drop("another engine connected with our application name")
+
+    async def _turn_away(self, channel_id: str) -> None:
+        try:
+            await self._unless_gone(wire.to_message(channel_id))
+        except AriError as error:
+            log.warning("a caller was not turned away", extra={"action": "ari_turn_away", "reason": str(error)})
+
+    def _tell(self, event: SwitchEvent) -> None:
+        if not self._sink(event):
+            self._client.drop("no room for facts of the switch")
+
+    # --- snapshot and probe -------------------------------------------------------------------------------------
+
+    async def _resync(self) -> None:
+        # Whoever hangs up between the snapshot and its arrival is told of before it; the snapshot must not revive them.
+        ended = self._ended_meanwhile = set()
+        try:
+            application = await self._client.request(ari.applications.get(self._account.app))
+            bridges = await self._client.request(ari.bridges.list())
+            channels = await self._client.request(ari.channels.list())
+        finally:
+            if self._ended_meanwhile is ended:
+                self._ended_meanwhile = None
+        legs = wire.legs_found(channels, bridges, application)
+        self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended)))
+        for bridge in wire.bridges_left_over(channels, bridges):
+            await self._unless_gone(ari.bridges.destroy(bridge))
+
+    async def _probe(self) -> None:
+        """Ask over the same link what needs Asterisk's application layer: a ping stays green when that is dead."""
+        loop = asyncio.get_running_loop()
+        lost = 0
+        while True:
+            await asyncio.sleep(self._probe_every_ms / 1000)
+            if not self._client.connected:
+                lost = 0
+                continue
+            asked = loop.time()
+            try:
+                await self._client.request(ari.applications.get(self._account.app))
+            except AriError as error:
+                lost += 1
+                self._judge(f"no answer to a probe: {error.reason}")
+                if lost >= PROBES_LOST_MAX:
+                    self._client.drop(f"no answer to {lost} probes")
+                continue
+            lost = 0
+            round_trip_ms = int((loop.time() - asked) * 1000)
+            if round_trip_ms > SLOW_MS:
+                self._judge(f"a request took {round_trip_ms} ms")
+            elif self._lag.now_ms > SLOW_MS:
+                self._judge(f"events are {self._lag.now_ms} ms late")
+            else:
+                self._judge("")
+
+    def _judge(self, trouble: str) -> None:
+        if bool(trouble) != self._slow:
+            self._slow = bool(trouble)
+            self._tell(SwitchSlow(self._slow, trouble))
+
+
+class _Lag:
+    """How late events are, beyond the constant difference of the two clocks."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self.next_sample_ms = 0
+        self._samples: deque[int] = deque(maxlen=LAG_SAMPLES_MAX)
+
+    def sample(self, timestamp: str, now_ms: int) -> None:
+        """Compare an event's time stamp (ISO 8601) with our clock."""
+        sent_ms = int(datetime.fromisoformat(timestamp).timestamp() * 1000)
+        self._samples.append(now_ms - sent_ms)
+        self.now_ms = self._samples[-1] - min(self._samples)
+        self.next_sample_ms = now_ms + LAG_SAMPLE_EVERY_MS
+
+
+def _nobody(event: SwitchEvent) -> bool:
+    """Before `run` there is nobody to tell."""
+    raise AssertionError(f"{event} before run")

@@ -1,0 +1,312 @@
+"""What every switch does, the simulated Asterisk and the real one alike."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+from engine.ari.client import AriAccount, Backoff
+from engine.ari.switch import AriSwitch
+from engine.clock import WallClock
+from engine.core.effects import (
+    AskSwitch,
+    Bridge,
+    Hangup,
+    Hold,
+    OpenBridge,
+    OriginateAgent,
+    OriginateCustomer,
+    PlayMessageAndHangup,
+    Unbridge,
+)
+from engine.core.events import (
+    CommandFailed,
+    LegAnswered,
+    LegBridged,
+    LegHungUp,
+    LegRinging,
+    OriginateAccepted,
+    OriginateRefused,
+    OriginateUnknown,
+    SwitchEvent,
+    SwitchLost,
+    SwitchUp,
+)
+from engine.core.model import (
+    AgentId,
+    AttemptId,
+    LegId,
+    PhoneId,
+    PhoneNumber,
+    TrunkId,
+    agent_leg,
+    bridge_of_leg,
+    customer_leg,
+)
+from tests.fakes.ari import APP, SECRET, USER, FakeAri, running
+
+T = TypeVar("T", bound=SwitchEvent)
+
+WAIT_S = 8.0
+
+#: The last two digits choose the fate (docs/number-plan.md).
+ANSWERS_AND_STAYS, BUSY, UNANSWERED, DEAD = "03", "20", "30", "40"
+_ids = itertools.count(1)
+
+
+@dataclass
+class Phone:
+    """A switch under test and the facts that it told."""
+
+    switch: AriSwitch
+    facts: list[SwitchEvent] = field(default_factory=list)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def sink(self, fact: SwitchEvent) -> bool:
+        self.facts.append(fact)
+        self.told.set()
+        return True
+
+    async def fact(self, kind: type[T], leg: LegId | None = None, *, nth: int = 1) -> T:
+        """Wait for the nth fact of this kind (about this leg)."""
+
+        def found() -> list[T]:
+            return [f for f in self.facts if isinstance(f, kind) and (leg is None or getattr(f, "leg", None) == leg)]
+
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while len(found()) < nth:
+                    self.told.clear()
+                    await self.told.wait()
+        except TimeoutError:
+            pytest.fail(f"no {kind.__name__} number {nth} about {leg}; told: {self.facts}")
+        return found()[nth - 1]
+
+    def has(self, kind: type[SwitchEvent], leg: LegId) -> bool:
+        return any(isinstance(fact, kind) and getattr(fact, "leg", None) == leg for fact in self.facts)
+
+    def dial(self, ending: str, **changes: Any) -> LegId:
+        attempt = AttemptId(f"{random.randrange(10**9)}-{next(_ids)}")
+        order: dict[str, Any] = {
+            "leg": customer_leg(attempt),
+            "attempt": attempt,
+            "trunk": TrunkId("carrier"),
+            "number": PhoneNumber(f"+3804412345{ending}"),
+            "caller_id": PhoneNumber("+380441110000"),
+            "ring_timeout_ms": 20_000,
+            "talk_max_ms": 60_000,
+            "message": "beep",
+            "send_before_ms": WallClock().now_ms() + 60_000,
+        }
+        self.switch.send(OriginateCustomer(**{**order, **changes}))
+        return LegId(str({**order, **changes}["leg"]))
+
+    async def answered(self) -> LegId:
+        leg = self.dial(ANSWERS_AND_STAYS)
+        await self.fact(LegAnswered, leg)
+        return leg
+
+    async def seated_agent(self) -> LegId:
+        """An agent's leg that is up and in its bridge. A person on the trunk serves as the desk phone."""
+        leg = agent_leg(AgentId("olena"), f"{random.randrange(10**9)}-{next(_ids)}")
+        phone = PhoneId(f"+3804412345{ANSWERS_AND_STAYS}@carrier")
+        self.switch.send(
+            OriginateAgent(
+                leg=leg, agent=AgentId("olena"), phone=phone, auto_answer=True, ring_timeout_ms=20_000, caller_id=None
+            )
+        )
+        await self.fact(LegAnswered, leg)
+        self.switch.send(OpenBridge(leg, bridge_of_leg(leg)))
+        return leg
+
+
+@asynccontextmanager
+async def connected(
+    account: AriAccount, trunks: tuple[str, ...] = ("carrier",), **options: Any
+) -> AsyncIterator[Phone]:
+    chance = random.Random(1).random
+    switch = AriSwitch(
+        account,
+        clock=WallClock(),
+        chance=chance,
+        trunks=[TrunkId(trunk) for trunk in trunks],
+        backoff=Backoff(chance=chance, base_ms=5, max_ms=50),
+        **options,
+    )
+    phone = Phone(switch)
+    async with asyncio.TaskGroup() as group:
+        running_switch = group.create_task(switch.run(phone.sink))
+        try:
+            await phone.fact(SwitchUp)
+            yield phone
+        finally:
+            running_switch.cancel()
+
+
+@pytest.fixture(
+    params=[
+        "fake-websocket",
+        "fake-http",
+        pytest.param("asterisk", marks=pytest.mark.integration),
+        pytest.param("asterisk-16", marks=pytest.mark.integration),
+    ]
+)
+async def account(request: pytest.FixtureRequest) -> AsyncIterator[AriAccount]:
+    if request.param.startswith("fake"):
+        fake = FakeAri()
+        fake.version = "22.10.1" if request.param == "fake-websocket" else "16.28.0"
+        async with running(fake):
+            yield AriAccount(url=fake.url, user=USER, secret=SECRET, app=APP)
+    else:
+        pair = request.getfixturevalue("asterisk_pair" if request.param == "asterisk" else "asterisk_16_pair")
+        secrets = pair.engine.secrets
+        yield AriAccount(url=pair.ari_url, user=secrets.ari_user, secret=secrets.ari_password, app="zvonar-contract")
+
+
+@pytest.fixture
+async def phone(account: AriAccount) -> AsyncIterator[Phone]:
+    async with connected(account) as phone:
+        yield phone
+
+
+@pytest.mark.parametrize(("ending", "cause", "sip"), [(BUSY, 17, 486), (DEAD, 1, 404)])
+async def test_a_refused_call_ends_with_the_carriers_own_reason(
+    phone: Phone, ending: str, cause: int, sip: int, request: pytest.FixtureRequest
+) -> None:
+    leg = phone.dial(ending)
+    await phone.fact(OriginateAccepted, leg)
+    ended = await phone.fact(LegHungUp, leg)
+    assert ended.cause == cause
+    # Asterisk tells the SIP code since 22.7.
+    assert ended.tech_cause == (None if "16" in request.node.name else sip)
+    assert not phone.has(LegAnswered, leg)
+
+
+async def test_an_answered_call_is_ours_until_we_hang_up(phone: Phone) -> None:
+    leg = phone.dial(ANSWERS_AND_STAYS)
+    await phone.fact(LegRinging, leg)
+    await phone.fact(LegAnswered, leg)
+    phone.switch.send(Hangup(leg))
+    assert (await phone.fact(LegHungUp, leg)).cause == 16
+
+
+async def test_a_call_nobody_answers_ends_at_its_ring_timeout(phone: Phone) -> None:
+    leg = phone.dial(UNANSWERED, ring_timeout_ms=1_000)
+    await phone.fact(LegRinging, leg)
+    ended = await phone.fact(LegHungUp, leg)
+    assert ended.cause in {0, 16, 18, 19}
+    assert not phone.has(LegAnswered, leg)
+
+
+async def test_a_dial_taken_back_at_once_leaves_no_call(phone: Phone) -> None:
+    leg = phone.dial(UNANSWERED)
+    phone.switch.send(Hangup(leg))
+    await phone.fact(LegHungUp, leg)
+
+
+async def test_only_configured_trunks_are_dialed(phone: Phone) -> None:
+    leg = phone.dial(BUSY, trunk=TrunkId("carrier/sip:900@elsewhere"))
+    refused = await phone.fact(OriginateRefused, leg)
+    assert "not configured" in refused.reason
+
+
+async def test_a_trunk_that_asterisk_does_not_have_refuses_and_the_rest_works(account: AriAccount) -> None:
+    async with connected(account, ("carrier", "typo")) as phone:
+        refused = phone.dial(BUSY, trunk=TrunkId("typo"))
+        await phone.fact(OriginateRefused, refused)
+        await phone.fact(LegHungUp, phone.dial(BUSY))
+
+
+async def test_a_stale_dial_is_not_sent(phone: Phone) -> None:
+    leg = phone.dial(BUSY, send_before_ms=0)
+    assert (await phone.fact(OriginateRefused, leg)).reason == "stale"
+
+
+async def test_a_leg_that_lives_is_never_dialed_a_second_time(phone: Phone) -> None:
+    leg = await phone.answered()
+    phone.dial(ANSWERS_AND_STAYS, leg=leg)
+    await phone.fact(OriginateUnknown, leg)
+    phone.switch.send(Hangup(leg))
+    await phone.fact(LegHungUp, leg)
+
+
+async def test_hanging_up_who_is_gone_is_success(phone: Phone) -> None:
+    leg = phone.dial(BUSY)
+    await phone.fact(LegHungUp, leg)
+    phone.switch.send(Hangup(leg, bridge_of_leg(leg)))
+    phone.switch.send(PlayMessageAndHangup(leg, "beep"))
+    failed = await phone.fact(CommandFailed, leg)
+    assert failed.command == "playmessageandhangup"
+
+
+async def test_a_customer_meets_the_agent_is_held_and_comes_back(phone: Phone) -> None:
+    agent = await phone.seated_agent()
+    bridge = bridge_of_leg(agent)
+    customer = await phone.answered()
+    phone.switch.send(Bridge(customer, agent, bridge))
+    await phone.fact(LegBridged, customer)
+
+    phone.switch.send(Hold(customer, bridge, on=True))
+    phone.switch.send(Hold(customer, bridge, on=False))
+    await phone.fact(LegBridged, customer, nth=2)
+
+    phone.switch.send(Unbridge(customer, bridge))
+    phone.switch.send(AskSwitch())
+    phone.switch.send(Hangup(customer))
+    await phone.fact(LegHungUp, customer)
+    phone.switch.send(Hangup(agent, bridge))
+    await phone.fact(LegHungUp, agent)
+    assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+
+async def test_a_bridge_and_its_customer_ordered_in_one_breath_come_in_order(phone: Phone) -> None:
+    customer = await phone.answered()
+    agent = await phone.seated_agent()
+    phone.switch.send(Bridge(customer, agent, bridge_of_leg(agent)))
+    await phone.fact(LegBridged, customer)
+    for leg in (customer, agent):
+        phone.switch.send(Hangup(leg, bridge_of_leg(leg)))
+        await phone.fact(LegHungUp, leg)
+
+
+async def test_a_customer_nobody_can_take_hears_the_message_to_its_end(phone: Phone) -> None:
+    leg = await phone.answered()
+    phone.switch.send(PlayMessageAndHangup(leg, "beep"))
+    await phone.fact(LegHungUp, leg)
+    assert not phone.has(CommandFailed, leg)
+
+
+async def test_after_a_lost_link_a_snapshot_shows_who_is_still_there(phone: Phone) -> None:
+    agent = await phone.seated_agent()
+    customer, ringing = await phone.answered(), phone.dial(UNANSWERED)
+    phone.switch.send(Bridge(customer, agent, bridge_of_leg(agent), tone=False))
+    await phone.fact(LegBridged, customer)
+    await phone.fact(LegRinging, ringing)
+
+    phone.switch.drop("the test cut it")
+    lost = await phone.fact(SwitchLost)
+    assert lost.reason == "the test cut it"
+    up = await phone.fact(SwitchUp, nth=2)
+    found = {leg.leg: leg for leg in up.legs}
+    assert found.keys() == {agent, customer, ringing}
+    assert found[customer].answered
+    assert found[customer].ours_to_command
+    assert found[customer].bridged_with == (agent,)
+    assert found[agent].bridged_with == (customer,)
+    assert not found[ringing].answered
+
+    for leg in (agent, customer, ringing):
+        phone.switch.send(Hangup(leg))
+        await phone.fact(LegHungUp, leg)
+
+
+async def test_a_snapshot_can_be_asked_for(phone: Phone) -> None:
+    phone.switch.send(AskSwitch())
+    assert (await phone.fact(SwitchUp, nth=2)).legs == ()
