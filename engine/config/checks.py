@@ -1,0 +1,120 @@
+"""Checks across the sections of config.yaml: names that lead nowhere, contradictions (errors), doubts (warnings)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, TypeAlias
+
+from engine.config import yamlmarks
+from engine.config.forms import Address
+from engine.config.schema import CampaignSettings, Config, Language
+
+DISPOSITIONS_WITH_KEY_MAX: Final = 9  # keys 1 to 9 on the desk
+LABEL_CHARACTERS_MAX: Final = 30  # more does not fit a button
+
+#: Where the file names something that stands in another section; `*` is any key or item.
+_REFERENCES: Final[Mapping[tuple[str, ...], str]] = {
+    ("agents", "*", "phone"): "phones",
+    ("agents", "*", "campaigns", "*"): "campaigns",
+    ("campaigns", "*", "trunks", "*"): "trunks",
+    ("campaigns", "*", "dispositions", "*"): "dispositions",
+    ("demo", "campaign"): "campaigns",
+    ("demo", "trunk"): "trunks",
+    ("demo", "robots", "*"): "agents",
+    ("demo", "seat"): "agents",
+}
+
+Finding: TypeAlias = tuple[yamlmarks.Path, str]
+
+
+def dangling(document: Any) -> Iterator[Finding]:
+    """References to what is not there. Works on the raw file, so that they show together with all other errors."""
+    for pattern, section in _REFERENCES.items():
+        there = document.get(section) if isinstance(document, dict) else None
+        names = list(there) if isinstance(there, dict) else []
+        for path, name in _matching(document, pattern, ()):
+            if isinstance(name, str | int) and str(name) not in names:
+                choice = choices(str(name), names) if names else "that section is empty"
+                yield path, f"{name} is not in {section}; {choice}"
+
+
+def _matching(value: Any, pattern: tuple[str, ...], path: yamlmarks.Path) -> Iterator[tuple[yamlmarks.Path, Any]]:
+    if not pattern:
+        yield path, value
+        return
+    match value:
+        case dict():
+            parts: list[tuple[str | int, Any]] = list(value.items())
+        case list():
+            parts = list(enumerate(value))
+        case _:
+            return
+    for key, part in parts:
+        if pattern[0] in ("*", key):
+            yield from _matching(part, pattern[1:], (*path, key))
+
+
+def contradictions(config: Config) -> Iterator[Finding]:
+    listening: dict[Address, str] = {}
+    for path, address in (
+        (("web", "listen"), config.web.listen),
+        (("asterisk", "ari"), config.asterisk.ari),
+        (("asterisk", "ami"), config.asterisk.ami),
+    ):
+        if other := listening.get(address):
+            yield path, f"{address} is also the address of {other}"
+        listening[address] = yamlmarks.dotted(path)
+    for name, campaign in config.campaigns.items():
+        if not any(campaign.hours.values()):
+            yield ("campaigns", name, "hours"), "no day is open: the campaign would never dial"
+        for index, disposition in enumerate(campaign.dispositions):
+            if disposition in campaign.dispositions[:index]:
+                yield ("campaigns", name, "dispositions", index), f"{disposition} is here twice"
+    if config.demo and config.demo.seat in config.demo.robots:
+        yield ("demo", "seat"), f"{config.demo.seat} is also a robot"
+
+
+def doubts(config: Config) -> Iterator[Finding]:
+    for name, campaign in config.campaigns.items():
+        yield from _campaign_doubts(config, name, campaign)
+    for section, entries in (
+        ("dispositions", config.dispositions),
+        ("pauses", config.pauses),
+        ("lead_fields", config.lead_fields),
+    ):
+        for key, entry in entries.items():
+            labels: dict[Language, str] = entry.labels
+            if missing := [language for language in config.languages if language not in labels]:
+                yield (section, key, "labels"), f"no text for {', '.join(missing)}: another language's is shown"
+            for language, label in labels.items():
+                if section != "lead_fields" and len(label) > LABEL_CHARACTERS_MAX:
+                    yield (
+                        (section, key, "labels", language),
+                        f"longer than {LABEL_CHARACTERS_MAX} characters: cut on the button",
+                    )
+
+
+def _campaign_doubts(config: Config, name: str, campaign: CampaignSettings) -> Iterator[Finding]:
+    here: yamlmarks.Path = ("campaigns", name)
+    if len(campaign.dispositions) > DISPOSITIONS_WITH_KEY_MAX:
+        yield (*here, "dispositions"), f"more than {DISPOSITIONS_WITH_KEY_MAX}: keys 1 to 9 reach only the first ones"
+    kinds = {config.dispositions[disposition].kind for disposition in campaign.dispositions}
+    for kind, consequence in (
+        ("final", "no lead can be finished by an agent"),
+        ("callback", "agents cannot promise a later call"),
+        ("dnc", "agents cannot record that somebody wants no more calls"),
+    ):
+        if kind not in kinds:
+            yield (*here, "dispositions"), f"none is of kind {kind}: {consequence}"
+    if not any(name in agent.campaigns for agent in config.agents.values()):
+        yield here, "no agent takes its calls: it would not dial"
+    for outcome, rule in campaign.attempts.retry.items():
+        if rule.max >= campaign.attempts.max and outcome not in ("congestion", "failed"):
+            yield (*here, "attempts", "retry", outcome, "max"), "not reached: attempts.max ends the lead before"
+
+
+def choices(given: str, known: list[str]) -> str:
+    """What could have been meant."""
+    near = get_close_matches(given, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"

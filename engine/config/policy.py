@@ -1,0 +1,90 @@
+"""From what config.yaml says to what the core decides by."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from engine.config.forms import weekdays
+from engine.config.schema import CampaignSettings, Config, DispositionSettings, Ratio
+from engine.core.model import (
+    AgentId,
+    AgentProfile,
+    AttemptPolicy,
+    CallingHours,
+    Campaign,
+    CampaignId,
+    Disposition,
+    DispositionId,
+    DispositionKind,
+    LegKind,
+    Mode,
+    Outcome,
+    PhoneId,
+    Policy,
+    RetryRule,
+    Trunk,
+    TrunkId,
+    WrapUpMode,
+)
+
+
+def policy_of(config: Config) -> Policy:
+    """What a valid configuration decides about live calls."""
+    campaigns = {CampaignId(name): _campaign(CampaignId(name), c, config) for name, c in config.campaigns.items()}
+    trunks = {
+        TrunkId(name): Trunk(id=TrunkId(name), lines_max=t.lines_max, calls_per_second_max=t.calls_per_second_max)
+        for name, t in config.trunks.items()
+    }
+    agents = {
+        AgentId(name): AgentProfile(
+            id=AgentId(name),
+            name=a.name,
+            phone=PhoneId(a.phone),
+            campaigns=tuple(CampaignId(campaign) for campaign in a.campaigns),
+            leg_kind=LegKind(a.leg),
+            auto_answer=a.auto_answer,
+            offer_timeout_ms=a.offer_timeout,
+        )
+        for name, a in config.agents.items()
+    }
+    return Policy(
+        campaigns=MappingProxyType(campaigns), trunks=MappingProxyType(trunks), agents=MappingProxyType(agents)
+    )
+
+
+def _campaign(campaign_id: CampaignId, campaign: CampaignSettings, config: Config) -> Campaign:
+    retry = {Outcome(outcome): RetryRule(after_ms=r.after, max=r.max) for outcome, r in campaign.attempts.retry.items()}
+    return Campaign(
+        id=campaign_id,
+        name=campaign.name,
+        mode=Mode(campaign.pacing.mode),
+        trunks=tuple(TrunkId(trunk) for trunk in campaign.trunks),
+        caller_id=campaign.caller_id,
+        attempts=AttemptPolicy(
+            max=campaign.attempts.max, retry=MappingProxyType(retry), default_after_ms=campaign.attempts.otherwise
+        ),
+        hours=_calling_hours(campaign),
+        dispositions=tuple(_disposition(name, config.dispositions[name]) for name in campaign.dispositions),
+        ring_timeout_ms=campaign.ring_timeout,
+        wrap_up_mode=WrapUpMode(campaign.wrap_up.mode),
+        wrap_up_ms=campaign.wrap_up.limit,
+        abandon_after_ms=campaign.abandon_after,
+        talk_max_ms=campaign.talk_max,
+        message=campaign.message,
+        ratio=campaign.pacing.ratio if isinstance(campaign.pacing, Ratio) else 1.0,
+    )
+
+
+def _calling_hours(campaign: CampaignSettings) -> CallingHours:
+    by_day = {day: spans for days, spans in campaign.hours.items() for day in weekdays(days)}
+    return CallingHours(spans=tuple(by_day.get(day, ()) for day in range(7)), zone=campaign.zone)
+
+
+def _disposition(name: str, disposition: DispositionSettings) -> Disposition:
+    return Disposition(
+        id=DispositionId(name),
+        kind=DispositionKind(disposition.kind),
+        labels=MappingProxyType({str(language): label for language, label in disposition.labels.items()}),
+        retry_after_ms=disposition.after or 0,
+        contact=disposition.contact,
+    )

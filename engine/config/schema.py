@@ -1,0 +1,381 @@
+"""What config.yaml may say: each key, its form, its default and what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from engine.config.forms import (
+    WEEKDAYS,
+    Address,
+    DayRange,
+    FilePath,
+    Flag,
+    HostPort,
+    Name,
+    NameKey,
+    Number,
+    NumberPattern,
+    PortRange,
+    Ports,
+    Secret,
+    SpansOfDay,
+    Text,
+    Zone,
+    duration,
+    text_form,
+    weekdays,
+)
+
+Language: TypeAlias = Literal["ru", "uk", "en"]
+Labels: TypeAlias = Annotated[dict[Language, Annotated[str, text_form(60)]], Field(min_length=1)]
+Region: TypeAlias = Annotated[str, text_form(2, "[A-Z]{2}", "two capital letters of a country, such as UA")]
+
+#: A change to these sections takes effect only at the next start.
+RESTART: Final[JsonDict] = {"restart_required": True}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Web(_Section):
+    """The browser's side."""
+
+    listen: HostPort = Field(default=Address("127.0.0.1", 8080), description="Address and port of the pages.")
+    public_url: Text | None = Field(
+        default=None,
+        description="The address that people type when a proxy stands before the pages, with https://.",
+    )
+
+
+class Asterisk(_Section):
+    """The telephone switch."""
+
+    managed: Flag = Field(
+        default=True,
+        description="yes: `make run` installs and starts a private Asterisk; no: an Asterisk of yours runs.",
+    )
+    ari: HostPort = Field(
+        default=Address("127.0.0.1", 8188),
+        description="Where Asterisk's HTTP server (ARI) listens.",
+    )
+    ari_user: Name = Field(default="zvonar", description="Name of the ARI user.")
+    ari_password: Secret | None = Field(default=None, description="Password of the ARI user, as `!env NAME`.")
+    ari_password_file: FilePath | None = Field(
+        default=None,
+        description="File with the password of the ARI user; without it, `ari` in `secrets`.",
+    )
+    ami: HostPort = Field(
+        default=Address("127.0.0.1", 5138),
+        description="Where Asterisk's manager interface (AMI) listens.",
+    )
+    ami_user: Name = Field(default="zvonar", description="Name of the AMI user.")
+    ami_password: Secret | None = Field(default=None, description="Password of the AMI user, as `!env NAME`.")
+    ami_password_file: FilePath | None = Field(
+        default=None,
+        description="File with the password of the AMI user; without it, `ami` in `secrets`.",
+    )
+    sip: HostPort = Field(
+        default=Address("127.0.0.1", 5160),
+        description="Where phones register and carriers answer (SIP).",
+    )
+    rtp_ports: Ports = Field(
+        default=PortRange(16_000, 16_999),
+        description="UDP ports of the voice streams, two per leg.",
+    )
+    secrets: FilePath = Field(
+        default=Path("var/secrets"),
+        description="Directory of generated secrets: a managed Asterisk's and the phones'.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        for user in ("ari", "ami"):
+            if getattr(self, f"{user}_password") and getattr(self, f"{user}_password_file"):
+                raise ValueError(f"{user}_password and {user}_password_file exclude each other")
+        return self
+
+
+class TrunkSettings(_Section):
+    """A carrier line and its caps."""
+
+    host: HostPort = Field(description="The carrier's SIP address and port.")
+    transport: Literal["udp", "tcp"] = Field(default="udp", description="How SIP is carried.")
+    lines_max: int = Field(ge=1, le=10_000, description="Calls at the same time, at most.")
+    calls_per_second_max: float = Field(gt=0, le=200, description="New calls per second, at most.")
+    username: Text | None = Field(
+        default=None,
+        description="Name for the carrier's authentication; none: by address.",
+    )
+    password: Secret | None = Field(default=None, description="Password for the carrier, as `!env NAME`.")
+    password_file: FilePath | None = Field(default=None, description="File with the password for the carrier.")
+    register_with_carrier: Flag = Field(default=False, alias="register", description="Register with the carrier.")
+    send_plus: Flag = Field(
+        default=True,
+        description="Send numbers with their leading plus; some carriers want none.",
+    )
+    codecs: tuple[Literal["alaw", "ulaw", "g722", "opus"], ...] = Field(
+        default=("alaw", "ulaw"),
+        min_length=1,
+        description="Codecs offered, the best first.",
+    )
+
+    @model_validator(mode="after")
+    def _whole_authentication(self) -> Self:
+        if self.password and self.password_file:
+            raise ValueError("password and password_file exclude each other")
+        if bool(self.username) != bool(self.password or self.password_file):
+            raise ValueError("username and a password (password: !env NAME, or password_file) belong together")
+        if self.register_with_carrier and not self.username:
+            raise ValueError("register needs a username and a password")
+        return self
+
+
+class PhoneSettings(_Section):
+    """A desk phone that registers with us; its key is its SIP user name."""
+
+    name: Text | None = Field(default=None, description="What the phone is called on the pages; without it, its key.")
+    caller_id: Text | None = Field(default=None, description="The number that colleagues see; without it, the key.")
+    password: Secret | None = Field(default=None, description="The phone's SIP password, as `!env NAME`.")
+    password_file: FilePath | None = Field(
+        default=None,
+        description="File with the SIP password; without it, a generated `phone-<key>` in `asterisk.secrets`.",
+    )
+    codecs: tuple[Literal["alaw", "ulaw", "g722", "opus"], ...] = Field(
+        default=("alaw", "ulaw"),
+        min_length=1,
+        description="Codecs offered, the best first.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.password and self.password_file:
+            raise ValueError("password and password_file exclude each other")
+        return self
+
+
+class AgentSettings(_Section):
+    """A person taking calls; the key is also the log-in name."""
+
+    name: Text = Field(description="The name that colleagues see.")
+    phone: Annotated[str, text_form(32)] = Field(description="The desk phone, by its key in `phones`.")
+    campaigns: tuple[Name, ...] = Field(min_length=1, description="Campaigns whose calls this agent takes.")
+    leg: Literal["nailed_up", "on_demand"] = Field(
+        default="nailed_up",
+        description="nailed_up: the phone stays connected from log-in on; on_demand: it rings per call.",
+    )
+    auto_answer: Flag = Field(default=True, description="Ask the phone to answer by itself.")
+    offer_timeout: Annotated[int, duration("5s", "2m")] = Field(
+        default=15_000,
+        description="How long an on-demand phone may ring before the agent is paused.",
+    )
+
+
+class Pause(_Section):
+    """A reason to be away."""
+
+    labels: Labels = Field(description="The button's text by language.")
+    limit: Annotated[int, duration("1m", "1d")] | None = Field(
+        default=None,
+        description="How long this pause should last at most; beyond it the desk turns red.",
+    )
+
+
+class DispositionSettings(_Section):
+    """A result that an agent may give a call."""
+
+    labels: Labels = Field(description="The button's text by language; more than 30 characters do not fit.")
+    kind: Literal["final", "retry", "callback", "dnc"] = Field(
+        description="final: the lead is done; retry: try again; callback: at a promised time; dnc: never again.",
+    )
+    after: Annotated[int, duration("0s", "90d")] | None = Field(
+        default=None,
+        description="For kind retry: how long to wait before the next attempt.",
+    )
+    contact: Flag = Field(default=True, description="Counts as a conversation with the right person in reports.")
+
+    @model_validator(mode="after")
+    def _wait_only_for_retry(self) -> Self:
+        if (self.kind == "retry") != (self.after is not None):
+            raise ValueError("kind retry needs `after`, and only kind retry has it")
+        return self
+
+
+class LeadField(_Section):
+    """A field of a lead beyond name and phones; fields stand on the card in the order of the file."""
+
+    labels: Labels = Field(description="The field's name on the card by language.")
+    columns: tuple[Text, ...] = Field(
+        default=(),
+        description="Further column names that mean this field in a lead file.",
+    )
+
+
+class Numbering(_Section):
+    """How telephone numbers are read."""
+
+    regions: tuple[Region, ...] = Field(
+        default=("UA", "RU"),
+        min_length=1,
+        max_length=5,
+        description="Countries of numbers written without their country code; the first that fits wins.",
+    )
+    allow: tuple[NumberPattern, ...] = Field(
+        default=(),
+        max_length=50,
+        description="Numbers accepted although no public number plan has them; X is any digit.",
+    )
+
+
+class Manual(_Section):
+    """The agent starts each call."""
+
+    mode: Literal["manual"] = Field(description="Agents start each call themselves.")
+
+
+class Preview(_Section):
+    """The agent sees the lead first."""
+
+    mode: Literal["preview"] = Field(description="The agent sees the lead before it is dialed.")
+
+
+class Progressive(_Section):
+    """One call per ready agent."""
+
+    mode: Literal["progressive"] = Field(description="One call per ready agent, longest idle first.")
+
+
+class Ratio(_Section):
+    """A fixed number of calls per ready agent."""
+
+    mode: Literal["ratio"] = Field(description="A fixed number of calls per ready agent.")
+    ratio: float = Field(ge=1.0, le=5.0, description="Calls per ready agent.")
+
+
+class Retry(_Section):
+    """What follows one outcome."""
+
+    after: Annotated[int, duration("0s", "90d")] = Field(description="How long to wait before the next attempt.")
+    max: int = Field(ge=0, le=100, description="Retries after this outcome, at most; 0 means not again.")
+
+
+#: Outcomes that a rule may retry. A conversation ends in a disposition; an invalid number goes to the next phone.
+RetryOutcome: TypeAlias = Literal[
+    "no_answer", "busy", "rejected", "machine", "abandoned", "hung_up_early", "congestion", "failed", "lost"
+]
+
+
+class Attempts(_Section):
+    """How often a lead is tried."""
+
+    max: int = Field(ge=1, le=100, description="Attempts per lead, at most; an attempt counts if it may have rung.")
+    retry: dict[RetryOutcome, Retry] = Field(default_factory=dict, description="When to try again, by outcome.")
+    otherwise: Annotated[int, duration("1s", "90d")] = Field(
+        default=30 * 60_000,
+        description="When to try again after an outcome that has no rule.",
+    )
+
+
+class WrapUp(_Section):
+    """The work after a call."""
+
+    mode: Literal["optional", "required", "timed", "timed_no_exit"] = Field(
+        default="timed",
+        description="optional: leave at will; required: after a disposition; timed: also when the time is out; "
+        "timed_no_exit: only when the time is out.",
+    )
+    limit: Annotated[int, duration("1s", "1h")] = Field(default=60_000, description="How long wrap-up may last.")
+
+
+class CampaignSettings(_Section):
+    """Leads, rules and agents under one name."""
+
+    name: Text = Field(description="What the campaign is called on the pages.")
+    pacing: Annotated[Manual | Preview | Progressive | Ratio, Field(discriminator="mode")] = Field(
+        description="How calls are started.",
+    )
+    trunks: tuple[Name, ...] = Field(min_length=1, description="Trunks to dial through, in failover order.")
+    caller_id: Number | None = Field(default=None, description="The number that customers see.")
+    ring_timeout: Annotated[int, duration("5s", "2m")] = Field(
+        default=30_000,
+        description="How long a customer's phone rings.",
+    )
+    talk_max: Annotated[int, duration("1m", "8h")] = Field(
+        default=3_600_000,
+        description="The longest call; then it is cut.",
+    )
+    abandon_after: Annotated[int, duration("0s", "1m")] = Field(
+        default=2_000,
+        description="How long an answered customer waits for an agent before the message is played.",
+    )
+    message: Annotated[str, text_form(64, "[A-Za-z0-9_/-]+", "the name of a sound file without its ending")] = Field(
+        default="zvonar-sorry",
+        description="The sound played when nobody is free.",
+    )
+    wrap_up: WrapUp = Field(default=WrapUp(), description="The work after a call.")
+    attempts: Attempts = Field(description="How often a lead is tried, and when again.")
+    zone: Zone = Field(description="Time zone of leads whose own is not known.")
+    hours: dict[DayRange, SpansOfDay] = Field(
+        min_length=1,
+        description='When customers may be called, in their own zone: `mon-fri: "09:00-20:00"`. Other days: closed.',
+    )
+    dispositions: tuple[Name, ...] = Field(min_length=1, description="Results to choose from, in the desk's order.")
+
+    @model_validator(mode="after")
+    def _each_day_once(self) -> Self:
+        named: dict[int, str] = {}
+        for days in self.hours:
+            for day in weekdays(days):
+                if (first := named.setdefault(day, days)) != days:
+                    raise ValueError(f"hours: {WEEKDAYS[day]} is in both {first} and {days}")
+        return self
+
+
+class Demo(_Section):
+    """What `make run` shows by itself; leave the section out for real work."""
+
+    campaign: Name = Field(description="The campaign that dials.")
+    leads: FilePath = Field(description="The lead file imported at the first start.")
+    trunk: Name = Field(description="The trunk played by the demo carrier.")
+    robots: tuple[Name, ...] = Field(default=(), description="Agents played by robots with phones of their own.")
+    seat: Name = Field(description="The agent whose seat is free for you; its phone answers by itself.")
+    supervisor: Name = Field(default="supervisor", description="Log-in name of the demo's supervisor.")
+
+
+class Config(_Section):
+    """All of config.yaml."""
+
+    languages: tuple[Language, ...] = Field(
+        default=("ru", "uk", "en"),
+        min_length=1,
+        description="Languages of the pages; the first is used until one is chosen.",
+    )
+    database: FilePath = Field(
+        default=Path("var/zvonar.db"),
+        description="The database file.",
+        json_schema_extra=RESTART,
+    )
+    web: Web = Field(default=Web(), description="The browser's side.", json_schema_extra=RESTART)
+    asterisk: Asterisk = Field(default=Asterisk(), description="The telephone switch.", json_schema_extra=RESTART)
+    numbering: Numbering = Field(default=Numbering(), description="How telephone numbers are read.")
+    trunks: dict[NameKey, TrunkSettings] = Field(min_length=1, description="Carrier lines, by name.")
+    phones: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,32}$")], PhoneSettings] = Field(
+        description="Desk phones, by SIP user name.",
+    )
+    agents: dict[NameKey, AgentSettings] = Field(description="People taking calls, by log-in name.")
+    pauses: dict[NameKey, Pause] = Field(default_factory=dict, description="Reasons to be away, in the desk's order.")
+    dispositions: dict[NameKey, DispositionSettings] = Field(min_length=1, description="Results of calls, by name.")
+    lead_fields: dict[NameKey, LeadField] = Field(
+        default_factory=dict,
+        description="Fields of a lead beyond name and phones, in the card's order.",
+    )
+    campaigns: dict[NameKey, CampaignSettings] = Field(min_length=1, description="Campaigns, by name.")
+    demo: Demo | None = Field(
+        default=None,
+        description="What `make run` shows by itself.",
+        json_schema_extra=RESTART,
+    )

@@ -1,0 +1,339 @@
+"""config.yaml means what a person means, and what is wrong with it is said all at once, with its place."""
+
+import asyncio
+import json
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config import Config, ConfigProblem, ConfigWatch, Loaded, changes, describe, load, parse, read_secret
+from engine.config import yamlmarks as yaml
+from engine.core.model import DispositionKind, Mode, Outcome, PhoneNumber
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "config.yaml"
+
+SMALL = """\
+trunks:
+  carrier: {host: 192.0.2.1:5060, lines_max: 10, calls_per_second_max: 2}
+phones:
+  101: {}
+agents:
+  anna: {name: Анна, phone: 101, campaigns: [spring]}
+dispositions:
+  sale: {labels: {ru: Продажа, uk: Продаж, en: Sale}, kind: final}
+  later: {labels: {ru: Позже, uk: Пізніше, en: Later}, kind: retry, after: 1h30m}
+  callback: {labels: {ru: Перезвонить, uk: Передзвонити, en: Call back}, kind: callback}
+  stop: {labels: {ru: Не звонить, uk: Не дзвонити, en: Stop}, kind: dnc}
+campaigns:
+  spring:
+    name: Весна
+    pacing: {mode: ratio, ratio: 1.5}
+    trunks: [carrier]
+    caller_id: +380441234567
+    hours:
+      mon-thu: 09:00-20:00
+      fri: ["09:00-12:00", "13:00-18:00"]
+    zone: Europe/Kyiv
+    attempts:
+      max: 3
+      retry:
+        busy: {after: 5m, max: 2}
+    dispositions: [sale, later, callback, stop]
+"""
+
+
+def loaded(text: str = SMALL) -> Loaded:
+    result = parse(text, Path("config.yaml"))
+    assert isinstance(result, Loaded), "\n".join(map(str, result))
+    return result
+
+
+def problems(text: str) -> list[str]:
+    result = parse(text, Path("config.yaml"))
+    assert isinstance(result, list)
+    return [str(problem) for problem in result]
+
+
+def with_line(old: str, new: str) -> str:
+    assert old in SMALL
+    return SMALL.replace(old, new)
+
+
+# ── YAML as people mean it ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("20:00", "20:00"),
+        ("+380671234567", "+380671234567"),
+        ("0671234567", "0671234567"),
+        ("no", "no"),
+        ("on", "on"),
+        ("2026-01-02", "2026-01-02"),
+        ("1_000", "1_000"),
+        ("1e3", "1e3"),
+        ("'5'", "5"),
+        ("5", 5),
+        ("-5", -5),
+        ("0.5", 0.5),
+        ("true", True),
+        ("~", None),
+    ],
+)
+def test_a_plain_value_is_what_it_looks_like(text: str, meant: Any) -> None:
+    assert yaml.read(f"key: {text}").value == {"key": meant}
+
+
+def test_a_key_is_always_text() -> None:
+    assert yaml.read("{101: a, no: b, null: c}").value == {"101": "a", "no": "b", "null": "c"}
+
+
+def test_a_repeated_key_is_a_problem_that_names_the_first() -> None:
+    [problem] = yaml.read("a:\n  b: 1\n  c: 2\n  b: 3\n").problems
+    assert (problem.mark, problem.path) == (yaml.Mark(4, 3), ("a", "b"))
+    assert "the first is on line 2" in problem.message
+
+
+def test_aliases_that_unfold_without_end_are_refused() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    assert "too deep or too large" in yaml.read("\n".join(lines)).problems[0].message
+
+
+def test_an_alias_of_itself_is_refused() -> None:
+    assert "too deep or too large" in yaml.read("a: &a [*a]").problems[0].message
+
+
+def test_a_tab_is_named_as_such() -> None:
+    [problem] = yaml.read("a:\n\tb: 1\n").problems
+    assert (problem.mark.line, problem.message) == (2, "a tab cannot indent here: use spaces")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "a: 'x", "a: b: c", "\x01", "!!python/object:os.system x", "? [a]\n: b", "- &"]
+)
+def test_text_that_is_not_ours_is_a_problem_and_never_an_exception(text: str) -> None:
+    assert problems(text)
+
+
+# ── what the core gets ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_campaign_becomes_the_policy_it_says() -> None:
+    spring = loaded().policy.campaigns["spring"]  # type: ignore[index]
+    assert (spring.mode, spring.ratio) == (Mode.RATIO, 1.5)
+    assert spring.caller_id == PhoneNumber("+380441234567")
+    assert spring.hours.spans[0] == ((540, 1200),)
+    assert spring.hours.spans[4] == ((540, 720), (780, 1080))
+    assert spring.hours.spans[5:] == ((), ())
+    assert spring.attempts.retry[Outcome.BUSY].after_ms == 300_000
+    assert [d.kind for d in spring.dispositions] == list(map(DispositionKind, ("final", "retry", "callback", "dnc")))
+    assert spring.dispositions[1].retry_after_ms == 5_400_000
+
+
+def test_a_phone_may_be_called_101_with_and_without_quotes() -> None:
+    for name in ("101", '"101"'):
+        assert loaded(with_line("phone: 101", f"phone: {name}")).policy.agents["anna"].phone == "101"  # type: ignore[index]
+
+
+def test_yes_and_on_are_yes() -> None:
+    for word, meant in (("yes", True), ("on", True), ("true", True), ("no", False), ("off", False)):
+        text = with_line("phone: 101,", f"phone: 101, auto_answer: {word},")
+        assert loaded(text).policy.agents["anna"].auto_answer is meant  # type: ignore[index]
+
+
+# ── all errors at once ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_errors_come_at_once_in_the_order_of_the_file() -> None:
+    text = SMALL.replace("lines_max: 10", "lines_max: many").replace("phone: 101", "phone: 999")
+    text = text.replace("zone: Europe/Kyiv", "zone: Europe/Kyjiv\n    colour: red").replace("max: 3", "max: three")
+    found = problems(text)
+    assert [problem.partition(": ")[0] for problem in found] == [
+        f"config.yaml:{place}" for place in ("2:35", "6:22", "21:5", "22:5", "24:7")
+    ]
+    assert found[0] == "config.yaml:2:35: trunks.carrier.lines_max: expected integer, got many"
+    assert found[4] == "config.yaml:24:7: campaigns.spring.attempts.max: expected integer, got three"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("max: 3", "maxx: 3", "config.yaml:23:7: campaigns.spring.attempts.maxx: unknown key; did you mean max?"),
+        ("max: 3", "retri: {}", "config.yaml:22:5: campaigns.spring.attempts.max: missing: add it"),
+        (
+            "mode: ratio",
+            "mode: ratoi",
+            "config.yaml:15:14: campaigns.spring.pacing.mode: mode ratoi is not known; did you mean ratio?",
+        ),
+        ("mode: ratio, ", "", "config.yaml:15:5: campaigns.spring.pacing: `mode` is missing: add it"),
+        ("ratio: 1.5", "ratio: a", "config.yaml:15:27: campaigns.spring.pacing.ratio: expected number, got a"),
+        (
+            "[carrier]",
+            "[carier]",
+            "config.yaml:16:14: campaigns.spring.trunks.0: carier is not in trunks; did you mean carrier?",
+        ),
+        ("[carrier]", "[]", "config.yaml:16:5: campaigns.spring.trunks: at least one is needed"),
+        ("+380441234567", "12ab", "expected a telephone number in the international form, such as +380441234567"),
+        ("09:00-20:00", "20:00-09:00", "the end must come after the start"),
+        ("09:00-20:00", "9-20", 'expected times such as "09:00-20:00"'),
+        ("mon-thu", "mon-fri", "hours: fri is in both mon-fri and fri"),
+        ("mon-thu", "monday", "monday: expected a weekday"),
+        ('"13:00-18:00"', '"11:00-18:00"', "the times overlap"),
+        ("after: 5m", "after: 5", "a unit is missing: 5s?"),
+        ("after: 5m", "after: 5m 3", "expected a duration"),
+        ("after: 5m", "after: 900d", "expected a duration from 0s to 90d, got 900d"),
+        ("busy:", "bussy:", "did you mean busy?"),
+        (", after: 1h30m", "", "kind retry needs `after`"),
+        ("192.0.2.1:5060", "192.0.2.1", "expected host:port"),
+        ("192.0.2.1:5060", "192.0.2.1:99999", "expected host:port"),
+        ("101: {}", "101: {password: hunter2}", "a secret does not stand in this file: write !env NAME"),
+        ("101: {}", "101: {password: !env ZVONAR_TEST_UNSET}", "the environment variable ZVONAR_TEST_UNSET is not set"),
+        ("name: Весна", "name: !env HOME", "!env is for secrets only"),
+        ("101: {}", "10 1: {}", "a name is small Latin letters"),
+        ("name: Весна", "name: ''", "expected a text of 1 to 200 characters"),
+        ("[sale, later", "[sale, sale", "sale is here twice"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place_and_a_way_out(old: str, new: str, said: str) -> None:
+    found = problems(with_line(old, new))
+    assert any(said in problem for problem in found), found
+
+
+def test_a_secret_is_never_repeated_in_a_problem() -> None:
+    assert not any("hunter2" in problem for problem in problems(with_line("101: {}", "101: {password: hunter2}")))
+
+
+def test_hours_that_never_open_are_refused() -> None:
+    text = with_line("mon-thu: 09:00-20:00", "mon-thu: closed").replace('["09:00-12:00", "13:00-18:00"]', "closed")
+    assert problems(text) == ["config.yaml:18:5: campaigns.spring.hours: no day is open: the campaign would never dial"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("callback, stop]", "stop]", "none is of kind callback"),
+        ("ru: Продажа,", f"ru: {'П' * 31},", "config.yaml:8:19: warning: dispositions.sale.labels.ru: longer than 30"),
+        ("ru: Продажа,", "", "no text for ru"),
+        ("campaigns: [spring]", "campaigns: [other]", "is not in campaigns"),
+        ("busy: {after: 5m, max: 2}", "busy: {after: 5m, max: 3}", "not reached"),
+    ],
+)
+def test_what_is_doubtful_is_a_warning(old: str, new: str, said: str) -> None:
+    result = parse(with_line(old, new), Path("config.yaml"))
+    found = list(result.warnings) if isinstance(result, Loaded) else result
+    assert any(said in str(problem) for problem in found), found
+
+
+def test_more_outcomes_than_keys_is_a_warning() -> None:
+    names = [f"extra{n}" for n in range(6)]
+    more = "".join(f"  {name}: {{labels: {{ru: А, uk: А, en: A}}, kind: final}}\n" for name in names)
+    text = with_line("campaigns:\n  spring:", more + "campaigns:\n  spring:").replace(
+        "stop]", f"stop, {', '.join(names)}]"
+    )
+    assert [w.message for w in loaded(text).warnings] == ["more than 9: keys 1 to 9 reach only the first ones"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", "name: Аня".encode("cp1251"), b"", b"[]", b"x", b"- a\n- b"])
+def test_a_file_of_another_kind_is_a_problem(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    assert isinstance(load(path), list)
+
+
+def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
+    assert load(tmp_path / "config.yaml") == [
+        ConfigProblem("config.yaml", 1, 1, "", "cannot be read: No such file or directory")
+    ]
+
+
+# ── secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZVONAR_TEST", "from-env")
+    path = tmp_path / "config.yaml"
+    path.write_text(with_line("101: {}", "101: {password: !env ZVONAR_TEST}\n  102: {}"), encoding="utf-8")
+    (tmp_path / "var/secrets").mkdir(parents=True)
+    (tmp_path / "var/secrets/phone-102").write_text("from-file\n")
+    result = load(path)
+    assert isinstance(result, Loaded)
+    phones = result.config.phones
+    assert read_secret(phones["101"].password, result.phone_secret_file("101")) == "from-env"
+    assert read_secret(phones["102"].password, result.phone_secret_file("102")) == "from-file"
+    assert "from-env" not in repr(result)
+
+
+# ── the shipped files ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_shipped_configuration_has_no_problem_and_no_doubt() -> None:
+    result = load(SHIPPED)
+    assert isinstance(result, Loaded), "\n".join(map(str, result))
+    assert result.warnings == ()
+    assert SHIPPED.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=./config.schema.json\n")
+
+
+def test_the_editors_schema_is_that_of_the_model() -> None:
+    assert (ROOT / "config.schema.json").read_text(encoding="utf-8") == describe.json_schema(), (
+        "zvonar config schema > config.schema.json"
+    )
+
+
+def test_the_reference_is_that_of_the_model() -> None:
+    assert (ROOT / "docs/config.md").read_text(encoding="utf-8") == describe.markdown(), (
+        "zvonar config docs > docs/config.md"
+    )
+
+
+def test_every_key_is_described() -> None:
+    definitions = Config.model_json_schema()["$defs"]
+    bare = [
+        f"{name}.{key}"
+        for name, section in definitions.items()
+        for key, field in section["properties"].items()
+        if not field.get("description") and "$ref" not in field
+    ]
+    assert bare == []
+    assert all(section.get("description") for section in definitions.values())
+
+
+def test_the_schema_is_in_the_dialect_that_editors_read() -> None:
+    text = describe.json_schema()
+    assert json.loads(text)["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert "$defs" not in text
+    assert "prefixItems" not in text
+
+
+# ── changes while we run ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_change_is_told_in_the_words_of_the_file() -> None:
+    after = with_line("max: 3", "max: 5").replace("5m", "10m").replace("trunks:", "database: other.db\ntrunks:", 1)
+    assert [str(change) for change in changes(loaded().config, loaded(after).config)] == [
+        "database: var/zvonar.db → other.db (takes effect at the next start)",
+        "campaigns.spring.attempts.max: 3 → 5",
+        "campaigns.spring.attempts.retry.busy.after: 5m → 10m",
+    ]
+
+
+def test_another_spelling_of_the_same_is_no_change() -> None:
+    assert changes(loaded().config, loaded(with_line("5m", "300s")).config) == []
+
+
+async def test_a_saved_file_is_read_again_and_a_broken_one_yields_its_problems(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    watch = ConfigWatch(path, look_every_ms=100)
+    async with asyncio.timeout(10), aclosing(watch.reloads()) as reloads:
+        watch.wake()
+        assert isinstance(await anext(reloads), Loaded)
+        (tmp_path / "new").write_text(with_line("max: 3", "max: x"), encoding="utf-8")
+        (tmp_path / "new").replace(path)
+        assert isinstance(await anext(reloads), list)
+        path.unlink()
+        assert isinstance(await anext(reloads), list)
