@@ -55,8 +55,9 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
     fresh = [lead for lead in event.leads if lead.id not in held and lead.id not in live.leads]
     hopper.leads.extend(fresh[: HOPPER_MAX - len(hopper.leads)])
     if len(event.leads) < HOPPER_LOW:
-        hopper.dry_until_ms = NEVER_MS if event.next_due_at_ms is None else max(event.next_due_at_ms, now_ms + 1)
-        if event.next_due_at_ms is not None:
+        due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
+        hopper.dry_until_ms = max(min(due_ms, hopper.soonest_ms), now_ms + 1)
+        if hopper.dry_until_ms < NEVER_MS:
             live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
 
 
@@ -130,6 +131,7 @@ def _wanted_elsewhere(live: Live, campaign: Campaign) -> int:
 def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules.Allowed] | None:
     """The best lead that may be dialed this moment; those that may not go back to the store with their next time."""
     hopper = live.hoppers[campaign.id]
+    on_the_line = {a.number for a in live.attempts.values() if a.state is not CustomerState.ENDED}
     skipped: list[Lead] = []
     found: tuple[Lead, rules.Allowed] | None = None
     while hopper.leads and found is None:
@@ -138,6 +140,8 @@ def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules
             skipped.append(lead)
             continue
         match rules.may_dial(lead, campaign, now_ms):
+            case rules.Allowed(phone) if phone.number in on_the_line:
+                skipped.append(lead)  # another lead with this very number is being called
             case rules.Allowed() as allowed:
                 found = (lead, allowed)
             case rules.Refused(reason, again_at_ms) if again_at_ms is not None:
@@ -210,6 +214,7 @@ def _look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
     if now_ms < hopper.dry_until_ms:
         return not hopper.leads
     hopper.fetching = True
+    hopper.soonest_ms = NEVER_MS
     held = frozenset(lead.id for lead in hopper.leads) | frozenset(live.leads)
     live.emit(effects.FetchLeads(campaign, HOPPER_MAX, held))
     return False

@@ -60,6 +60,7 @@ class Hopper:
     fetching: bool = False
     stale: bool = False  # leads changed while a fetch was under way: what it brings is thrown away
     dry_until_ms: int = 0  # the store had no more; asked again then
+    soonest_ms: int = NEVER_MS  # the first lead that became dialable since the last fetch was asked for
 
 
 class Live:
@@ -303,7 +304,10 @@ class Live:
     def lead_changed(self, campaign: CampaignId, change: LeadChange) -> None:
         """A lead of ours may be dialable from `next_at_ms` on: the hopper looks again then."""
         hopper = self.hoppers[campaign]
-        if change.next_at_ms is not None and change.next_at_ms < hopper.dry_until_ms:
+        if change.next_at_ms is None:
+            return
+        hopper.soonest_ms = min(hopper.soonest_ms, change.next_at_ms)
+        if change.next_at_ms < hopper.dry_until_ms:
             hopper.dry_until_ms = change.next_at_ms
             self.emit(effects.SetTimer(("hopper", campaign), change.next_at_ms))
 

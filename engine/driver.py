@@ -1,0 +1,299 @@
+"""The imperative shell: takes what happened, lets the Floor decide, and carries out what it decided.
+
+Theory of operation. One task owns the Floor: it takes all that waits in the inbox, decides, and sends the urgent orders
+(bridge, hang up: someone is on the line) at once. Writes, dials, reads and notices travel together through the commit
+queue to one writer task: it commits everything that waits in one transaction and only then sends the dials (nothing is
+dialed that is not on disk), asks for leads (they must see what was written) and tells the spectators (browsers see only
+what is on disk). So a slow disk delays dials and pages, never the bridging of a customer who has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from engine.api import FloorView
+from engine.clock import Clock
+from engine.core import effects
+from engine.core.events import (
+    DeskEvent,
+    DrainStarted,
+    Event,
+    LeadsChanged,
+    LeadsFetched,
+    OriginateRefused,
+    StoreDown,
+    StoreUp,
+    SwitchEvent,
+)
+from engine.core.floor import Floor
+from engine.core.model import CampaignId, CommandId, LeadId, Policy
+from engine.hub import Hub
+from engine.switch import Switch
+from engine.timers import Timers
+
+log = logging.getLogger(__name__)
+
+#: Facts that may wait for the Floor; the switch link is dropped (and resynced) rather than made to wait.
+INBOX_MAX: Final = 10_000
+#: Facts decided on before the loop gives others their turn.
+BATCH_MAX: Final = 64
+#: Batches that may wait for the disk; beyond that the Floor stops taking facts.
+COMMITS_MAX: Final = 10_000
+#: How long a desk command may wait for the disk before the operator is told "not saved".
+COMMAND_TIMEOUT_MS: Final = 5_000
+#: Answers kept so that a repeated command is done once.
+ANSWERS_MAX: Final = 10_000
+#: Pause before a failed commit is tried again: doubles up to the second figure.
+COMMIT_RETRY_MS: Final = (50, 1_000)
+FETCH_RETRY_MS: Final = 1_000
+
+
+class StoreUnavailable(Exception):
+    """The store cannot save or read now (locked, disk full, I/O error): theirs, to be tried again."""
+
+
+class Store(Protocol):
+    """What the driver asks of the store."""
+
+    async def commit(self, writes: Sequence[effects.Write]) -> None:
+        """All writes, in order, in one transaction. Raises StoreUnavailable; anything else is our bug."""
+
+    async def due_leads(self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]) -> LeadsFetched:
+        """Dialable leads, best first. Raises StoreUnavailable."""
+
+
+@dataclass(slots=True)
+class _Commit:
+    """What one batch of facts leaves for after the disk."""
+
+    writes: list[effects.Write] = field(default_factory=list)
+    dials: list[effects.Dial] = field(default_factory=list)
+    reads: list[effects.Read] = field(default_factory=list)
+    notices: list[effects.Notice] = field(default_factory=list)
+
+
+class Driver:
+    """The running engine; implements `engine.api.Engine`."""
+
+    def __init__(
+        self,
+        floor: Floor,
+        *,
+        switch: Switch,
+        store: Store,
+        clock: Clock,
+        record: Callable[[int, Event], None] | None = None,
+    ) -> None:
+        """`record` gets every fact just before it is decided on."""
+        self._floor = floor
+        self._switch = switch
+        self._store = store
+        self._clock = clock
+        self._record = record
+        self._inbox: deque[Event] = deque()
+        self._wake = asyncio.Event()
+        self._commits: deque[_Commit] = deque()
+        self._commit_wake = asyncio.Event()
+        self._reads: deque[effects.Read] = deque()
+        self._read_wake = asyncio.Event()
+        self._timers = Timers(clock, self._offer)
+        self._hub = Hub()
+        self._answers: OrderedDict[CommandId, asyncio.Future[str]] = OrderedDict()
+        self._idle = asyncio.Event()
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self, first: Sequence[Event] = ()) -> None:
+        """Run until cancelled. `first` (what was restored) is decided on before the switch is heard."""
+        self._carry_out(self._floor.start(self._clock.now_ms()))
+        for event in first:
+            self._decide(event)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._own(), name="owner")
+                group.create_task(self._write(), name="store-writer")
+                group.create_task(self._read(), name="store-reader")
+                group.create_task(self._switch.run(self.offer_switch), name="switch")
+        finally:
+            self._timers.close()
+
+    async def drain(self, limit_ms: int) -> None:
+        """Stop dialing, let live conversations end; returns when none is left or the limit is reached."""
+        self._offer(DrainStarted(self._clock.now_ms() + limit_ms))
+        try:
+            async with asyncio.timeout(limit_ms / 1000):
+                while self._inbox or self._floor.live.talking():
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            log.warning("drain limit reached", extra={"action": "drain", "calls": self._floor.live.talking()})
+
+    def offer_switch(self, event: SwitchEvent) -> bool:
+        """Take a fact from the switch; False when the inbox is full."""
+        return self._offer(event)
+
+    def offer(self, event: Event) -> bool:
+        """Take a fact from the shell (configuration, recovery)."""
+        return self._offer(event)
+
+    # ── engine.api.Engine ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def do(self, event: DeskEvent) -> str:
+        """Carry out a desk command once; see `engine.api.Engine.do`."""
+        answer = self._answers.get(event.command)
+        if answer is None:
+            answer = self._answers[event.command] = asyncio.get_running_loop().create_future()
+            if not self._offer(event):
+                del self._answers[event.command]
+                raise TimeoutError("the engine is overloaded")
+            self._trim_answers()
+        async with asyncio.timeout(COMMAND_TIMEOUT_MS / 1000):
+            return await asyncio.shield(answer)  # Two browsers may wait for one answer; one leaving must not end it.
+
+    def snapshot(self) -> FloorView:
+        """The state now."""
+        live = self._floor.live
+        return FloorView(
+            agents=tuple(live.agents.values()),
+            attempts=tuple(live.attempts.values()),
+            dialing=tuple(live.dialing.values()),
+            switch_problem=live.switch_problem,
+            store_problem=live.store_problem,
+        )
+
+    def policy(self) -> Policy:
+        """The configuration in force."""
+        return self._floor.live.policy
+
+    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[effects.Notice]]:
+        """Notices from now on."""
+        return self._hub.subscribe()
+
+    def leads_changed(self, campaign: str) -> None:
+        """Leads were imported or edited."""
+        self._offer(LeadsChanged(CampaignId(campaign)))
+
+    # ── the owner ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _offer(self, event: Event) -> bool:
+        if len(self._inbox) >= INBOX_MAX:
+            return False
+        self._inbox.append(event)
+        self._wake.set()
+        return True
+
+    async def _own(self) -> None:
+        while True:
+            self._wake.clear()
+            if not self._inbox:
+                self._idle.set()
+                await self._wake.wait()
+            for _ in range(min(len(self._inbox), BATCH_MAX)):
+                self._decide(self._inbox.popleft())
+            self._idle.set()
+            await asyncio.sleep(0)
+
+    def _decide(self, event: Event) -> None:
+        now_ms = self._clock.now_ms()
+        if self._record is not None:
+            self._record(now_ms, event)
+        self._carry_out(self._floor.handle(event, now_ms))
+
+    def _carry_out(self, orders: Sequence[effects.Effect]) -> None:
+        commit = _Commit()
+        for order in orders:
+            if isinstance(order, effects.Urgent):
+                self._switch.send(order)
+            elif isinstance(order, effects.Timer):
+                self._timers.apply(order)
+            elif isinstance(order, effects.Write):
+                commit.writes.append(order)
+            elif isinstance(order, effects.Dial):
+                commit.dials.append(order)
+            elif isinstance(order, effects.Read):
+                commit.reads.append(order)
+            else:
+                commit.notices.append(order)
+        if commit.writes or commit.dials or commit.reads or commit.notices:
+            assert len(self._commits) < COMMITS_MAX, "the disk is hopelessly behind"
+            self._commits.append(commit)
+            self._commit_wake.set()
+
+    # ── the writer ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _write(self) -> None:
+        while True:
+            self._commit_wake.clear()
+            if not self._commits:
+                await self._commit_wake.wait()
+            commits = list(self._commits)
+            self._commits.clear()
+            writes = [write for commit in commits for write in commit.writes]
+            if writes:
+                await self._commit(writes)
+            for commit in commits:
+                self._release(commit)
+
+    async def _commit(self, writes: Sequence[effects.Write]) -> None:
+        """Commit, again and again: what was decided is never dropped."""
+        pause_ms, failed = COMMIT_RETRY_MS[0], False
+        while True:
+            try:
+                await self._store.commit(writes)
+            except StoreUnavailable as problem:
+                if not failed:
+                    log.warning("the store does not save", extra={"action": "store_down", "reason": str(problem)})
+                    self._offer(StoreDown(str(problem)))
+                failed = True
+                await asyncio.sleep(pause_ms / 1000)
+                pause_ms = min(pause_ms * 2, COMMIT_RETRY_MS[1])
+            else:
+                if failed:
+                    self._offer(StoreUp())
+                return
+
+    def _release(self, commit: _Commit) -> None:
+        now_ms = self._clock.now_ms()
+        for dial in commit.dials:
+            if now_ms <= dial.send_before_ms:
+                self._switch.send(dial)
+            else:
+                self._offer(OriginateRefused(dial.leg, "waited too long for the disk"))
+        if commit.reads:
+            self._reads.extend(commit.reads)
+            self._read_wake.set()
+        self._hub.publish(commit.notices)
+        for notice in commit.notices:
+            if isinstance(notice, effects.CommandDone):
+                self._answer(notice)
+
+    def _answer(self, done: effects.CommandDone) -> None:
+        answer = self._answers.get(done.command)
+        if answer is not None and not answer.done():
+            answer.set_result(done.refusal)
+
+    def _trim_answers(self) -> None:
+        while len(self._answers) > ANSWERS_MAX:
+            _, oldest = self._answers.popitem(last=False)
+            oldest.cancel()
+
+    # ── the reader ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _read(self) -> None:
+        while True:
+            self._read_wake.clear()
+            if not self._reads:
+                await self._read_wake.wait()
+            order = self._reads.popleft()
+            try:
+                fetched = await self._store.due_leads(order.campaign, self._clock.now_ms(), order.limit, order.but)
+            except StoreUnavailable as problem:
+                log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
+                fetched = LeadsFetched(order.campaign, (), self._clock.now_ms() + FETCH_RETRY_MS)
+            self._offer(fetched)
