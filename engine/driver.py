@@ -34,6 +34,7 @@ from engine.core.events import (
 from engine.core.floor import Floor
 from engine.core.model import CampaignId, CommandId, LeadId, Policy
 from engine.hub import Hub
+from engine.store.errors import StoreBug, StoreError
 from engine.switch import Switch
 from engine.timers import Timers
 
@@ -54,18 +55,14 @@ COMMIT_RETRY_MS: Final = (50, 1_000)
 FETCH_RETRY_MS: Final = 1_000
 
 
-class StoreUnavailable(Exception):
-    """The store cannot save or read now (locked, disk full, I/O error): theirs, to be tried again."""
-
-
 class Store(Protocol):
     """What the driver asks of the store."""
 
     async def commit(self, writes: Sequence[effects.Write]) -> None:
-        """All writes, in order, in one transaction. Raises StoreUnavailable; anything else is our bug."""
+        """All writes, in order, in one transaction. Raises StoreError; `StoreBug` is ours."""
 
     async def due_leads(self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]) -> LeadsFetched:
-        """Dialable leads, best first. Raises StoreUnavailable."""
+        """Dialable leads, best first. Raises StoreError."""
 
 
 @dataclass(slots=True)
@@ -116,10 +113,10 @@ class Driver:
             self._decide(event)
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._switch.run(self.offer_switch), name="switch")
                 group.create_task(self._own(), name="owner")
                 group.create_task(self._write(), name="store-writer")
                 group.create_task(self._read(), name="store-reader")
-                group.create_task(self._switch.run(self.offer_switch), name="switch")
         finally:
             self._timers.close()
 
@@ -246,7 +243,9 @@ class Driver:
         while True:
             try:
                 await self._store.commit(writes)
-            except StoreUnavailable as problem:
+            except StoreBug:
+                raise
+            except StoreError as problem:
                 if not failed:
                     log.warning("the store does not save", extra={"action": "store_down", "reason": str(problem)})
                     self._offer(StoreDown(str(problem)))
@@ -293,7 +292,9 @@ class Driver:
             order = self._reads.popleft()
             try:
                 fetched = await self._store.due_leads(order.campaign, self._clock.now_ms(), order.limit, order.but)
-            except StoreUnavailable as problem:
+            except StoreBug:
+                raise
+            except StoreError as problem:
                 log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
                 fetched = LeadsFetched(order.campaign, (), self._clock.now_ms() + FETCH_RETRY_MS)
             self._offer(fetched)

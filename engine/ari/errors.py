@@ -1,7 +1,5 @@
 """What can become of an ARI request. The one question that matters for a dial: may Asterisk have acted on it?"""
 
-# ruff: noqa: N818  (the trade says «not found», not «not found error»)
-
 
 class AriError(Exception):
     """A request that did not succeed. `may_have_acted`: the outcome is unknown, Asterisk may have done it."""

@@ -82,9 +82,7 @@ def is_ours(channel_id: str) -> bool:
     return attempt_of_leg(channel_id) is not None or agent_of_leg(channel_id) is not None
 
 
-def requests_of(  # noqa: PLR0911  (a table: one row an order)
-    order: SwitchOrder, *, app: str, tone: str = CALL_TONE
-) -> tuple[Request[Any], ...]:
+def requests_of(order: SwitchOrder, *, app: str, tone: str = CALL_TONE) -> tuple[Request[Any], ...]:
     """The requests that carry an order out, in their order; each is sent when the one before it has succeeded."""
     match order:
         case OriginateCustomer():
