@@ -51,6 +51,9 @@ class Database(Protocol):
     async def read(self, *statements: Statement) -> list[Rows]:
         """The answers to all statements, from one snapshot. `StoreError`."""
 
+    async def aside(self, job: Callable[[], T]) -> T:
+        """Do a piece of CPU work where it does not hold up the event loop."""
+
 
 async def one(database: Database, statement: Statement) -> Row | None:
     """The first row, if any."""
@@ -114,6 +117,10 @@ class AioDatabase:
         finally:
             self._readers.put_nowait(reader)
 
+    async def aside(self, job: Callable[[], T]) -> T:
+        """Do a piece of CPU work in another thread."""
+        return await asyncio.to_thread(job)
+
 
 class InlineDatabase:
     """SQLite in the caller's own thread: for deterministic tests, and for short commands."""
@@ -149,6 +156,10 @@ class InlineDatabase:
     async def read(self, *statements: Statement) -> list[Rows]:
         """The answers to all statements, from one snapshot."""
         return read(self._connection, self.path, statements)
+
+    async def aside(self, job: Callable[[], T]) -> T:
+        """Do a piece of CPU work here and now."""
+        return job()
 
 
 def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:

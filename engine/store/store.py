@@ -69,7 +69,7 @@ class _Sql:
     insert_disposition: Query
     dispose_call: Query
     insert_callback: Query
-    forget_drafts: Query
+    forget_draft: Query
     save_agent: Query
     log_agent: Query
     save_campaign_run: Query
@@ -274,7 +274,7 @@ def _save_disposition(write: SaveDisposition) -> Iterator[Statement]:
             at_ms=write.at_ms,
             created_by=by,
         )
-    yield SQL.forget_drafts(agent=write.agent, lead=write.lead, at_ms=write.at_ms)
+    yield SQL.forget_draft(agent=write.agent, attempt=write.attempt, at_ms=write.at_ms)
 
 
 def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Statement]:

@@ -116,8 +116,8 @@ FROM leads l WHERE l.id = :lead AND l.state <> 'suppressed'
 ON CONFLICT (attempt_id, created_at_ms) DO UPDATE SET
   due_at_ms = excluded.due_at_ms, owner = excluded.owner, state = 'scheduled', closed_at_ms = NULL, closed_by = '';
 
--- name: forget_drafts
-DELETE FROM drafts WHERE agent_id = :agent AND lead_id = :lead AND at_ms <= :at_ms;
+-- name: forget_draft
+DELETE FROM drafts WHERE agent_id = :agent AND attempt_id = :attempt AND at_ms <= :at_ms;
 
 -- name: save_agent
 INSERT INTO agents (

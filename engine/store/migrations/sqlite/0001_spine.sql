@@ -25,8 +25,7 @@ CREATE TABLE imports (
   rows_count       INTEGER NOT NULL DEFAULT 0,
   leads_count      INTEGER NOT NULL DEFAULT 0,
   duplicates_count INTEGER NOT NULL DEFAULT 0,
-  rejects_count    INTEGER NOT NULL DEFAULT 0,
-  published_line   INTEGER NOT NULL DEFAULT 0
+  rejects_count    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Rows wait here until the whole file is read: nothing of it is seen before.
@@ -211,37 +210,35 @@ CREATE TABLE agent_log (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (
-  id            TEXT    PRIMARY KEY,  -- the log-in name
+  login         TEXT    PRIMARY KEY,
   name          TEXT    NOT NULL,
   role          TEXT    NOT NULL CHECK (role IN ('operator', 'supervisor', 'engineer', 'admin')),
+  agent_id      TEXT,  -- whose calls they take, if any
+  language      TEXT    NOT NULL,
+  theme         TEXT    NOT NULL,
   password_hash TEXT    NOT NULL,
-  language      TEXT    NOT NULL DEFAULT 'ru',
-  theme         TEXT    NOT NULL DEFAULT 'auto',
-  agent_id      TEXT,
-  active        INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
+  disabled      INTEGER NOT NULL CHECK (disabled IN (0, 1)),
   created_at_ms INTEGER NOT NULL,
   updated_at_ms INTEGER NOT NULL
 ) STRICT;
 
+-- Open log-ins; only the hash of a token is known here.
 CREATE TABLE sessions (
-  token_hash         TEXT    PRIMARY KEY,
-  user_id            TEXT    NOT NULL REFERENCES users (id),
-  csrf_token         TEXT    NOT NULL,
-  created_at_ms      INTEGER NOT NULL,
-  seen_at_ms         INTEGER NOT NULL,
-  idle_expires_at_ms INTEGER NOT NULL,
-  expires_at_ms      INTEGER NOT NULL
+  token_hash    TEXT    PRIMARY KEY,
+  login         TEXT    NOT NULL REFERENCES users (login),
+  created_at_ms INTEGER NOT NULL,
+  seen_at_ms    INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_login ON sessions (login);
 
--- Text that an agent typed and has not saved yet.
+-- The note of a conversation while it is being typed.
 CREATE TABLE drafts (
-  agent_id TEXT    NOT NULL,
-  lead_id  INTEGER NOT NULL REFERENCES leads (id),
-  field    TEXT    NOT NULL,
-  text     TEXT    NOT NULL,
-  at_ms    INTEGER NOT NULL,
-  PRIMARY KEY (agent_id, lead_id, field)
+  agent_id   TEXT    NOT NULL,
+  attempt_id TEXT    NOT NULL REFERENCES attempts (id),
+  lead_id    INTEGER NOT NULL REFERENCES leads (id),
+  text       TEXT    NOT NULL,
+  at_ms      INTEGER NOT NULL,
+  PRIMARY KEY (agent_id, attempt_id)
 ) STRICT, WITHOUT ROWID;
 
 -- ── audit ───────────────────────────────────────────────────────────────────────────────────────────────────────

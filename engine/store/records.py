@@ -1,0 +1,354 @@
+"""The CRM's side of the database: users, cards, lists, counts, drafts and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import orjson
+
+from engine.core.model import (
+    AgentId,
+    AgentState,
+    AttemptId,
+    CallbackState,
+    CampaignId,
+    DispositionId,
+    LeadId,
+    LeadState,
+    Outcome,
+    Phone,
+    PhoneNumber,
+)
+from engine.store import queries
+from engine.store.database import Database, Row, one, rows_of
+from engine.store.folding import digits_typed, fold, tail
+from engine.store.queries import Query
+from engine.store.rows import (
+    AgentTime,
+    AuditRow,
+    Callback,
+    CampaignCounts,
+    Draft,
+    LeadCard,
+    PastAttempt,
+    PastDisposition,
+    Role,
+    StoredSession,
+    User,
+)
+from engine.store.store import SQL as DIALING
+
+#: Rows of one page of a list; a wish for more is cut.
+ROWS_PER_PAGE_MAX: Final = 200
+#: Attempts of one lead that its history shows; more would be a bug of the attempt limits.
+HISTORY_MAX: Final = 500
+#: Characters of a note that is being typed.
+DRAFT_MAX: Final = 20_000
+
+#: Lead states in which something is planned.
+_QUEUED: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK})
+
+
+class _Sql:
+    user_by_login: Query
+    users: Query
+    put_user: Query
+    set_user_looks: Query
+    add_session: Query
+    session: Query
+    touch_session: Query
+    end_session: Query
+    end_sessions: Query
+    end_old_sessions: Query
+    audit_page: Query
+    lead_card: Query
+    lead_history: Query
+    disposition_history: Query
+    list_leads: Query
+    leads_by_name: Query
+    leads_by_number: Query
+    callbacks_due: Query
+    count_leads: Query
+    count_outcomes: Query
+    count_dispositions: Query
+    count_due: Query
+    agent_day: Query
+    agent_times: Query
+    draft: Query
+    save_draft: Query
+    drop_draft: Query
+
+
+SQL: Final = queries.load(_Sql, "records.sql")
+
+
+class Records:
+    """The store, as the CRM sees it. A method that writes is on disk when it returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ── users and sessions ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def user_by_login(self, login: str) -> User | None:
+        """The user of that log-in name."""
+        row = await one(self._database, SQL.user_by_login(login=login))
+        return None if row is None else _user(row)
+
+    async def users(self) -> tuple[User, ...]:
+        """Everybody, by log-in name."""
+        return tuple(_user(row) for row in await rows_of(self._database, SQL.users()))
+
+    async def put_user(self, user: User, now_ms: int) -> None:
+        """A new user, or an existing one changed."""
+        await self._database.write(
+            SQL.put_user(
+                login=user.login,
+                name=user.name,
+                role=user.role.value,
+                agent=user.agent,
+                language=user.language,
+                theme=user.theme,
+                password_hash=user.password_hash,
+                disabled=int(user.disabled),
+                now_ms=now_ms,
+            )
+        )
+
+    async def set_user_looks(self, login: str, *, language: str, theme: str) -> None:
+        """What the user chose in the profile."""
+        await self._database.write(SQL.set_user_looks(login=login, language=language, theme=theme))
+
+    async def add_session(self, token_hash: str, login: str, now_ms: int) -> None:
+        """Open a session."""
+        await self._database.write(SQL.add_session(token_hash=token_hash, login=login, now_ms=now_ms))
+
+    async def session(self, token_hash: str) -> StoredSession | None:
+        """The open session, with its user as they are now."""
+        row = await one(self._database, SQL.session(token_hash=token_hash))
+        if row is None:
+            return None
+        return StoredSession(
+            token_hash=row["token_hash"],
+            user=_user(row),
+            created_at_ms=row["created_at_ms"],
+            seen_at_ms=row["seen_at_ms"],
+        )
+
+    async def touch_session(self, token_hash: str, now_ms: int) -> None:
+        """The session was used."""
+        await self._database.write(SQL.touch_session(token_hash=token_hash, now_ms=now_ms))
+
+    async def end_session(self, token_hash: str) -> None:
+        """Close it; unknown is fine."""
+        await self._database.write(SQL.end_session(token_hash=token_hash))
+
+    async def end_sessions(self, login: str) -> None:
+        """Sign out everywhere."""
+        await self._database.write(SQL.end_sessions(login=login))
+
+    async def end_old_sessions(self, *, seen_before_ms: int, created_before_ms: int) -> None:
+        """Close what is idle or too old."""
+        await self._database.write(
+            SQL.end_old_sessions(seen_before_ms=seen_before_ms, created_before_ms=created_before_ms)
+        )
+
+    # ── audit ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def add_audit(self, *, at_ms: int, by: str, action: str, subject: str, detail: str = "") -> None:
+        """Who did what; the same in the same millisecond is once."""
+        await self._database.write(
+            DIALING.append_audit(at_ms=at_ms, actor=by, action=action, subject=subject, detail=detail)
+        )
+
+    async def audit_page(self, *, before: int | None = None, limit: int = ROWS_PER_PAGE_MAX) -> tuple[AuditRow, ...]:
+        """The newest rows, or those before a number."""
+        bound = SQL.audit_page(before=2**62 if before is None else before, limit=min(limit, ROWS_PER_PAGE_MAX))
+        return tuple(
+            AuditRow(
+                seq=row["seq"],
+                at_ms=row["at_ms"],
+                by=row["actor"],
+                action=row["action"],
+                subject=row["subject"],
+                detail=row["detail"],
+            )
+            for row in await rows_of(self._database, bound)
+        )
+
+    # ── leads ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def lead_card(self, lead: LeadId) -> LeadCard | None:
+        """The lead, or None."""
+        row = await one(self._database, SQL.lead_card(lead=lead))
+        return None if row is None else _card(row)
+
+    async def lead_history(self, lead: LeadId) -> tuple[PastAttempt, ...]:
+        """Its attempts, newest first."""
+        return tuple(
+            _past_attempt(row) for row in await rows_of(self._database, SQL.lead_history(lead=lead, limit=HISTORY_MAX))
+        )
+
+    async def disposition_history(self, attempt: AttemptId) -> tuple[PastDisposition, ...]:
+        """Every disposition of a conversation, first to last correction."""
+        return tuple(
+            PastDisposition(
+                attempt=AttemptId(row["attempt_id"]),
+                at_ms=row["at_ms"],
+                agent=AgentId(row["agent_id"]),
+                disposition=DispositionId(row["disposition_id"]),
+                note=row["note"],
+                rule=row["rule"],
+            )
+            for row in await rows_of(self._database, SQL.disposition_history(attempt=attempt))
+        )
+
+    async def find_leads(
+        self, text: str, *, campaigns: Sequence[CampaignId] | None, state: LeadState | None, after: int, limit: int
+    ) -> tuple[LeadCard, ...]:
+        """Leads by a part of the name, or the first or last digits of a number, by id from `after` on.
+
+        `text` "" and `campaigns` None are all. `rule` is empty in a list: only the card knows it.
+        """
+        scope = None if campaigns is None else orjson.dumps(list(campaigns)).decode()
+        wanted = None if state is None else state.value
+        limit = min(limit, ROWS_PER_PAGE_MAX)
+        if digits := digits_typed(text):
+            bound = SQL.leads_by_number(
+                tail=tail(digits), digits=digits, campaigns=scope, state=wanted, after=after, limit=limit
+            )
+        elif folded := fold(text):
+            bound = SQL.leads_by_name(text=folded, campaigns=scope, state=wanted, after=after, limit=limit)
+        else:
+            bound = SQL.list_leads(campaigns=scope, state=wanted, after=after, limit=limit)
+        return tuple(_card(row) for row in await rows_of(self._database, bound))
+
+    async def callbacks_due(
+        self, until_ms: int, *, owner: AgentId | None = None, limit: int = ROWS_PER_PAGE_MAX
+    ) -> tuple[Callback, ...]:
+        """Open callbacks due by then, earliest first; of one agent, or of all."""
+        bound = SQL.callbacks_due(until_ms=until_ms, owner=owner, limit=min(limit, ROWS_PER_PAGE_MAX))
+        return tuple(
+            Callback(
+                id=row["id"],
+                lead=LeadId(row["lead_id"]),
+                campaign=CampaignId(row["campaign_id"]),
+                name=row["name"],
+                due_at_ms=row["due_at_ms"],
+                owner=_agent(row["owner"]),
+                state=CallbackState(row["state"]),
+            )
+            for row in await rows_of(self._database, bound)
+        )
+
+    # ── counts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def campaign_counts(self, campaign: CampaignId, since_ms: int, now_ms: int) -> CampaignCounts:
+        """How far the campaign is; outcomes and dispositions of attempts since `since_ms`."""
+        leads, outcomes, dispositions, due = await self._database.read(
+            SQL.count_leads(campaign=campaign),
+            SQL.count_outcomes(campaign=campaign, since_ms=since_ms),
+            SQL.count_dispositions(campaign=campaign, since_ms=since_ms),
+            SQL.count_due(campaign=campaign, now_ms=now_ms),
+        )
+        return CampaignCounts(
+            leads={LeadState(row["state"]): row["n"] for row in leads},
+            outcomes={Outcome(row["outcome"]): row["n"] for row in outcomes},
+            dispositions={DispositionId(row["disposition_id"]): row["n"] for row in dispositions},
+            due=due[0]["due"],
+            due_callbacks=due[0]["due_callbacks"],
+        )
+
+    async def agent_day(self, agent: AgentId, since_ms: int) -> Mapping[str, int]:
+        """`calls`, `contacts`, `undisposed` and `talk_ms` of the agent since then."""
+        row = await one(self._database, SQL.agent_day(agent=agent, since_ms=since_ms))
+        return {} if row is None else dict(row)
+
+    async def agent_times(self, since_ms: int, until_ms: int, *, agent: AgentId | None = None) -> tuple[AgentTime, ...]:
+        """How long each agent (or one) was in each state between the two times."""
+        bound = SQL.agent_times(since_ms=since_ms, until_ms=until_ms, agent=agent)
+        return tuple(
+            AgentTime(
+                agent=AgentId(row["agent_id"]),
+                state=AgentState(row["state"]),
+                pause_reason=row["pause_reason"],
+                time_ms=row["time_ms"],
+            )
+            for row in await rows_of(self._database, bound)
+        )
+
+    # ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def draft(self, agent: AgentId, lead: LeadId, attempt: AttemptId) -> Draft | None:
+        """The note being typed on that conversation."""
+        row = await one(self._database, SQL.draft(agent=agent, lead=lead, attempt=attempt))
+        return None if row is None else Draft(text=row["text"], at_ms=row["at_ms"])
+
+    async def save_draft(self, agent: AgentId, lead: LeadId, attempt: AttemptId, text: str, now_ms: int) -> None:
+        """Keep it; an empty text forgets it, an older one than that on disk is dropped. ValueError over DRAFT_MAX."""
+        if len(text) > DRAFT_MAX:
+            raise ValueError(f"a note has at most {DRAFT_MAX} characters")
+        if text:
+            bound = SQL.save_draft(agent=agent, attempt=attempt, lead=lead, text=text, at_ms=now_ms)
+        else:
+            bound = SQL.drop_draft(agent=agent, attempt=attempt, at_ms=now_ms)
+        await self._database.write(bound)
+
+
+def _agent(agent: str | None) -> AgentId | None:
+    return None if agent is None else AgentId(agent)
+
+
+def _user(row: Row) -> User:
+    return User(
+        login=row["login"],
+        name=row["name"],
+        role=Role(row["role"]),
+        agent=_agent(row["agent_id"]),
+        language=row["language"],
+        theme=row["theme"],
+        password_hash=row["password_hash"],
+        disabled=bool(row["disabled"]),
+    )
+
+
+def _card(row: Row) -> LeadCard:
+    state = LeadState(row["state"])
+    return LeadCard(
+        id=LeadId(row["id"]),
+        campaign=CampaignId(row["campaign_id"]),
+        name=row["name"],
+        phones=tuple(
+            Phone(position=position, number=PhoneNumber(number), valid=bool(usable))
+            for position, number, usable in sorted(orjson.loads(row["phones"]))
+        ),
+        fields=orjson.loads(row["fields"]),
+        state=state,
+        zone=row["zone"],
+        attempts_count=row["attempts_count"],
+        next_at_ms=row["next_at_ms"] if state in _QUEUED else None,
+        rule=row["rule"] or "",
+        owner=_agent(row["owner"]),
+        priority=row["priority"],
+    )
+
+
+def _past_attempt(row: Row) -> PastAttempt:
+    disposition = row["disposition_id"]
+    return PastAttempt(
+        id=AttemptId(row["id"]),
+        at_ms=row["planned_at_ms"],
+        phone=Phone(position=row["phone_position"], number=PhoneNumber(row["number"]), valid=bool(row["usable"])),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        cause=row["cause"],
+        tech_cause=row["tech_cause"],
+        rule=row["disposition_rule"] or row["rule"],
+        agent=_agent(row["talked_with"]),
+        answered_at_ms=row["answered_at_ms"],
+        bridged_at_ms=row["bridged_at_ms"],
+        ended_at_ms=row["ended_at_ms"],
+        disposition=None if disposition is None else DispositionId(disposition),
+        note=row["note"],
+        callback_at_ms=row["callback_at_ms"],
+    )

@@ -1,0 +1,168 @@
+-- What the CRM reads and writes.
+
+-- name: user_by_login
+SELECT * FROM users WHERE login = :login;
+
+-- name: users
+SELECT * FROM users ORDER BY login;
+
+-- name: put_user
+INSERT INTO users (
+  login, name, role, agent_id, language, theme, password_hash, disabled, created_at_ms, updated_at_ms
+) VALUES (
+  :login, :name, :role, :agent, :language, :theme, :password_hash, :disabled, :now_ms, :now_ms
+)
+ON CONFLICT (login) DO UPDATE SET
+  name = excluded.name, role = excluded.role, agent_id = excluded.agent_id, language = excluded.language,
+  theme = excluded.theme, password_hash = excluded.password_hash, disabled = excluded.disabled,
+  updated_at_ms = excluded.updated_at_ms;
+
+-- name: set_user_looks
+UPDATE users SET language = :language, theme = :theme WHERE login = :login;
+
+-- name: add_session
+INSERT INTO sessions (token_hash, login, created_at_ms, seen_at_ms) VALUES (:token_hash, :login, :now_ms, :now_ms);
+
+-- name: session
+SELECT s.token_hash, s.created_at_ms, s.seen_at_ms,
+       u.login, u.name, u.role, u.agent_id, u.language, u.theme, u.password_hash, u.disabled
+FROM sessions s JOIN users u ON u.login = s.login
+WHERE s.token_hash = :token_hash;
+
+-- name: touch_session
+UPDATE sessions SET seen_at_ms = :now_ms WHERE token_hash = :token_hash AND seen_at_ms < :now_ms;
+
+-- name: end_session
+DELETE FROM sessions WHERE token_hash = :token_hash;
+
+-- name: end_sessions
+DELETE FROM sessions WHERE login = :login;
+
+-- name: end_old_sessions
+DELETE FROM sessions WHERE seen_at_ms < :seen_before_ms OR created_at_ms < :created_before_ms;
+
+-- name: audit_page
+SELECT seq, at_ms, actor, action, subject, detail FROM audit WHERE seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: lead_card
+SELECT l.*,
+  (SELECT json_group_array(json_array(p.position, p.number, p.valid
+            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
+   FROM phones p WHERE p.lead_id = l.id) AS phones,
+  (SELECT rule FROM (
+     SELECT a.ended_at_ms AS at_ms, a.rule FROM attempts a WHERE a.lead_id = l.id AND a.rule <> ''
+     UNION ALL
+     SELECT d.at_ms, d.rule FROM attempts a JOIN dispositions d ON d.attempt_id = a.id WHERE a.lead_id = l.id
+   ) ORDER BY at_ms DESC LIMIT 1) AS rule
+FROM leads l WHERE l.id = :lead;
+
+-- name: lead_history
+SELECT a.*, coalesce(c.agent_id, a.agent_id) AS talked_with, c.disposition_id, coalesce(c.note, '') AS note,
+  p.valid AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = a.number) AS usable,
+  (SELECT b.due_at_ms FROM callbacks b WHERE b.attempt_id = a.id ORDER BY b.created_at_ms DESC LIMIT 1) AS callback_at_ms,
+  (SELECT d.rule FROM dispositions d WHERE d.attempt_id = a.id ORDER BY d.at_ms DESC LIMIT 1) AS disposition_rule
+FROM attempts a
+LEFT JOIN calls c ON c.attempt_id = a.id
+LEFT JOIN phones p ON p.lead_id = a.lead_id AND p.position = a.phone_position
+WHERE a.lead_id = :lead
+ORDER BY a.planned_at_ms DESC, a.id DESC
+LIMIT :limit;
+
+-- name: disposition_history
+SELECT * FROM dispositions WHERE attempt_id = :attempt ORDER BY at_ms;
+
+-- name: list_leads
+SELECT l.*, '' AS rule,
+  (SELECT json_group_array(json_array(p.position, p.number, p.valid
+            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
+   FROM phones p WHERE p.lead_id = l.id) AS phones
+FROM leads l
+WHERE l.id > :after
+  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
+  AND (:state IS NULL OR l.state = :state)
+ORDER BY l.id LIMIT :limit;
+
+-- name: leads_by_name
+SELECT l.*, '' AS rule,
+  (SELECT json_group_array(json_array(p.position, p.number, p.valid
+            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
+   FROM phones p WHERE p.lead_id = l.id) AS phones
+FROM leads l
+WHERE l.id > :after AND instr(l.name_folded, :text) > 0
+  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
+  AND (:state IS NULL OR l.state = :state)
+ORDER BY l.id LIMIT :limit;
+
+-- name: leads_by_number
+-- By the first or the last digits; `~` sorts after every digit.
+SELECT l.*, '' AS rule,
+  (SELECT json_group_array(json_array(p.position, p.number, p.valid
+            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
+   FROM phones p WHERE p.lead_id = l.id) AS phones
+FROM leads l
+WHERE l.id > :after
+  AND l.id IN (
+    SELECT lead_id FROM phones WHERE tail >= :tail AND tail < :tail || '~'
+    UNION ALL
+    SELECT lead_id FROM phones WHERE number >= '+' || :digits AND number < '+' || :digits || '~'
+  )
+  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
+  AND (:state IS NULL OR l.state = :state)
+ORDER BY l.id LIMIT :limit;
+
+-- name: callbacks_due
+SELECT b.id, b.lead_id, b.campaign_id, l.name, b.due_at_ms, b.owner, b.state
+FROM callbacks b JOIN leads l ON l.id = b.lead_id
+WHERE b.closed_at_ms IS NULL AND b.due_at_ms <= :until_ms AND (:owner IS NULL OR b.owner = :owner)
+ORDER BY b.due_at_ms, b.id LIMIT :limit;
+
+-- name: count_leads
+SELECT state, count(*) AS n FROM leads WHERE campaign_id = :campaign GROUP BY state;
+
+-- name: count_outcomes
+SELECT outcome, count(*) AS n FROM attempts
+WHERE campaign_id = :campaign AND planned_at_ms >= :since_ms AND outcome IS NOT NULL GROUP BY outcome;
+
+-- name: count_dispositions
+SELECT c.disposition_id, count(*) AS n FROM attempts a JOIN calls c ON c.attempt_id = a.id
+WHERE a.campaign_id = :campaign AND a.planned_at_ms >= :since_ms AND c.disposition_id IS NOT NULL
+GROUP BY c.disposition_id;
+
+-- name: count_due
+SELECT count(*) AS due, coalesce(sum(state = 'callback'), 0) AS due_callbacks FROM leads
+WHERE campaign_id = :campaign AND queue_rank IS NOT NULL AND next_at_ms <= :now_ms;
+
+-- name: agent_day
+SELECT count(*) AS calls,
+       coalesce(sum(outcome = 'connected'), 0) AS contacts,
+       coalesce(sum(ended_at_ms IS NOT NULL AND disposition_id IS NULL), 0) AS undisposed,
+       coalesce(sum(ended_at_ms - bridged_at_ms), 0) AS talk_ms
+FROM (
+  SELECT c.ended_at_ms, c.bridged_at_ms, c.disposition_id, a.outcome
+  FROM calls c JOIN attempts a ON a.id = c.attempt_id
+  WHERE c.agent_id = :agent AND c.bridged_at_ms >= :since_ms
+);
+
+-- name: agent_times
+-- Each row of the log lasts until the agent's next one; what began before the span counts from its start.
+WITH spans AS (
+  SELECT agent_id, state, pause_reason, at_ms,
+         lead(at_ms, 1, :until_ms) OVER (PARTITION BY agent_id ORDER BY at_ms) AS next_ms
+  FROM agent_log WHERE at_ms < :until_ms AND (:agent IS NULL OR agent_id = :agent)
+    AND at_ms >= coalesce((SELECT max(b.at_ms) FROM agent_log b
+                           WHERE b.agent_id = agent_log.agent_id AND b.at_ms <= :since_ms), :since_ms)
+)
+SELECT agent_id, state, pause_reason, sum(next_ms - max(at_ms, :since_ms)) AS time_ms
+FROM spans WHERE next_ms > :since_ms
+GROUP BY agent_id, state, pause_reason ORDER BY agent_id, state, pause_reason;
+
+-- name: draft
+SELECT text, at_ms FROM drafts WHERE agent_id = :agent AND attempt_id = :attempt AND lead_id = :lead;
+
+-- name: save_draft
+INSERT INTO drafts (agent_id, attempt_id, lead_id, text, at_ms) VALUES (:agent, :attempt, :lead, :text, :at_ms)
+ON CONFLICT (agent_id, attempt_id) DO UPDATE SET text = excluded.text, at_ms = excluded.at_ms
+WHERE excluded.at_ms >= drafts.at_ms;
+
+-- name: drop_draft
+DELETE FROM drafts WHERE agent_id = :agent AND attempt_id = :attempt AND at_ms <= :at_ms;
