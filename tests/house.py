@@ -141,8 +141,8 @@ def loose_tasks(source: str) -> list[str]:
         if called not in {"create_task", "ensure_future", "run_coroutine_threadsafe"}:
             continue
         parent = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
-        if called != "create_task" or not parent.split(".")[-1].endswith("group"):
-            slips.append(f"{node.lineno}: {ast.unparse(node.func)}(): a task needs a TaskGroup (…group.create_task)")
+        if called != "create_task" or not parent.split(".")[-1].endswith(("group", "tasks")):
+            slips.append(f"{node.lineno}: {ast.unparse(node.func)}(): a task needs a TaskGroup (group.create_task)")
         elif not any(keyword.arg == "name" for keyword in node.keywords):
             slips.append(f"{node.lineno}: a task needs a name=")
     return slips
