@@ -45,7 +45,6 @@ setup: python3  ## Everything for `run` and `test`, ahead of time
 clean:  ## Remove what set-up and tests made in this checkout; the database in var/ stays
 	rm -rf node_modules web/static/vendor var/setup asterisk/generated dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
-	find web crm_lite engine -name '*.mo' -delete
 	@if [ -L .venv ]; then rm .venv; else rm -rf .venv; fi
 
 ##@ Test
@@ -101,9 +100,13 @@ schema: python3  ## Write the JSON Schema of config.yaml for editors
 	@$(ZVONAR) schema $(ARGS)
 
 .PHONY: i18n
-i18n: python3  ## Gather the words of code and pages into the translation files, and compile them
+i18n: python3  ## Gather the words of code and pages into the translation files
 	@$(SETUP) unit
-	@$(PY) -m scripts.i18n
+	@mkdir -p var
+	@.venv/bin/pybabel -q extract -F babel.cfg -k N_ -k t -k tn:1,2 --sort-by-file --no-location -o var/messages.pot .
+	@for language in ru uk en; do \
+		file=web/locale/$$language/LC_MESSAGES/messages.po; verb=update; [ -f $$file ] || verb=init; \
+		.venv/bin/pybabel -q $$verb -i var/messages.pot -o $$file -l $$language; done
 
 ##@ Measure
 

@@ -211,27 +211,6 @@ def _npm(log: Log) -> tuple[tuple[str | Path, ...], dict[str, str]]:
     return (node, cli), {"PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def locale_step() -> Step:
-    """Translations: every .po file compiled to the .mo beside it."""
-    stamp = WORK / "locale.json"
-
-    def catalogs() -> list[Path]:
-        return sorted(file for top in ("web", "crm_lite", "engine") for file in (ROOT / top).rglob("*.po"))
-
-    def current() -> bool:
-        found = catalogs()
-        fresh: bool = stamped(stamp).get("made_from") == digest(found)
-        return fresh and all(file.with_suffix(".mo").is_file() for file in found)
-
-    def make(log: Log) -> None:
-        found = catalogs()
-        for file in found:
-            log.run(VENV / "bin" / "pybabel", "compile", "--input-file", file, "--output-file", file.with_suffix(".mo"))
-        stamp.write_text(json.dumps({"made_from": digest(found)}), encoding="utf-8")
-
-    return Step("locale", "translations (Russian, Ukrainian, English)", current, make, needs=("python",))
-
-
 def cache() -> Path:
     """Where asterisk/install.sh and scripts/install_phones.sh keep what they unpacked."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zvonar"
@@ -278,8 +257,8 @@ TARGETS = ("run", "unit", "test")
 def steps_for(target: str) -> list[Step]:
     """The steps of a target; a step stands after those it needs."""
     if target == "run":
-        return [python_step("run"), web_step(dev=False), locale_step(), asterisk_step(), phones_step()]
-    for_code = [python_step("dev"), web_step(dev=True), locale_step()]
+        return [python_step("run"), web_step(dev=False), asterisk_step(), phones_step()]
+    for_code = [python_step("dev"), web_step(dev=True)]
     return (
         for_code if target == "unit" else [browser_step(), *for_code, asterisk_step(), asterisk_step(16), phones_step()]
     )

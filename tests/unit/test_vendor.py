@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from scripts import vendor
 
+ROOT = Path(__file__).resolve().parents[2]
 PHONE = '<!-- licence -->\n<svg\n  class="lucide"\n  width="24"\n>\n  <path d="M1 1" />\n</svg>\n'
 
 
@@ -46,3 +48,11 @@ def test_only_wanted_files_are_served(packages: Path, tmp_path: Path) -> None:
     manifest = vendor.build(packages, served, wanted)
     assert {file.name for file in served.iterdir()} == set(manifest) == {*vendor.COPIED, "icons.svg"}
     assert manifest["htmx.min.js"]["licence"] == "ISC"
+
+
+def test_every_icon_of_a_page_is_in_the_sprite() -> None:
+    listed = vendor.icon_names(vendor.ICONS.read_text(encoding="utf-8"))
+    assert len(listed) == len(set(listed))
+    for page in [*ROOT.glob("web/templates/**/*.html"), *ROOT.glob("web/static/*.js"), *ROOT.glob("crm_lite/**/*.py")]:
+        used = re.findall(r"""\bicon\(["']([a-z0-9-]+)["']|icons\.svg#([a-z0-9-]+)""", page.read_text(encoding="utf-8"))
+        assert {first or second for first, second in used} <= set(listed), page.relative_to(ROOT)
