@@ -23,6 +23,8 @@ from engine.core.model import (
 DIALABLE: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK})
 #: How long a personal callback waits for its agent before anyone may take it.
 OWNER_TOLERANCE_MS: Final = 15 * 60_000
+#: Attempts that do not count may not go on for ever either: so many of one outcome, and the lead is closed.
+UNCOUNTED_MAX: Final = 10
 #: A closed window is looked at again after this long even when the hours never open.
 NEVER_OPEN_RECHECK_MS: Final = 24 * 3_600_000
 
@@ -78,10 +80,12 @@ def after(lead: Lead, position: int, outcome: Outcome, policy: AttemptPolicy, no
         return _after_invalid(lead, position, policy, now_ms)
     if outcome in COUNTED and lead.attempts_count >= policy.max:
         return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"attempt {lead.attempts_count} of {policy.max}")
+    tries = lead.outcome_counts.get(outcome, 0)
     rule = policy.retry.get(outcome)
+    if rule is None and outcome not in COUNTED and tries >= UNCOUNTED_MAX:
+        return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"{outcome.value} {tries} times")
     if rule is None:
         return _retry(lead, now_ms + policy.default_after_ms, _next_position(lead, position), "default retry time")
-    tries = lead.outcome_counts.get(outcome, 0)
     if tries > rule.max:
         return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"{outcome.value}: {rule.max} retries used")
     return _retry(

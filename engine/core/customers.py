@@ -23,7 +23,8 @@ from engine.core.model import (
 from engine.core.outcome import of_unanswered
 from engine.core.selection import pick_agent
 
-#: Refusals by Asterisk that are the trunk's fault, not the number's.
+#: SIP answers that are about us and not about the number: the carrier wants a better password.
+NOT_LET_IN: Final = frozenset({401, 407})
 UNANSWERED: Final = frozenset({CustomerState.PLANNED, CustomerState.DIALING, CustomerState.RINGING})
 CONVERSING: Final = frozenset({CustomerState.TALKING, CustomerState.HELD})
 
@@ -134,7 +135,7 @@ def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, no
         return
     outcome = outcome_at_end(attempt, cause, tech_cause)
     trunk = live.trunks[attempt.trunk]
-    if outcome is Outcome.CONGESTION or (outcome is Outcome.FAILED and attempt.ringing_at_ms is None):
+    if outcome is Outcome.CONGESTION or tech_cause in NOT_LET_IN:
         trunk.refused(now_ms)
     else:
         trunk.accepted()
