@@ -53,17 +53,17 @@ def phone_to_dial(lead: Lead) -> Phone | None:
 def may_dial(lead: Lead, campaign: Campaign, now_ms: int) -> Allowed | Refused:
     """Whether this lead may be dialed now; asked when it is fetched and again when the call is placed."""
     if lead.state not in DIALABLE:
-        return Refused(f"the lead is {lead.state.value}")
+        return Refused(f"lead_is:{lead.state.value}")
     if lead.attempts_count >= campaign.attempts.max:
-        return Refused("attempts exhausted")
+        return Refused("attempts_used")
     if lead.next_at_ms > now_ms:
-        return Refused("not due yet", lead.next_at_ms)
+        return Refused("not_due", lead.next_at_ms)
     phone = phone_to_dial(lead)
     if phone is None:
-        return Refused("no valid phone")
+        return Refused("no_valid_phone")
     match hours.window(lead.zone, campaign.hours, now_ms):
         case hours.Closed(until_ms):
-            return Refused("calling hours", until_ms or now_ms + NEVER_OPEN_RECHECK_MS)
+            return Refused("calling_hours", until_ms or now_ms + NEVER_OPEN_RECHECK_MS)
         case hours.Open():
             return Allowed(phone)
 
@@ -75,21 +75,25 @@ def after(lead: Lead, position: int, outcome: Outcome, policy: AttemptPolicy, no
     """
     assert outcome is not Outcome.CONNECTED
     if outcome is Outcome.CANCELLED:
-        return _retry(lead, now_ms, position, "taken back before it was answered")
+        return _retry(lead, now_ms, position, "taken_back")
     if outcome is Outcome.INVALID_NUMBER:
         return _after_invalid(lead, position, policy, now_ms)
     if outcome in COUNTED and lead.attempts_count >= policy.max:
-        return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"attempt {lead.attempts_count} of {policy.max}")
+        return LeadChange(
+            lead=lead.id, state=LeadState.CLOSED, rule=f"attempts_used:{lead.attempts_count}:{policy.max}"
+        )
     tries = lead.outcome_counts.get(outcome, 0)
     rule = policy.retry.get(outcome)
     if rule is None and outcome not in COUNTED and tries >= UNCOUNTED_MAX:
-        return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"{outcome.value} {tries} times")
+        return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"outcome_repeats:{outcome.value}:{tries}")
     if rule is None:
-        return _retry(lead, now_ms + policy.default_after_ms, _next_position(lead, position), "default retry time")
+        return _retry(
+            lead, now_ms + policy.default_after_ms, _next_position(lead, position), f"retry_otherwise:{outcome.value}"
+        )
     if tries > rule.max:
-        return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"{outcome.value}: {rule.max} retries used")
+        return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=f"retries_used:{outcome.value}:{rule.max}")
     return _retry(
-        lead, now_ms + rule.after_ms, _next_position(lead, position), f"{outcome.value}: retry {tries} of {rule.max}"
+        lead, now_ms + rule.after_ms, _next_position(lead, position), f"retry:{outcome.value}:{tries}:{rule.max}"
     )
 
 
@@ -97,7 +101,7 @@ def after_disposition(
     lead: Lead, disposition: Disposition, agent: AgentId, callback_at_ms: int | None, mine: bool, now_ms: int
 ) -> LeadChange:
     """What the agent's result does to the lead. A callback needs its time."""
-    rule = f"disposition {disposition.id}"
+    rule = f"disposition:{disposition.id}"
     match disposition.kind:
         case DispositionKind.FINAL:
             return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=rule)
@@ -120,16 +124,14 @@ def after_disposition(
 def _after_invalid(lead: Lead, position: int, policy: AttemptPolicy, now_ms: int) -> LeadChange:
     others = [p for p in lead.phones if p.valid and p.position != position]
     if not others or lead.attempts_count >= policy.max:
-        return LeadChange(
-            lead=lead.id, state=LeadState.CLOSED, invalid_phone=position, rule="invalid number, no other phone"
-        )
+        return LeadChange(lead=lead.id, state=LeadState.CLOSED, invalid_phone=position, rule="invalid_no_other_phone")
     return LeadChange(
         lead=lead.id,
         state=LeadState.RETRY,
         next_at_ms=now_ms,
         next_phone=_next_position(lead, position),
         invalid_phone=position,
-        rule="invalid number, next phone",
+        rule="invalid_next_phone",
     )
 
 

@@ -218,7 +218,7 @@ def switch_campaign(live: Live, event: CampaignSwitched, now_ms: int) -> str:
 
 def suppress(live: Live, event: LeadSuppressed, now_ms: int) -> str:
     """Never dial this lead again."""
-    change = LeadChange(lead=event.lead, state=LeadState.SUPPRESSED, rule=f"suppressed: {event.reason}")
+    change = LeadChange(lead=event.lead, state=LeadState.SUPPRESSED, rule=f"suppressed:{event.reason}")
     live.emit(
         effects.SaveLead(change, now_ms),
         effects.SaveAudit(
@@ -337,7 +337,7 @@ def _leave_undisposed(live: Live, agent: Agent, now_ms: int) -> None:
     attempt = live.attempts.get(agent.attempt) if agent.attempt else None
     if attempt is not None and attempt.state is CustomerState.ENDED and not agent.disposed:
         lead = live.leads[attempt.lead]
-        change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="talked, no disposition given")
+        change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
         live.emit(effects.SaveLead(change, now_ms))
         live.forget(attempt, lead)
     if agent.attempt is not None:

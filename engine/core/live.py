@@ -267,7 +267,7 @@ class Live:
         policy = self.campaigns[attempt.campaign].attempts
         if outcome is Outcome.CONNECTED:
             at_ms = now_ms + policy.default_after_ms
-            return LeadChange(lead=lead.id, state=LeadState.RETRY, next_at_ms=at_ms, rule="the agent was lost")
+            return LeadChange(lead=lead.id, state=LeadState.RETRY, next_at_ms=at_ms, rule="agent_lost")
         return rules.after(lead, attempt.phone_position, outcome, policy, now_ms)
 
     def _settle_line(self, attempt: Attempt) -> None:

@@ -278,7 +278,10 @@ class Lead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadChange:
-    """What an outcome or a disposition does to a lead; `rule` says why, in words for the card and the log."""
+    """What an outcome or a disposition does to a lead.
+
+    `rule` says why: a code and its parameters joined by colons (`retry:busy:1:3`); the pages put it into words.
+    """
 
     lead: LeadId
     state: LeadState
