@@ -51,7 +51,7 @@ ASTERISK_MIN = (16, 3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AriAccount:
-    """Where Asterisk's ARI is and who we are there; `url` is `http://host:port` with a prefix if there is one."""
+    """Where Asterisk's ARI is and who we are there; `url` ends in `/ari`."""
 
     url: str
     user: str
@@ -110,7 +110,7 @@ class AriClient:
     ) -> None:
         """`event_types`: the only ones wanted (none: all); `event_sources`: such as `endpoint:PJSIP/carrier`."""
         self._account = account
-        self._base = URL(account.url) / "ari"
+        self._base = URL(account.url)
         self._backoff = backoff
         self._event_types = tuple(event_types)
         self._event_sources = tuple(event_sources)

@@ -88,7 +88,7 @@ class AriSwitch:
         self._dials = asyncio.Semaphore(DIALS_IN_FLIGHT_MAX)
         self._last_order: dict[LegId, asyncio.Task[None]] = {}
         self._orders = 0
-        self._group: asyncio.TaskGroup | None = None
+        self._running: asyncio.TaskGroup | None = None
         self._sink: Sink = _nobody
         self._lost_reason: str | None = ""
         self._slow = False
@@ -99,7 +99,7 @@ class AriSwitch:
         """See `Switch.run`."""
         self._sink = sink
         async with asyncio.TaskGroup() as group:
-            self._group = group
+            self._running = group
             group.create_task(self._client.run(self._take), name="ari-link")
             group.create_task(self._probe(), name="ari-probe")
 
@@ -111,7 +111,7 @@ class AriSwitch:
         legs = wire.legs_of(order)
         before = {self._last_order[leg] for leg in legs if leg in self._last_order}
         self._orders += 1
-        task = self._tasks.create_task(self._carry_out(order, before), name="ari-order")
+        task = self._group.create_task(self._carry_out(order, before), name="ari-order")
         for leg in legs:
             self._last_order[leg] = task
         task.add_done_callback(lambda done: self._forget(done, legs))
@@ -178,10 +178,10 @@ class AriSwitch:
                 self._tell(CommandFailed(wire.legs_of(order)[0], command, reason))
 
     @property
-    def _tasks(self) -> asyncio.TaskGroup:
-        if self._group is None:
+    def _group(self) -> asyncio.TaskGroup:
+        if self._running is None:
             raise RuntimeError("the switch was given work before run()")
-        return self._group
+        return self._running
 
     def _forget(self, done: asyncio.Task[None], legs: tuple[LegId, ...]) -> None:
         self._orders -= 1
@@ -197,7 +197,7 @@ class AriSwitch:
             return self._take_event(frame)
         if isinstance(frame, LinkUp):
             self._lost_reason = None
-            self._tasks.create_task(self._carry_out(AskSwitch(), set()), name="ari-snapshot")
+            self._group.create_task(self._carry_out(AskSwitch(), set()), name="ari-snapshot")
         elif frame.reason != self._lost_reason:
             self._lost_reason = frame.reason
             self._sink(SwitchLost(frame.reason))
@@ -218,7 +218,7 @@ class AriSwitch:
     def _take_other(self, frame: dict[str, Any]) -> None:
         if frame["type"] == "StasisStart":
             # Somebody called in, and nobody here serves them yet: they hear the message and not silence.
-            self._tasks.create_task(self._turn_away(frame["channel"]["id"]), name="ari-turn-away")
+            self._group.create_task(self._turn_away(frame["channel"]["id"]), name="ari-turn-away")
         elif frame["type"] == "ApplicationReplaced":
             log.error("another engine uses our application name", extra={"action": "ari_replaced"})
             self._client.drop("another engine connected with our application name")

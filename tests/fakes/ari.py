@@ -72,7 +72,8 @@ class FakeAri:
         self._ids = itertools.count(1)
         self._held = asyncio.Event()
         self._held.set()
-        self._endings: set[asyncio.Task[None]] = set()
+        self._endings: list[asyncio.Task[None]] = []
+        self._timers: list[asyncio.TimerHandle] = []
         self._hush_waits: list[asyncio.Future[None]] = []
 
     # --- what a test does to it ---------------------------------------------------------------------------------
@@ -243,12 +244,13 @@ class FakeAri:
         return 200, channel.as_json()
 
     def _later(self, after_s: float, channel_id: str, cause: int) -> None:
-        async def end() -> None:
-            await asyncio.sleep(after_s)
-            if channel_id in self.channels:
-                await self.hang_up(channel_id, cause)
+        loop = asyncio.get_running_loop()
 
-        self._endings.add(asyncio.get_running_loop().create_task(end(), name=f"end {channel_id}"))
+        def end() -> None:
+            if channel_id in self.channels:
+                self._endings.append(loop.create_task(self.hang_up(channel_id, cause)))
+
+        self._timers.append(loop.call_later(after_s, end))
 
     async def _channel(self, verb: str, channel_id: str, operation: list[str], query: Query) -> Reply:
         channel = self.channels.get(channel_id)
@@ -331,11 +333,11 @@ async def running(fake: FakeAri) -> AsyncIterator[FakeAri]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    fake.url = f"http://{host}:{port}"
+    fake.url = f"http://{host}:{port}/ari"
     try:
         yield fake
     finally:
-        for waiting in (*fake._hush_waits, *fake._endings):
+        for waiting in (*fake._timers, *fake._hush_waits, *fake._endings):
             waiting.cancel()
         fake.go_on()
         fake.abort()

@@ -197,7 +197,7 @@ async def test_a_wrong_secret_is_one_clear_line(fake: FakeAri) -> None:
 
 async def test_an_absent_asterisk_is_one_clear_line_and_tried_again() -> None:
     fake = FakeAri()
-    fake.url = "http://127.0.0.1:9"
+    fake.url = "http://127.0.0.1:9/ari"
     async with linked(client_of(fake)) as link:
         await link.until(lambda: link.count(LinkDown) >= 2)
         [first, *_] = link.frames
