@@ -47,6 +47,7 @@ Period = Rolling | CalendarDay | Successive
 class AtCeiling(Enum):
     """What a campaign does when the law's share is used up."""
 
+    EASE = "ease"  # hardly any risk: dial ahead only where an agent is nearly certain
     ONE_TO_ONE = "one_to_one"
     STOP = "stop"
 
@@ -58,7 +59,7 @@ class AbandonRule:
     share_max: float = 0.03
     guard: float = 0.0
     periods: tuple[Period, ...] = (Rolling(length_ms=DAY_MS),)
-    at_ceiling: AtCeiling = AtCeiling.ONE_TO_ONE
+    at_ceiling: AtCeiling = AtCeiling.EASE
     connect_within_ms: int = 2_000
     ring_min_ms: int = 15_000
 
@@ -77,7 +78,7 @@ class BudgetState:
     live_answers: float
     abandoned: float
     left: float  # calls that may still be abandoned under the share aimed at; negative: overdrawn
-    at_ceiling: bool  # one more abandon would pass the law's share
+    at_ceiling: bool  # the law's share is used up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +196,7 @@ class AbandonBudget:
             live_answers=live,
             abandoned=abandoned,
             left=self._share * live - abandoned,
-            at_ceiling=abandoned > 0 and abandoned + 1 > self._rule.share_max * (live + 1),
+            at_ceiling=0 < abandoned >= self._rule.share_max * live,
         )
 
 

@@ -1,0 +1,465 @@
+"""The forecast: how many persons will answer, how many agents will be free, and when.
+
+Everything is looked at on a grid of moments ahead. At each moment the *crowd* is the number of persons who will have
+answered calls now in flight and still hold an agent, less the agents free by then: positive means somebody waits in
+vain. Each call in flight and each busy agent adds a Bernoulli variable to it whose chance depends on its age (a call
+that has rung for 20 s and a talk of five minutes are not average), so mean, variance and third cumulant just add up;
+the tail is a normal one with Edgeworth's correction. All of the same age share a row, hence the speed in plain Python.
+
+Learned: time to ring and time to answer (person, machine, other), detection delays, talk and wrap-up times, the drift
+of the answer rate against its own table. Nothing here decides anything; `pacing` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from operator import mul
+from typing import Any, Final
+
+from engine.core.lifetables import AgeBins, LifeTable, Survival
+
+HORIZON_S: Final = 32
+GRID_S: Final = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32)
+DIAL_BINS: Final = AgeBins.even(46)
+RING_BINS: Final = AgeBins.even(96)
+TALK_BINS: Final = AgeBins.geometric(until_s=4 * 3600, growth=0.12, least_s=2)
+WRAP_BINS: Final = AgeBins.geometric(until_s=3600, growth=0.12, least_s=2)
+DELAY_STEP_MS: Final = 250
+DELAY_BINS: Final = 41  # quarter seconds; the last is "ten seconds and more"
+
+RINGS, UNREACHED = 0, 1  # how dialing ends
+PERSON, MACHINE, OTHER = 0, 1, 2  # how ringing ends
+FREE, AWAY = 0, 1  # how wrap-up ends
+
+CALL_MEMORY: Final = 1_500.0
+TALK_MEMORY: Final = 400.0
+DRIFT_ANSWERS: Final = 60.0
+DRIFT_S: Final = 90.0
+DRIFT_PRIOR: Final = 15.0
+DRIFT_STEP_S: Final = 0.25
+LEVEL_MIN, LEVEL_MAX = 0.25, 4.0
+ANSWER_MAX: Final = 0.7  # chance to be answered in one second of ringing
+CALL_TABLE_EVERY_MS: Final = 3_000
+TALK_TABLE_EVERY_MS: Final = 10_000
+DOUBT_ANSWERS: Final = 0.03  # relative error of the expected answers
+DOUBT_FREED: Final = 0.02  # relative error of the expected free agents
+
+Row = tuple[list[float], list[float], list[float]]  # mean, variance, third cumulant on the grid
+_SECONDS: Final = tuple(range(HORIZON_S + 3))
+_ZERO: Final[list[float]] = [0.0] * len(GRID_S)
+_ROOT_HALF: Final = math.sqrt(0.5)
+_ROOT_TWO_PI: Final = math.sqrt(2 * math.pi)
+
+
+def _row(chances: list[float]) -> Row:
+    """Cumulants of one Bernoulli variable per grid moment."""
+    variances = [p * (1.0 - p) for p in chances]
+    return chances, variances, [v * (1.0 - 2.0 * p) for p, v in zip(chances, variances, strict=True)]
+
+
+def _sum_rows(rows: list[Row], counts: list[int]) -> Row:
+    if not rows:
+        return _ZERO, _ZERO, _ZERO
+    means, variances, thirds = zip(*rows, strict=True)
+    return (
+        [sum(map(mul, column, counts)) for column in zip(*means, strict=True)],
+        [sum(map(mul, column, counts)) for column in zip(*variances, strict=True)],
+        [sum(map(mul, column, counts)) for column in zip(*thirds, strict=True)],
+    )
+
+
+class Outlook:
+    """What one decision weighs: the crowd on the grid, and what one more call would add."""
+
+    __slots__ = ("_mean", "_third", "_variance", "answers", "call_mean", "call_variance", "call_weight", "freed")
+
+    def __init__(self, calls: Row, agents: Row, *, surplus: int, call: Row, call_weight: list[float]) -> None:
+        """`surplus`: agents free now less persons already waiting. `call`: one call placed now."""
+        self.answers = calls[0]
+        self.freed = agents[0]
+        self._mean = [a - s - surplus + 0.5 for a, s in zip(calls[0], agents[0], strict=True)]
+        self._variance = [
+            u + v + (DOUBT_ANSWERS * a) ** 2 + (DOUBT_FREED * s) ** 2 + 1e-6
+            for u, v, a, s in zip(calls[1], agents[1], calls[0], agents[0], strict=True)
+        ]
+        self._third = [a - s for a, s in zip(calls[2], agents[2], strict=True)]
+        self.call_mean, self.call_variance, _ = call
+        self.call_weight = call_weight
+
+    def risk(self, calls: int) -> float:
+        """Chance that the last of `calls` placed now, if a person answers it, finds no agent in time."""
+        others, risk, least = calls - 1, 0.0, 1.0
+        for mean, variance, third, more, wider, weight in zip(
+            self._mean, self._variance, self._third, self.call_mean, self.call_variance, self.call_weight, strict=True
+        ):
+            tail = _tail(mean + others * more, variance + others * wider, third)
+            least = min(least, tail)
+            risk += weight * tail
+        return risk
+
+
+def _tail(mean: float, variance: float, third: float) -> float:
+    """P(X > 0) from three cumulants: normal tail with Edgeworth's first correction."""
+    sigma = math.sqrt(variance)
+    z = -mean / sigma
+    tail = 0.5 * math.erfc(z * _ROOT_HALF)
+    if -4.0 < z < 4.0:
+        skew = third / (variance * sigma)
+        tail += math.exp(-0.5 * z * z) / _ROOT_TWO_PI * skew / 6.0 * (z * z - 1.0)
+        tail = min(1.0, max(0.0, tail))
+    return tail
+
+
+class Forecast:
+    """Who and what is where since when, the tables learned from it, and the outlook they give."""
+
+    def __init__(self, *, ring_timeout_s: int) -> None:
+        self.dialing: dict[str, int] = {}
+        self.ringing: dict[str, int] = {}
+        self.screening: dict[str, int] = {}
+        self.waiting: dict[str, int] = {}
+        self.talking: dict[str, int] = {}
+        self.wrapping: dict[str, int] = {}
+        self._answer_ages: dict[str, int] = {}  # age at answer of calls in screening
+        self._dial = LifeTable(
+            DIAL_BINS,
+            [[0.0, 0.15] + [0.35] * (DIAL_BINS.count - 2), [0.02] * DIAL_BINS.count],
+            prior_weight=4.0,
+            memory=CALL_MEMORY,
+        )
+        quiet_s, ring_s = 2, max(6, ring_timeout_s)
+        person, machine = 0.25 / (ring_s - quiet_s), 0.2 / (ring_s - quiet_s)
+        rung_out = [0.0] * ring_s + [0.9] * (RING_BINS.count - ring_s)
+        self._ring = LifeTable(
+            RING_BINS,
+            [
+                [0.0 if s < quiet_s else person if s < ring_s else 0.0 for s in range(RING_BINS.count)],
+                [0.0 if s < quiet_s else machine if s < ring_s else 0.0 for s in range(RING_BINS.count)],
+                rung_out,
+            ],
+            prior_weight=12.0,
+            memory=CALL_MEMORY,
+        )
+        self._talk = LifeTable(TALK_BINS, [_exponential(TALK_BINS, 120.0)], prior_weight=3.0, memory=TALK_MEMORY)
+        wrap_ends = _exponential(WRAP_BINS, 20.0)
+        self._wrap = LifeTable(WRAP_BINS, [wrap_ends, [0.0] * WRAP_BINS.count], prior_weight=3.0, memory=TALK_MEMORY)
+        self._delays = [[0.0] * DELAY_BINS, [0.0] * DELAY_BINS]  # persons, machines
+        self._patience_s = 1.0
+        self._seen = self._expected = 0.0
+        self._level_ms = 0
+        self._call_table_ms = self._talk_table_ms = -1_000_000_000
+        self._build_talk_tables()
+        self._build_call_tables()
+
+    # --- events ------------------------------------------------------------------------------------------------
+
+    def call_rang(self, now_ms: int, call: str) -> bool:
+        placed_ms = self.dialing.pop(call, None)
+        if placed_ms is None:
+            return False
+        self._dial.note(RINGS, now_ms - placed_ms)
+        self.ringing[call] = now_ms
+        return True
+
+    def call_answered(self, now_ms: int, call: str) -> bool:
+        if call in self.dialing:  # Not every carrier tells us that it rings.
+            self.call_rang(now_ms, call)
+        rang_ms = self.ringing.pop(call, None)
+        if rang_ms is None:
+            return False
+        self._answer_ages[call] = now_ms - rang_ms
+        self.screening[call] = now_ms
+        return True
+
+    def call_judged(self, now_ms: int, call: str, verdict: int) -> bool:
+        """A person (now waiting for an agent) or a machine (gone)."""
+        if call not in self.screening and not self.call_answered(now_ms, call):
+            return False
+        answered_ms = self.screening.pop(call)
+        self._ring.note(verdict, self._answer_ages.pop(call))
+        delays = self._delays[verdict]
+        delays[min(DELAY_BINS - 1, max(0, (now_ms - answered_ms) // DELAY_STEP_MS))] += 1.0
+        if verdict == PERSON:
+            self._seen += 1.0
+            self.waiting[call] = now_ms
+        return True
+
+    def call_ended(self, now_ms: int, call: str, *, learn: bool = True) -> bool:
+        """Ended without a verdict, or after it. `learn=False`: we ended it ourselves, it says nothing of its kind."""
+        if self.waiting.pop(call, None) is not None:
+            return True
+        for stage, table, cause in ((self.dialing, self._dial, UNREACHED), (self.ringing, self._ring, OTHER)):
+            since_ms = stage.pop(call, None)
+            if since_ms is not None:
+                if learn:
+                    table.note(cause, now_ms - since_ms)
+                return True
+        if self.screening.pop(call, None) is None:
+            return False
+        self._ring.note(OTHER, self._answer_ages.pop(call))
+        return True
+
+    def call_abandoned(self, now_ms: int, call: str) -> bool:
+        waited_since_ms = self.waiting.get(call)
+        if waited_since_ms is not None:
+            self._patience_s += 0.05 * ((now_ms - waited_since_ms) / 1000 - self._patience_s)
+        return self.call_ended(now_ms, call)
+
+    def talk_began(self, now_ms: int, agent: str) -> None:
+        self.talk_over(now_ms, agent)
+        self.wrapping.pop(agent, None)
+        self.talking[agent] = now_ms
+
+    def talk_over(self, now_ms: int, agent: str) -> None:
+        since_ms = self.talking.pop(agent, None)
+        if since_ms is not None:
+            self._talk.note(0, now_ms - since_ms)
+            self.wrapping[agent] = now_ms
+
+    def wrap_over(self, now_ms: int, agent: str, *, away: bool) -> None:
+        self.talk_over(now_ms, agent)
+        since_ms = self.wrapping.pop(agent, None)
+        if since_ms is not None:
+            self._wrap.note(AWAY if away else FREE, now_ms - since_ms)
+
+    @property
+    def busy(self) -> int:
+        """Agents talking or wrapping up."""
+        return len(self.talking) + len(self.wrapping)
+
+    @property
+    def size(self) -> int:
+        """Calls and busy agents that an outlook goes through."""
+        return len(self.dialing) + len(self.ringing) + len(self.screening) + self.busy
+
+    # --- the outlook -------------------------------------------------------------------------------------------
+
+    def outlook(self, now_ms: int, *, ready: int, leaving: set[str]) -> Outlook:
+        """What lies ahead of `ready` free agents; agents in `leaving` are not counted on."""
+        dial_bins = Counter([DIAL_BINS.bin(now_ms - since_ms) for since_ms in self.dialing.values()])
+        ring_bins = Counter([RING_BINS.bin(now_ms - since_ms) for since_ms in self.ringing.values()])
+        if now_ms - self._call_table_ms >= CALL_TABLE_EVERY_MS and self._ring.fresh + self._dial.fresh:
+            self._call_table_ms = now_ms
+            self._build_call_tables(dial_bins, ring_bins)
+        talking = self.talking.items()
+        if now_ms - self._talk_table_ms >= TALK_TABLE_EVERY_MS and self._talk.fresh:
+            self._talk_table_ms = now_ms
+            self._build_talk_tables(
+                Counter([TALK_BINS.bin(now_ms - since_ms) for since_ms in self.talking.values()]),
+                Counter([WRAP_BINS.bin(now_ms - since_ms) for since_ms in self.wrapping.values()]),
+            )
+        rows = [self._dial_rows[age] for age in dial_bins]
+        rows += [self._ring_rows[age] for age in ring_bins]
+        counts = [*dial_bins.values(), *ring_bins.values()]
+        if self.screening:
+            delays = Counter([(now_ms - since_ms) // 500 for since_ms in self.screening.values()])
+            rows += [self._screening_row(age) for age in delays]
+            counts += delays.values()
+        calls = _sum_rows(rows, counts)
+        if leaving:
+            talk_bins = Counter([TALK_BINS.bin(now_ms - since_ms) for who, since_ms in talking if who not in leaving])
+            wrap_bins = Counter(
+                [WRAP_BINS.bin(now_ms - since_ms) for who, since_ms in self.wrapping.items() if who not in leaving]
+            )
+        else:
+            talk_bins = Counter([TALK_BINS.bin(now_ms - since_ms) for since_ms in self.talking.values()])
+            wrap_bins = Counter([WRAP_BINS.bin(now_ms - since_ms) for since_ms in self.wrapping.values()])
+        agents = _sum_rows(
+            [self._talk_row(age) for age in talk_bins] + [self._wrap_row(age) for age in wrap_bins],
+            [*talk_bins.values(), *wrap_bins.values()],
+        )
+        return Outlook(
+            calls, agents, surplus=ready - len(self.waiting), call=self._dial_rows[0], call_weight=self._call_weight
+        )
+
+    @property
+    def level(self) -> float:
+        """Answers seen over answers expected lately."""
+        return min(LEVEL_MAX, max(LEVEL_MIN, (self._seen + DRIFT_PRIOR) / (self._expected + DRIFT_PRIOR)))
+
+    def watch_drift(self, now_ms: int) -> None:
+        """Compare answers with the table's expectation; to be called in every mode, about once a second or more."""
+        passed_s = (now_ms - self._level_ms) / 1000
+        if passed_s < DRIFT_STEP_S:
+            return
+        self._level_ms = now_ms
+        chances, bin_of = self._answer_chances, RING_BINS.bin
+        self._expected += passed_s * sum([chances[bin_of(now_ms - since_ms)] for since_ms in self.ringing.values()])
+        keep = math.exp(-min(passed_s, DRIFT_S) / DRIFT_S)
+        if self._expected * keep > DRIFT_ANSWERS:
+            keep = DRIFT_ANSWERS / self._expected
+        self._expected *= keep
+        self._seen *= keep
+
+    # --- tables ------------------------------------------------------------------------------------------------
+
+    def _build_call_tables(
+        self, dial_bins: Mapping[int, int] | None = None, ring_bins: Mapping[int, int] | None = None
+    ) -> None:
+        """Per age: chance to hold an agent at each second ahead (answered, judged a person, not yet done)."""
+        rings, unreached = self._dial.hazards(dial_bins or {})
+        person, machine, other = self._ring.hazards(ring_bins or {})
+        self._answer_chances = person
+        level = self.level
+        delay_s = self._delay_s()
+        hold = [0.0] + [_holding(self._hold, t - delay_s) for t in range(1, HORIZON_S + 1)]
+        later = [0.0] * (HORIZON_S + 1)
+        ring_rows = []
+        for p, m, o in zip(reversed(person), reversed(machine), reversed(other), strict=True):
+            answer = min(ANSWER_MAX, p * level)
+            stay = max(0.0, 1.0 - answer - m - o)
+            later = [answer * h + stay * n for h, n in zip(hold, [0.0, *later[:-1]], strict=True)]
+            ring_rows.append(_row([later[t] for t in GRID_S]))
+        self._ring_rows = ring_rows[::-1]
+        rung = [0.0] + [0.5 * (a + b) for a, b in pairwise(later)]
+        later = [0.0] * (HORIZON_S + 1)
+        dial_rows = []
+        for r, u in zip(reversed(rings), reversed(unreached), strict=True):
+            stay = max(0.0, 1.0 - r - u)
+            later = [r * h + stay * n for h, n in zip(rung, [0.0, *later[:-1]], strict=True)]
+            dial_rows.append(_row([later[t] for t in GRID_S]))
+        self._dial_rows = dial_rows[::-1]
+        starts = _ends_at(rings, [r + u for r, u in zip(rings, unreached, strict=True)])
+        answers = [min(ANSWER_MAX, p * level) for p in person]
+        leaves = [a + m + o for a, m, o in zip(answers, machine, other, strict=True)]
+        self._call_weight = self._answer_weight(starts, _ends_at(answers, leaves), delay_s)
+        self._screening_rows: dict[int, Row] = {}
+        for row in self._delays:
+            if sum(row) > CALL_MEMORY:
+                row[:] = [0.5 * count for count in row]
+
+    def _answer_weight(self, starts: list[float], answers: list[float], delay_s: float) -> list[float]:
+        """When a person answers a call placed now, given that one does: share per grid moment.
+
+        `starts[s]`: chance to begin ringing in second s; `answers[s]`: to be answered s seconds into ringing.
+        """
+        backwards = answers[HORIZON_S - 1 :: -1]
+        total = [sum(map(mul, starts[: t + 1], backwards[HORIZON_S - 1 - t :])) for t in range(HORIZON_S)]
+        weights = [0.0] * len(GRID_S)
+        slot = 0
+        for second, chance in enumerate(total):
+            while slot < len(GRID_S) - 1 and GRID_S[slot] < second + 0.5 + delay_s:
+                slot += 1
+            weights[slot] += chance
+        whole = sum(weights) or 1.0
+        return [weight / whole for weight in weights]
+
+    def _build_talk_tables(
+        self, talk_bins: Mapping[int, int] | None = None, wrap_bins: Mapping[int, int] | None = None
+    ) -> None:
+        talk = self._talk.hazards(talk_bins or {})[0]
+        back, away = self._wrap.hazards(wrap_bins or {})
+        self._talk_ends = Survival(TALK_BINS, talk)
+        self._wrap_ends = Survival(WRAP_BINS, [b + a for b, a in zip(back, away, strict=True)])
+        self._back_share = 1.0 - self._wrap.share(AWAY)
+        fresh_wrap = self._wrap_ends.ended_by(0.0, [s + 0.5 for s in _SECONDS])
+        self._wrapped = [self._back_share * w for w in reversed(fresh_wrap)]
+        self._hold = [1.0 - freed for freed in self._freed_after_talk(0.0)]
+        self._talk_rows: dict[int, Row] = {}
+        self._wrap_rows: dict[int, Row] = {}
+
+    def _freed_after_talk(self, age_s: float) -> list[float]:
+        """P(ready again within each second ahead | has talked for `age_s`): rest of the talk, then a whole wrap-up."""
+        ended = self._talk_ends.ended_by(age_s, _SECONDS)
+        ends = [b - a for a, b in pairwise(ended)]
+        wrapped, last = self._wrapped, len(_SECONDS)
+        return [0.0] + [sum(map(mul, ends[:t], wrapped[last - t :])) for t in range(1, last)]
+
+    def _talk_row(self, age: int) -> Row:
+        row = self._talk_rows.get(age)
+        if row is None:
+            row = self._talk_rows[age] = _row(self._served_in_time(self._freed_after_talk(_middle(TALK_BINS, age))))
+        return row
+
+    def _wrap_row(self, age: int) -> Row:
+        row = self._wrap_rows.get(age)
+        if row is None:
+            freed = self._wrap_ends.ended_by(_middle(WRAP_BINS, age), _SECONDS)
+            row = self._wrap_rows[age] = _row(self._served_in_time([self._back_share * f for f in freed]))
+        return row
+
+    def _served_in_time(self, freed: list[float]) -> list[float]:
+        """Shift by the patience: who answers at t is still there a little later."""
+        whole = min(int(self._patience_s), 1)
+        part = min(1.0, self._patience_s - whole)
+        return [freed[t + whole] + part * (freed[t + whole + 1] - freed[t + whole]) for t in GRID_S]
+
+    def _screening_row(self, age: int) -> Row:
+        """A call answered `age` half seconds ago."""
+        row = self._screening_rows.get(age)
+        if row is None:
+            persons, machines = self._delays
+            first = min(DELAY_BINS - 1, age * 500 // DELAY_STEP_MS)
+            still = sum(persons[first:]) + 0.02
+            chance = still / (still + sum(machines[first:]) + 0.02)
+            waits = [1.0 - sum(persons[min(DELAY_BINS, first + t * 1000 // DELAY_STEP_MS) :]) / still for t in GRID_S]
+            row = self._screening_rows[age] = _row(
+                [chance * wait * self._hold[max(0, t - 1)] for wait, t in zip(waits, GRID_S, strict=True)]
+            )
+        return row
+
+    def _delay_s(self) -> float:
+        """Mean time from answer to "person"."""
+        persons = self._delays[PERSON]
+        known = sum(persons)
+        return sum(map(mul, persons, range(DELAY_BINS))) * DELAY_STEP_MS / 1000 / known if known else 0.0
+
+    # --- memory across restarts --------------------------------------------------------------------------------
+
+    def export(self) -> dict[str, Any]:
+        """What was learned, as plain JSON."""
+        return {
+            "dial": self._dial.export(),
+            "ring": self._ring.export(),
+            "talk": self._talk.export(),
+            "wrap": self._wrap.export(),
+            "delays": [[round(count, 3) for count in row] for row in self._delays],
+            "patience_s": round(self._patience_s, 3),
+        }
+
+    def restore(self, learned: Mapping[str, Any]) -> None:
+        """Take over what `export` gave; raises ValueError or KeyError when it is not of this shape."""
+        delays = [[float(count) for count in row] for row in learned["delays"]]
+        if [len(row) for row in delays] != [DELAY_BINS, DELAY_BINS]:
+            raise ValueError("detection delays do not fit")
+        patience_s = float(learned["patience_s"])
+        for table, name in ((self._dial, "dial"), (self._ring, "ring"), (self._talk, "talk"), (self._wrap, "wrap")):
+            table.restore(learned[name])
+        self._delays, self._patience_s = delays, patience_s
+        self._build_talk_tables()
+        self._build_call_tables()
+
+
+def _ends_at(cause: list[float], all_causes: list[float]) -> list[float]:
+    """Chance to end from `cause` in each second, from the hazards of that cause and of all together."""
+    ends, alive = [], 1.0
+    for one, every in zip(cause, all_causes, strict=True):
+        ends.append(alive * one)
+        alive *= max(0.0, 1.0 - every)
+    return ends
+
+
+def _middle(bins: AgeBins, age: int) -> float:
+    edges = bins.edges_s
+    return 0.5 * (edges[age] + edges[age + 1]) if age + 1 < bins.count else float(edges[age])
+
+
+def _holding(hold: list[float], ahead_s: float) -> float:
+    """Chance to hold an agent at `ahead_s` after the start of a second in which the person answers, any time in it."""
+    if ahead_s <= 0.0:
+        return 0.0
+    if ahead_s < 1.0:
+        return ahead_s * hold[0]
+    after = ahead_s - 0.5
+    whole = int(after)
+    return hold[whole] + (after - whole) * (hold[whole + 1] - hold[whole])
+
+
+def _exponential(bins: AgeBins, mean_s: float) -> list[float]:
+    """Prior hazards of an exponential time."""
+    edges = bins.edges_s
+    widths = [b - a for a, b in pairwise(edges)]
+    return [1.0 - math.exp(-width / mean_s) for width in [*widths, widths[-1]]]
