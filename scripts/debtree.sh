@@ -44,11 +44,12 @@ state=$work/apt
 mkdir -p "$state"/{lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d,etc/sources.list.d} "$work/tree"
 
 # apt's own list of sources understands both formats (.list and deb822).
+# --no-release-info: also where `apt-get update` never ran (a fresh image).
 mirrors() {
   if [ -n "${ZVONAR_DEBIAN_MIRROR:-}" ]; then printf '%s\n' "${ZVONAR_DEBIAN_MIRROR%/}"; return; fi
   {
     # shellcheck disable=SC2016
-    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -E '/debian/?$' || true
+    apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -E '/debian/?$' || true
     sed -n 's/^ *default_mirror  *//p' /usr/share/debootstrap/scripts/sid 2>/dev/null || true
   } | sed 's:/*$::' | awk '!seen[$0]++'
 }
