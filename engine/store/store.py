@@ -55,12 +55,14 @@ class _Sql:
     callbacks_due_now: Query
     answer_attempt: Query
     save_call: Query
+    end_call: Query
     lead_in_call: Query
     end_attempt: Query
     recount_lead: Query
     callbacks_kept: Query
     change_lead: Query
     phone_invalid: Query
+    callbacks_moved: Query
     callbacks_off: Query
     suppress_numbers_of_lead: Query
     suppress_number: Query
@@ -215,7 +217,6 @@ def _save_call(attempt: Attempt) -> Iterator[Statement]:
         lead=attempt.lead,
         agent=attempt.agent,
         bridged_at_ms=attempt.bridged_at_ms,
-        ended_at_ms=attempt.ended_at_ms,
     )
     yield SQL.lead_in_call(lead=attempt.lead, at_ms=attempt.bridged_at_ms)
 
@@ -226,6 +227,7 @@ def _save_end(write: SaveEnd) -> Iterator[Statement]:
         raise StoreBug(f"attempt {attempt.id} is saved as ended without a time or an outcome")
     counts = attempt.outcome in COUNTED
     yield from _save_call(attempt)
+    yield SQL.end_call(attempt=attempt.id, at_ms=attempt.ended_at_ms)
     yield SQL.end_attempt(
         id=attempt.id,
         accepted_at_ms=attempt.accepted_at_ms,
@@ -241,7 +243,7 @@ def _save_end(write: SaveEnd) -> Iterator[Statement]:
         counted=int(counts),
     )
     yield SQL.recount_lead(lead=attempt.lead)
-    if counts:
+    if counts and (change is None or change.state is not LeadState.CALLBACK):
         # The promise was kept: their phone may have rung at the time they named.
         yield SQL.callbacks_kept(
             lead=attempt.lead, attempt=attempt.id, planned_at_ms=attempt.planned_at_ms, at_ms=attempt.ended_at_ms
@@ -288,7 +290,9 @@ def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Stateme
     )
     if change.invalid_phone is not None:
         yield SQL.phone_invalid(lead=change.lead, position=change.invalid_phone)
-    if change.state in {LeadState.CLOSED, LeadState.SUPPRESSED}:
+    if change.state is LeadState.CALLBACK and change.next_at_ms is not None:
+        yield SQL.callbacks_moved(lead=change.lead, due_at_ms=change.next_at_ms)
+    if change.state is not LeadState.CALLBACK:
         yield SQL.callbacks_off(lead=change.lead, at_ms=at_ms, closed_by=by)
     if change.state is LeadState.SUPPRESSED:
         # The person asked, so every number of theirs is left in peace, in every campaign.

@@ -259,10 +259,22 @@ async def test_a_callback_that_was_dialed_is_done(store: Store, database: Databa
     again = attempt(2, 1, at_ms=at_ms)
     await store.commit([SaveAttempt(again)])
     assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["due"]
-    await store.commit([SaveEnd(ended(again, Outcome.CONGESTION), retry(1, at_ms))])
-    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["due"]
+    kept = LeadChange(lead=LeadId(1), state=LeadState.CALLBACK, next_at_ms=at_ms + MINUTE_MS, rule="no way through")
+    await store.commit([SaveEnd(ended(again, Outcome.CONGESTION), kept)])
+    (moved,) = await rows(database, "SELECT state, due_at_ms, promised_at_ms FROM callbacks")
+    assert tuple(moved) == ("scheduled", at_ms + MINUTE_MS, at_ms)
     await store.commit(unanswered(attempt(3, 1, at_ms=at_ms + MINUTE_MS), at_ms + 60 * MINUTE_MS))
     assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["done"]
+
+
+async def test_a_call_whose_agent_was_lost_ends_with_its_attempt(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    talk = talking(attempt(1, 1))
+    left = replace(ended(talk, Outcome.CONNECTED), agent=None)
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk), SaveEnd(left, retry(1, NOON))])
+    (call,) = await rows(database, "SELECT agent_id, ended_at_ms FROM calls")
+    assert tuple(call) == ("anna", NOON + 30_000)
+    assert (await store.restore()).undisposed == ()
 
 
 async def test_do_not_call_silences_every_number_of_the_person_in_every_campaign(

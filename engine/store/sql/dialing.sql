@@ -31,10 +31,13 @@ SET state = :state, accepted_at_ms = :accepted_at_ms, ringing_at_ms = :ringing_a
 WHERE id = :id AND ended_at_ms IS NULL;
 
 -- name: save_call
-INSERT INTO calls (attempt_id, campaign_id, lead_id, agent_id, bridged_at_ms, ended_at_ms)
-VALUES (:attempt, :campaign, :lead, :agent, :bridged_at_ms, :ended_at_ms)
-ON CONFLICT (attempt_id) DO UPDATE SET
-  agent_id = excluded.agent_id, ended_at_ms = coalesce(calls.ended_at_ms, excluded.ended_at_ms);
+-- A customer whose agent was lost may be given to another one: the call is the last one's.
+INSERT INTO calls (attempt_id, campaign_id, lead_id, agent_id, bridged_at_ms)
+VALUES (:attempt, :campaign, :lead, :agent, :bridged_at_ms)
+ON CONFLICT (attempt_id) DO UPDATE SET agent_id = excluded.agent_id;
+
+-- name: end_call
+UPDATE calls SET ended_at_ms = :at_ms WHERE attempt_id = :attempt AND ended_at_ms IS NULL;
 
 -- name: lead_in_call
 UPDATE leads SET state = 'in_call', updated_at_ms = :at_ms, version = version + 1
@@ -64,6 +67,9 @@ WHERE id = :lead AND state <> 'suppressed';
 
 -- name: phone_invalid
 UPDATE phones SET valid = 0 WHERE lead_id = :lead AND position = :position;
+
+-- name: callbacks_moved
+UPDATE callbacks SET state = 'scheduled', due_at_ms = :due_at_ms WHERE lead_id = :lead AND closed_at_ms IS NULL;
 
 -- name: callbacks_off
 UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :closed_by
@@ -110,8 +116,10 @@ SET disposition_id = :disposition, disposed_at_ms = :at_ms, disposed_by = :agent
 WHERE attempt_id = :attempt;
 
 -- name: insert_callback
-INSERT INTO callbacks (lead_id, campaign_id, attempt_id, due_at_ms, owner, state, created_at_ms, created_by)
-SELECT :lead, l.campaign_id, :attempt, :due_at_ms, :owner, 'scheduled', :at_ms, :created_by
+INSERT INTO callbacks (
+  lead_id, campaign_id, attempt_id, promised_at_ms, due_at_ms, owner, state, created_at_ms, created_by
+)
+SELECT :lead, l.campaign_id, :attempt, :due_at_ms, :due_at_ms, :owner, 'scheduled', :at_ms, :created_by
 FROM leads l WHERE l.id = :lead AND l.state <> 'suppressed'
 ON CONFLICT (attempt_id, created_at_ms) DO UPDATE SET
   due_at_ms = excluded.due_at_ms, owner = excluded.owner, state = 'scheduled', closed_at_ms = NULL, closed_by = '';

@@ -163,17 +163,18 @@ CREATE TABLE dispositions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE callbacks (
-  id            INTEGER PRIMARY KEY,
-  lead_id       INTEGER NOT NULL REFERENCES leads (id),
-  campaign_id   TEXT    NOT NULL,
-  attempt_id    TEXT    REFERENCES attempts (id),  -- the conversation in which it was promised
-  due_at_ms     INTEGER NOT NULL,
-  owner         TEXT,  -- the agent; NULL is anyone
-  state         TEXT    NOT NULL CHECK (state IN ('scheduled', 'due', 'done', 'missed', 'cancelled')),
-  created_at_ms INTEGER NOT NULL,
-  created_by    TEXT    NOT NULL,
-  closed_at_ms  INTEGER,
-  closed_by     TEXT    NOT NULL DEFAULT '',
+  id             INTEGER PRIMARY KEY,
+  lead_id        INTEGER NOT NULL REFERENCES leads (id),
+  campaign_id    TEXT    NOT NULL,
+  attempt_id     TEXT    REFERENCES attempts (id),  -- the conversation in which it was promised
+  promised_at_ms INTEGER NOT NULL,  -- what was said
+  due_at_ms      INTEGER NOT NULL,  -- moves on when nobody was reached
+  owner          TEXT,  -- the agent; NULL is anyone
+  state          TEXT    NOT NULL CHECK (state IN ('scheduled', 'due', 'done', 'missed', 'cancelled')),
+  created_at_ms  INTEGER NOT NULL,
+  created_by     TEXT    NOT NULL,
+  closed_at_ms   INTEGER,
+  closed_by      TEXT    NOT NULL DEFAULT '',
   UNIQUE (attempt_id, created_at_ms),
   CHECK ((closed_at_ms IS NULL) = (state IN ('scheduled', 'due')))
 ) STRICT;

@@ -1,0 +1,167 @@
+"""A lead file on disk: all of it or nothing, no duplicates, and a crash in the middle changes neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pytest
+
+from engine.core.model import CampaignId, PhoneNumber
+from engine.store import imports
+from engine.store.database import Database, Rows
+from engine.store.errors import StoreFullError
+from engine.store.imports import SQL, finish_imports, import_counts, import_leads, import_rejects
+from engine.store.queries import Statement
+from engine.store.rows import ImportCounts, ImportReject
+from engine.store.store import Store
+from tests.contract.store_people import NOON, SPRING, add_lead, number, rows
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileRow:
+    line: int
+    phones: tuple[PhoneNumber, ...]
+    name: str = "Пётр"
+    zone: str | None = None
+    priority: int = 0
+    external_id: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def file_of(count: int, first: int = 1) -> Iterator[FileRow]:
+    for n in range(first, first + count):
+        yield FileRow(line=n, phones=(number(n), number(n, 1)), fields={"город": "Дніпро"})
+
+
+async def brought(database: Database, file: Iterable[FileRow | ImportReject]) -> ImportCounts:
+    return await import_leads(database, SPRING, file, file_name="leads.xlsx", by="boss", now_ms=NOON)
+
+
+async def leads_count(database: Database) -> int:
+    (row,) = await rows(database, "SELECT count(*) AS n FROM leads")
+    return int(row["n"])
+
+
+class DyingDatabase:
+    """Passes everything on until a number of writes is done, then every write fails."""
+
+    def __init__(self, database: Database, writes: int) -> None:
+        self._database = database
+        self._left = writes
+
+    @property
+    def path(self) -> str:
+        return self._database.path
+
+    async def write(self, *statements: Statement) -> list[Rows]:
+        if not self._left:
+            raise StoreFullError("the disk is full")
+        self._left -= 1
+        return await self._database.write(*statements)
+
+    async def read(self, *statements: Statement) -> list[Rows]:
+        return await self._database.read(*statements)
+
+    async def aside(self, job: Callable[[], T]) -> T:
+        return await self._database.aside(job)
+
+
+async def test_a_file_becomes_leads_that_are_dialable(database: Database) -> None:
+    counts = await brought(database, file_of(3))
+    assert (counts.rows, counts.leads, counts.duplicates, counts.rejects) == (3, 3, 0, 0)
+    fetched = await Store(database).due_leads(SPRING, NOON, 10)
+    assert [[phone.number for phone in lead.phones] for lead in fetched.leads] == [
+        [number(n), number(n, 1)] for n in (1, 2, 3)
+    ]
+    (lead, *_) = await rows(database, "SELECT name, name_folded, fields FROM leads")
+    assert tuple(lead) == ("Пётр", "петр", '{"город":"Дніпро"}')
+
+
+async def test_a_file_longer_than_a_piece_keeps_its_order(database: Database) -> None:
+    count = imports.STAGE_CHUNK_MAX + imports.PUBLISH_CHUNK_MAX + 7
+    assert (await brought(database, file_of(count))).leads == count
+    lines = await rows(database, "SELECT import_line FROM leads ORDER BY id")
+    assert [row["import_line"] for row in lines] == list(range(1, count + 1))
+    assert await rows(database, "SELECT * FROM import_rows LIMIT 1") == []
+
+
+async def test_the_same_file_again_brings_nobody_twice(database: Database) -> None:
+    await brought(database, file_of(5))
+    counts = await brought(database, file_of(7))
+    assert (counts.leads, counts.duplicates) == (2, 5)
+    assert await leads_count(database) == 7
+
+
+async def test_a_person_twice_in_the_file_is_one_lead(database: Database) -> None:
+    twice = FileRow(line=2, phones=(number(9), number(1)))
+    counts = await brought(database, [FileRow(line=1, phones=(number(1), number(1))), twice])
+    assert (counts.rows, counts.leads, counts.duplicates) == (2, 1, 1)
+    assert len(await rows(database, "SELECT * FROM phones")) == 1
+
+
+async def test_another_campaign_may_have_the_same_people(database: Database) -> None:
+    await add_lead(database, 1, campaign=CampaignId("autumn"))
+    assert (await brought(database, file_of(1))).leads == 1
+
+
+async def test_rejected_rows_are_kept_with_their_reasons(database: Database) -> None:
+    bad = ImportReject(line=2, field="phone", value="12", reason="too short")
+    also = ImportReject(line=2, field="zone", value="Mars", reason="unknown zone")
+    good = FileRow(line=3, phones=(number(3),))
+    counts = await brought(database, [bad, also, good])
+    assert (counts.rows, counts.leads, counts.rejects) == (2, 1, 1)
+    assert await import_rejects(database, counts.id) == (bad, also)
+
+
+async def test_who_asked_not_to_be_called_is_not_called_from_a_new_file(database: Database) -> None:
+    store = Store(database)
+    for phone in (number(1), number(1, 1), number(2)):
+        await store.suppress_number(phone, reason="asked", by="boss", at_ms=NOON)
+    await brought(database, file_of(2))
+    states = await rows(database, "SELECT state FROM leads ORDER BY id")
+    assert [row["state"] for row in states] == ["suppressed", "new"]
+    (lead,) = (await store.due_leads(SPRING, NOON, 10)).leads
+    assert lead.next_phone == 1
+
+
+async def test_a_file_that_breaks_in_the_middle_leaves_nothing(database: Database) -> None:
+    def breaking() -> Iterator[FileRow]:
+        yield from file_of(imports.STAGE_CHUNK_MAX + 5)
+        raise ValueError("row 1006: the sheet ends within a cell")
+
+    with pytest.raises(ValueError, match="row 1006"):
+        await brought(database, breaking())
+    assert await leads_count(database) == 0
+    assert await rows(database, "SELECT * FROM import_rows LIMIT 1") == []
+    assert [row["state"] for row in await rows(database, "SELECT state FROM imports")] == ["cancelled"]
+
+
+@pytest.mark.parametrize("writes", range(1, 9))
+async def test_a_crash_at_any_write_ends_in_all_or_nothing(database: Database, writes: int) -> None:
+    count = imports.PUBLISH_CHUNK_MAX * 2 + 1
+    dying = DyingDatabase(database, writes)
+    with suppress(StoreFullError):
+        await import_leads(dying, SPRING, file_of(count), file_name="leads.xlsx", by="boss", now_ms=NOON)
+    began = await rows(database, "SELECT state FROM imports")
+    await finish_imports(database, NOON + imports.STAGING_STALE_MS + 1)
+    published = began[0]["state"] in {"publishing", "done"}
+    assert await leads_count(database) == (count if published else 0)
+    assert await rows(database, "SELECT * FROM import_rows LIMIT 1") == []
+    assert await finish_imports(database, NOON + imports.STAGING_STALE_MS + 1) == 0
+
+
+async def test_a_staging_under_way_elsewhere_is_left_alone(database: Database) -> None:
+    await database.write(SQL.begin_import(campaign=SPRING, file_name="a.csv", by="boss", at_ms=NOON))
+    assert await finish_imports(database, NOON + 60_000) == 0
+
+
+async def test_an_import_is_in_the_audit(database: Database) -> None:
+    counts = await brought(database, file_of(2))
+    (row,) = await rows(database, "SELECT actor, action, subject FROM audit")
+    assert tuple(row) == ("boss", "leads_imported", "campaign:spring")
+    assert await import_counts(database, counts.id) == counts
