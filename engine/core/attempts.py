@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from engine.core import hours
@@ -31,9 +31,10 @@ NEVER_OPEN_RECHECK_MS: Final = 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Dial this phone."""
+    """Dial this phone, before the calling hours end."""
 
     phone: Phone
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,8 @@ def may_dial(lead: Lead, campaign: Campaign, now_ms: int) -> Allowed | Refused:
     match hours.window(lead.zone, campaign.hours, now_ms):
         case hours.Closed(until_ms):
             return Refused("calling_hours", until_ms or now_ms + NEVER_OPEN_RECHECK_MS)
-        case hours.Open():
-            return Allowed(phone)
+        case hours.Open(until_ms):
+            return Allowed(phone, until_ms)
 
 
 def after(lead: Lead, position: int, outcome: Outcome, policy: AttemptPolicy, now_ms: int) -> LeadChange:
@@ -74,6 +75,8 @@ def after(lead: Lead, position: int, outcome: Outcome, policy: AttemptPolicy, no
     Not for CONNECTED: there a disposition decides.
     """
     assert outcome is not Outcome.CONNECTED
+    if lead.state is LeadState.SUPPRESSED:
+        return _still_suppressed(lead)
     if outcome is Outcome.CANCELLED:
         return _retry(lead, now_ms, position, "taken_back")
     if outcome is Outcome.INVALID_NUMBER:
@@ -101,6 +104,8 @@ def after_disposition(
     lead: Lead, disposition: Disposition, agent: AgentId, callback_at_ms: int | None, mine: bool, now_ms: int
 ) -> LeadChange:
     """What the agent's result does to the lead. A callback needs its time."""
+    if lead.state is LeadState.SUPPRESSED:
+        return _still_suppressed(lead)
     rule = f"disposition:{disposition.id}"
     match disposition.kind:
         case DispositionKind.FINAL:
@@ -121,18 +126,16 @@ def after_disposition(
             )
 
 
+def _still_suppressed(lead: Lead) -> LeadChange:
+    return LeadChange(lead=lead.id, state=LeadState.SUPPRESSED, rule="suppressed_meanwhile")
+
+
 def _after_invalid(lead: Lead, position: int, policy: AttemptPolicy, now_ms: int) -> LeadChange:
     others = [p for p in lead.phones if p.valid and p.position != position]
     if not others or lead.attempts_count >= policy.max:
         return LeadChange(lead=lead.id, state=LeadState.CLOSED, invalid_phone=position, rule="invalid_no_other_phone")
-    return LeadChange(
-        lead=lead.id,
-        state=LeadState.RETRY,
-        next_at_ms=now_ms,
-        next_phone=_next_position(lead, position),
-        invalid_phone=position,
-        rule="invalid_next_phone",
-    )
+    change = _retry(lead, now_ms, _next_position(lead, position), "invalid_next_phone")
+    return replace(change, invalid_phone=position)
 
 
 def _retry(lead: Lead, at_ms: int, position: int, rule: str) -> LeadChange:

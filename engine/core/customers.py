@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import effects
-from engine.core.dialing import LIFE_SLACK_MS, take_back
+from engine.core.dialing import LIFE_SLACK_MS, reset, take_back
 from engine.core.live import Live
 from engine.core.machines import CUSTOMER, AgentEvent, CustomerEvent, legal
 from engine.core.model import (
@@ -15,6 +15,7 @@ from engine.core.model import (
     AttemptId,
     CustomerState,
     LeadId,
+    LeadState,
     LegKind,
     Outcome,
     SystemPause,
@@ -40,7 +41,7 @@ def refused(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Asterisk refused: nothing was dialed, the trunk rests."""
     if not _legal(live, attempt, CustomerEvent.REFUSED):
         return
-    live.trunks[attempt.trunk].refused(now_ms)
+    live.line(attempt.trunk).refused(now_ms)
     attempt = live.move_attempt(attempt, CustomerEvent.REFUSED, now_ms)
     live.end_attempt(attempt, Outcome.FAILED, now_ms)
 
@@ -57,7 +58,7 @@ def ringing(live: Live, attempt: Attempt, now_ms: int) -> None:
     """The far phone rings: the carrier has taken the call."""
     if not _legal(live, attempt, CustomerEvent.RINGING):
         return
-    live.trunks[attempt.trunk].accepted()
+    live.line(attempt.trunk).accepted()
     live.pacers[attempt.campaign].ringing(now_ms, attempt.id)
     at_ms = attempt.ringing_at_ms or now_ms
     accepted_ms = attempt.accepted_at_ms or now_ms
@@ -66,13 +67,13 @@ def ringing(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
     """They answered and the leg is in our hands: an agent now, or the abandon clock."""
-    if attempt.state is CustomerState.LEAVING and attempt.answered_at_ms is None:
+    if attempt.state is CustomerState.LEAVING:
         _answered_against_our_hangup(live, attempt, now_ms)
         return
     if not _legal(live, attempt, CustomerEvent.ANSWERED):
         return
     campaign = live.campaigns[attempt.campaign]
-    live.trunks[attempt.trunk].accepted()
+    live.line(attempt.trunk).accepted()
     live.pacers[campaign.id].human(now_ms, attempt.id)
     attempt = live.move_attempt(
         attempt,
@@ -118,6 +119,8 @@ def offer_waiting(live: Live, now_ms: int) -> None:
 def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
     """They hear each other."""
     agent = live.agents.get(attempt.agent) if attempt.agent else None
+    if attempt.state in CONVERSING:
+        return  # taken off hold, or told twice
     if agent is None or not _legal(live, attempt, CustomerEvent.BRIDGED):
         return
     first_ms = attempt.bridged_at_ms or now_ms
@@ -134,7 +137,7 @@ def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, no
     if not _legal(live, attempt, CustomerEvent.HUNG_UP):
         return
     outcome = outcome_at_end(attempt, cause, tech_cause)
-    trunk = live.trunks[attempt.trunk]
+    trunk = live.line(attempt.trunk)
     if outcome is Outcome.CONGESTION or tech_cause in NOT_LET_IN:
         trunk.refused(now_ms)
     else:
@@ -156,8 +159,8 @@ def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outc
 
 def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Nobody took them in time: the message, never silence."""
-    if attempt.state is not CustomerState.WAITING:
-        return
+    if attempt.state is not CustomerState.WAITING or not live.connected:
+        return  # Without a link nothing can be played; the next snapshot sets the clock again.
     # Who was bridged before lost their agent in mid-conversation: no abandoned answer, but no silence either.
     outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
     message = live.campaigns[attempt.campaign].message
@@ -166,6 +169,18 @@ def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
         effects.PlayMessageAndHangup(attempt.leg, message),
         effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS),
     )
+
+
+def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """They answered while no engine listened: the dialplan plays them the message. That is an abandon."""
+    if attempt.state in UNANSWERED:
+        live.line(attempt.trunk).accepted()
+        live.pacers[attempt.campaign].human(now_ms, attempt.id)
+        attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms)
+        live.emit(effects.SaveAnswer(attempt))
+    outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
+    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
+    live.emit(effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
 
 
 def life_over(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -178,10 +193,14 @@ def life_over(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 
 def suppressed(live: Live, lead: LeadId, now_ms: int) -> None:
-    """Never again: take it out of the hoppers and take a call back that nobody has answered."""
+    """Never again: no hopper may hold it, no outcome may bring it back, and an unanswered call to it ends."""
     for hopper in live.hoppers.values():
-        for held in [held for held in hopper.leads if held.id == lead]:
-            hopper.leads.remove(held)
+        reset(hopper)  # whole: others in it may share the lead's numbers, and a fetch under way may bring it
+    if lead in live.leads:
+        live.leads[lead] = replace(live.leads[lead], state=LeadState.SUPPRESSED)
+    for id_, (attempt, known) in live.recent.items():
+        if known.id == lead:
+            live.recent[id_] = (attempt, replace(known, state=LeadState.SUPPRESSED))
     for attempt in [a for a in live.attempts.values() if a.lead == lead and a.state in UNANSWERED]:
         take_back(live, attempt, now_ms)
 
@@ -200,6 +219,7 @@ def phone_rang_out(live: Live, agent: Agent, now_ms: int) -> None:
         agent, AgentEvent.OFFER_TIMEOUT, now_ms, attempt=None, pause_reason=SystemPause.NO_ANSWER.value
     )
     live.drop_on_demand_leg(agent, now_ms)
+    live.grant_wish(live.agents[agent.id], now_ms)
     if attempt is not None:
         release_customer(live, attempt.id, now_ms)
 
@@ -211,13 +231,11 @@ def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
         return
     if attempt.state in CONVERSING:
         campaign = live.campaigns[attempt.campaign]
-        attempt = replace(attempt, agent=None)
-        attempt = live.move_attempt(attempt, CustomerEvent.AGENT_LOST, now_ms)
+        attempt = live.move_attempt(replace(attempt, agent=None), CustomerEvent.AGENT_LOST, now_ms)
         live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon_after_ms))
-    else:
-        attempt = replace(attempt, agent=None)
-        live.attempts[attempt.id] = attempt
-    if attempt.state is CustomerState.WAITING:
+        offer(live, attempt, now_ms)
+    elif attempt.state is CustomerState.WAITING:
+        live.attempts[attempt.id] = attempt = replace(attempt, agent=None)
         offer(live, attempt, now_ms)
 
 
@@ -240,11 +258,14 @@ def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None
 
 def _answered_against_our_hangup(live: Live, attempt: Attempt, now_ms: int) -> None:
     """They answered while our hang-up was on its way: a live person, and we were gone. That is an abandon."""
-    pacer = live.pacers[attempt.campaign]
-    pacer.human(now_ms, attempt.id)
-    message = live.campaigns[attempt.campaign].message
-    live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED)
-    live.emit(effects.PlayMessageAndHangup(attempt.leg, message))
+    if attempt.answered_at_ms is None:
+        live.pacers[attempt.campaign].human(now_ms, attempt.id)
+        attempt = live.move_attempt(
+            attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED
+        )
+        live.emit(effects.SaveAnswer(attempt), effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
+    if attempt.outcome is Outcome.ABANDONED:
+        live.emit(effects.PlayMessageAndHangup(attempt.leg, live.campaigns[attempt.campaign].message))
 
 
 def _legal(live: Live, attempt: Attempt, event: CustomerEvent) -> bool:

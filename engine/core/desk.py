@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
-from engine.core import customers, effects
+from engine.core import customers, dialing, effects
 from engine.core.events import (
     AgentHangup,
     AgentHold,
@@ -40,6 +40,8 @@ from engine.core.model import (
 
 #: How long a desk phone may ring at log-in.
 LOGIN_RING_MS: Final = 30_000
+#: A leg that we hung up and that is not gone after this is hung up again.
+HANGUP_WITHIN_MS: Final = 3_000
 A = AgentState
 
 
@@ -59,7 +61,7 @@ def login(live: Live, event: AgentLogin, now_ms: int) -> str:
         return Refusal.SWITCH_DOWN
     if agent.phone_registered is False:
         return Refusal.PHONE_NOT_REGISTERED
-    if profile.leg_kind is LegKind.ON_DEMAND:
+    if live.leg_kind(agent.id) is LegKind.ON_DEMAND:
         agent = live.move_agent(agent, AgentEvent.LOGIN, now_ms)
         live.move_agent(agent, AgentEvent.LEG_UP, now_ms, pause_reason=SystemPause.AFTER_LOGIN.value)
         return ""
@@ -87,6 +89,8 @@ def ready(live: Live, event: AgentReady, now_ms: int) -> str:
         case A.LOGGED_OUT | A.CONNECTING:
             return Refusal.NOT_LOGGED_IN
         case A.PAUSED:
+            if agent.phone_registered is False and live.leg_kind(agent.id) is LegKind.ON_DEMAND:
+                return Refusal.PHONE_NOT_REGISTERED
             if agent.attempt is not None and not _may_leave_undisposed(live, agent):
                 return Refusal.DISPOSITION_NEEDED
             _leave_undisposed(live, agent, now_ms)
@@ -128,7 +132,7 @@ def logout(live: Live, event: AgentLogout, now_ms: int) -> str:
         case A.LOGGED_OUT:
             return Refusal.NOT_LOGGED_IN
         case A.CONNECTING | A.READY | A.PAUSED:
-            _log_out(live, agent, now_ms)
+            live.log_out(agent, now_ms)
         case A.RESERVED | A.TALKING | A.WRAP_UP:
             live.wish(agent, A.LOGGED_OUT, "", now_ms)
             _leave_wrap_up_if_free(live, agent.id, now_ms)
@@ -144,7 +148,7 @@ def hang_up(live: Live, event: AgentHangup, now_ms: int) -> str:
     asked_before = attempt.state is CustomerState.LEAVING
     if not asked_before:
         attempt = live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CONNECTED)
-    live.emit(effects.Hangup(attempt.leg), effects.SetTimer(("life", attempt.id), now_ms + 3_000))
+    live.emit(effects.Hangup(attempt.leg), effects.SetTimer(("life", attempt.id), now_ms + HANGUP_WITHIN_MS))
     if asked_before or live.switch_problem:
         live.start_wrap_up(live.agents[agent.id], attempt, now_ms)
     return ""
@@ -172,7 +176,10 @@ def dispose(live: Live, event: Dispose, now_ms: int) -> str:
     if found is None:
         return Refusal.TOO_LATE
     attempt, lead = found
-    disposition = live.campaigns[attempt.campaign].disposition(event.disposition)
+    campaign = live.campaigns.get(attempt.campaign)
+    if campaign is None:
+        return Refusal.TOO_LATE
+    disposition = campaign.disposition(event.disposition)
     if disposition is None:
         return Refusal.UNKNOWN_DISPOSITION
     if disposition.kind is DispositionKind.CALLBACK:
@@ -194,6 +201,10 @@ def dispose(live: Live, event: Dispose, now_ms: int) -> str:
         )
     )
     live.lead_changed(attempt.campaign, change)
+    if change.state is LeadState.SUPPRESSED:
+        customers.suppressed(live, lead.id, now_ms)
+    elif lead.id not in live.leads:
+        dialing.reset(live.hoppers[attempt.campaign])  # corrected: it may hold the lead as it was
     _disposed(live, attempt, lead, event.agent, now_ms)
     return ""
 
@@ -254,13 +265,17 @@ def leg_hung_up(live: Live, agent: Agent, now_ms: int) -> None:
     if live.leg_kind(agent.id) is LegKind.ON_DEMAND:
         _handset_down(live, agent, now_ms)
         return
-    attempt_id = agent.attempt
     event = AgentEvent.LEG_FAILED if agent.state is A.CONNECTING else AgentEvent.LEG_LOST
-    in_call = agent.state in {A.RESERVED, A.TALKING}
-    agent = live.move_agent(agent, event, now_ms, leg=None, bridge=None, wish=None, wish_reason="")
-    if in_call and attempt_id is not None:
-        live.agents[agent.id] = replace(agent, attempt=None)
-        customers.release_customer(live, attempt_id, now_ms)
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    in_call = agent.state in {A.RESERVED, A.TALKING} and attempt is not None
+    if in_call and attempt is not None and attempt.state is CustomerState.LEAVING:
+        live.start_wrap_up(agent, attempt, now_ms)  # their conversation is over: what is lost is only the phone
+        in_call = False
+    agent = live.agents[agent.id]
+    attempt_id = None if in_call else agent.attempt
+    live.move_agent(agent, event, now_ms, leg=None, bridge=None, wish=None, wish_reason="", attempt=attempt_id)
+    if in_call and attempt is not None:
+        customers.release_customer(live, attempt.id, now_ms)
 
 
 def phone_seen(live: Live, agent: Agent, registered: bool, now_ms: int) -> None:
@@ -277,7 +292,7 @@ def phone_seen(live: Live, agent: Agent, registered: bool, now_ms: int) -> None:
 def connect_timeout(live: Live, agent: Agent, now_ms: int) -> None:
     """Nobody lifted the phone at log-in."""
     if agent.state is A.CONNECTING:
-        _log_out(live, agent, now_ms)
+        live.log_out(agent, now_ms)
 
 
 def offer_timeout(live: Live, agent: Agent, now_ms: int) -> None:
@@ -291,12 +306,14 @@ def offer_timeout(live: Live, agent: Agent, now_ms: int) -> None:
 
 def wrap_up_timeout(live: Live, agent: Agent, now_ms: int) -> None:
     """The wrap-up time is out: in the timed modes the agent goes on, with or without a disposition."""
-    if agent.state is not A.WRAP_UP:
-        return
     attempt = live.attempts.get(agent.attempt) if agent.attempt else None
     mode = live.campaigns[attempt.campaign].wrap_up_mode if attempt else WrapUpMode.TIMED
-    if mode in {WrapUpMode.TIMED, WrapUpMode.TIMED_NO_EXIT}:
+    if mode not in {WrapUpMode.TIMED, WrapUpMode.TIMED_NO_EXIT}:
+        return
+    if agent.state is A.WRAP_UP:
         finish_wrap_up(live, agent, now_ms)
+    elif attempt is not None and attempt.state is CustomerState.ENDED:
+        _leave_undisposed(live, agent, now_ms)  # the phone was lost meanwhile: the lead waits no longer for their word
 
 
 def finish_wrap_up(live: Live, agent: Agent, now_ms: int) -> None:
@@ -304,21 +321,18 @@ def finish_wrap_up(live: Live, agent: Agent, now_ms: int) -> None:
     live.emit(effects.CancelTimer(("wrap", agent.id)))
     _leave_undisposed(live, agent, now_ms)
     agent = live.agents[agent.id]
-    wish, reason = agent.wish, agent.wish_reason
-    if wish is A.LOGGED_OUT:
-        _log_out(live, agent, now_ms)
-    elif wish is A.PAUSED:
-        live.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=reason, wish=None, wish_reason="")
-        for campaign in live.campaigns_of(agent.id):
-            live.pacers[campaign.id].agent_staying(now_ms, agent.id)
+    if agent.wish is not None:
+        live.grant_wish(agent, now_ms)
     else:
         live.move_agent(agent, AgentEvent.DONE, now_ms)
         customers.offer_waiting(live, now_ms)
 
 
 def _disposed(live: Live, attempt: Attempt, lead: Lead, by: AgentId, now_ms: int) -> None:
-    if attempt.id in live.attempts and attempt.state is CustomerState.ENDED:
-        live.forget(attempt, lead)
+    if attempt.id in live.attempts:
+        live.decided.add(attempt.id)
+        if attempt.state is CustomerState.ENDED:
+            live.forget(attempt, lead)
     agent = live.agents.get(by)
     if agent is None or agent.attempt != attempt.id:
         return
@@ -335,18 +349,23 @@ def _disposed(live: Live, attempt: Attempt, lead: Lead, by: AgentId, now_ms: int
 def _leave_undisposed(live: Live, agent: Agent, now_ms: int) -> None:
     """Nobody will say more of this conversation: the lead is closed, and the rule says why."""
     attempt = live.attempts.get(agent.attempt) if agent.attempt else None
-    if attempt is not None and attempt.state is CustomerState.ENDED and not agent.disposed:
+    if attempt is not None and attempt.id not in live.decided:
         lead = live.leads[attempt.lead]
         change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
         live.emit(effects.SaveLead(change, now_ms))
-        live.forget(attempt, lead)
+        if attempt.state is CustomerState.ENDED:
+            live.forget(attempt, lead)
+        else:
+            live.decided.add(attempt.id)  # their line is slow to end, and may have no word in it any more
     if agent.attempt is not None:
-        live.agents[agent.id] = replace(live.agents[agent.id], attempt=None, disposed=False)
+        live.put_agent(replace(agent, attempt=None, disposed=False), now_ms)
 
 
 def _may_leave_undisposed(live: Live, agent: Agent) -> bool:
     attempt = live.attempts.get(agent.attempt) if agent.attempt else None
-    return attempt is None or agent.disposed or live.campaigns[attempt.campaign].wrap_up_mode is WrapUpMode.OPTIONAL
+    if attempt is None or attempt.id in live.decided:
+        return True
+    return live.campaigns[attempt.campaign].wrap_up_mode is WrapUpMode.OPTIONAL
 
 
 def _wrap_up_holds(live: Live, agent: Agent) -> str:
@@ -374,13 +393,6 @@ def _find(live: Live, event: Dispose) -> tuple[Attempt, Lead] | None:
     return found
 
 
-def _log_out(live: Live, agent: Agent, now_ms: int) -> None:
-    if agent.leg is not None:
-        live.emit(effects.Hangup(agent.leg, agent.bridge))
-    live.emit(effects.CancelTimer(("connect", agent.id)))
-    live.move_agent(agent, AgentEvent.LOGOUT, now_ms, leg=None, bridge=None, wish=None, wish_reason="")
-
-
 def _handset_down(live: Live, agent: Agent, now_ms: int) -> None:
     """An on-demand phone hung up: the end of the conversation, or a declined offer."""
     attempt = live.attempts.get(agent.attempt) if agent.attempt else None
@@ -393,5 +405,5 @@ def _handset_down(live: Live, agent: Agent, now_ms: int) -> None:
         return
     if attempt.state is not CustomerState.LEAVING:
         attempt = live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CONNECTED)
-    live.emit(effects.Hangup(attempt.leg), effects.SetTimer(("life", attempt.id), now_ms + 3_000))
+    live.emit(effects.Hangup(attempt.leg), effects.SetTimer(("life", attempt.id), now_ms + HANGUP_WITHIN_MS))
     live.start_wrap_up(live.agents[agent.id], attempt, now_ms)

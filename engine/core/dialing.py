@@ -19,6 +19,7 @@ from engine.core.model import (
     CustomerState,
     Lead,
     LeadChange,
+    LeadState,
     Mode,
     NotDialing,
     Outcome,
@@ -30,6 +31,8 @@ from engine.core.model import (
 HOPPER_MAX: Final = 50
 #: Fewer leads than this, and more are asked for.
 HOPPER_LOW: Final = 10
+#: A dry store is asked again at least so often: what made it dry may lie outside the engine's sight.
+HOPPER_RECHECK_MS: Final = 60_000
 #: An originate that waited longer than this for the disk or the switch is not sent.
 SEND_WITHIN_MS: Final = 2_000
 #: After ring timeout and this, an attempt without news is looked for in the switch.
@@ -56,9 +59,8 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
     hopper.leads.extend(fresh[: HOPPER_MAX - len(hopper.leads)])
     if len(event.leads) < HOPPER_LOW:
         due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
-        hopper.dry_until_ms = max(min(due_ms, hopper.soonest_ms), now_ms + 1)
-        if hopper.dry_until_ms < NEVER_MS:
-            live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
+        hopper.dry_until_ms = max(min(due_ms, hopper.soonest_ms, now_ms + HOPPER_RECHECK_MS), now_ms + 1)
+        live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
 
 
 def leads_changed(live: Live, event: LeadsChanged, now_ms: int) -> None:
@@ -140,7 +142,7 @@ def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules
             skipped.append(lead)
             continue
         match rules.may_dial(lead, campaign, now_ms):
-            case rules.Allowed(phone) if phone.number in on_the_line:
+            case rules.Allowed(phone=phone) if phone.number in on_the_line:
                 skipped.append(lead)  # another lead with this very number is being called
             case rules.Allowed() as allowed:
                 found = (lead, allowed)
@@ -150,8 +152,11 @@ def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules
                 )
                 live.emit(effects.SaveLead(change, now_ms))
                 live.lead_changed(campaign.id, change)
-            case rules.Refused():
-                live.counters["leads_refused"] += 1  # the store should not have offered it; it will not again
+            case rules.Refused(reason):
+                live.counters["leads_refused"] += 1
+                if lead.state in rules.DIALABLE:  # left dialable, the store would offer it for ever
+                    closed = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=reason)
+                    live.emit(effects.SaveLead(closed, now_ms))
     hopper.leads.extendleft(reversed(skipped))
     return found
 
@@ -193,7 +198,7 @@ def _place(live: Live, campaign: Campaign, lead: Lead, allowed: rules.Allowed, t
             ring_timeout_ms=campaign.ring_timeout_ms,
             talk_max_ms=campaign.talk_max_ms,
             message=campaign.message,
-            send_before_ms=now_ms + SEND_WITHIN_MS,
+            send_before_ms=min(now_ms + SEND_WITHIN_MS, allowed.until_ms),
         ),
         effects.SetTimer(("life", id_), now_ms + campaign.ring_timeout_ms + LIFE_SLACK_MS),
         effects.AttemptChanged(attempt),
@@ -223,10 +228,13 @@ def _look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
 def _await_room(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | None:
     """No trunk takes a call: by rate (soon again), by back-off, or because all lines are in use."""
     of_campaign: list[trunks.Trunk] = [live.trunks[t] for t in campaign.trunks]
-    if all(t.in_use >= t.limits.lines for t in of_campaign):
+    with_lines = [t for t in of_campaign if t.in_use < t.limits.lines]
+    if not with_lines:
         return NotDialing.LINES
-    next_ms = min(t.next_ms(now_ms) for t in of_campaign)
-    live.emit(effects.SetTimer(("pace", campaign.id), max(next_ms, now_ms + 1)))
+    next_ms = min(t.next_ms(now_ms) for t in with_lines)
+    if next_ms <= now_ms:
+        return NotDialing.CARRIER  # one call tries the trunk out: its news will wake us
+    live.emit(effects.SetTimer(("pace", campaign.id), next_ms))
     # The call rate spreads calls by milliseconds: not worth a word. A back-off is.
     return NotDialing.CARRIER if next_ms - now_ms > trunks.BACKOFF_MIN_MS / 2 else None
 

@@ -139,6 +139,7 @@ def _phone_seen(live: Live, event: events.PhoneSeen, now_ms: int) -> None:
 
 def _switch_lost(live: Live, event: events.SwitchLost, now_ms: int) -> None:
     _ = now_ms
+    live.connected = False
     live.switch_problem = event.reason or "the link to Asterisk is lost"
 
 
@@ -193,8 +194,7 @@ def _store_up(live: Live, event: events.StoreUp, now_ms: int) -> None:
 
 
 def _config_changed(live: Live, event: events.ConfigChanged, now_ms: int) -> None:
-    _ = now_ms
-    live.adopt_policy(event.policy)
+    live.adopt_policy(event.policy, now_ms)
     for hopper in live.hoppers.values():
         dialing.reset(hopper)
 

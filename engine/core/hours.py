@@ -34,25 +34,28 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def _at_ms(day: datetime, minute: int, zone: ZoneInfo) -> int:
+def _at_ms(day: datetime, minute: int, zone: ZoneInfo) -> tuple[int, int]:
+    """The first and the last instant that this wall time can mean: two when a clock change makes it double or void."""
     wall = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 - a wall time, zoned next
-    return int(wall.replace(tzinfo=zone).timestamp() * 1000)
+    one, other = (int(wall.replace(tzinfo=zone, fold=fold).timestamp() * 1000) for fold in (0, 1))
+    return min(one, other), max(one, other)
 
 
 def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Closed:
     """Whether now is inside the calling hours of that zone (None: the campaign's), and until when.
 
-    Edges are wall times turned into instants, so a day with a clock change keeps its wall-time hours. Raises
-    ZoneInfoNotFoundError for a zone that is not in the database: zones are checked where leads come in.
+    Edges are wall times turned into instants, so a day with a clock change keeps its wall-time hours; an edge inside
+    the change itself takes the instant that keeps us longer from calling. Raises ZoneInfoNotFoundError for a zone that
+    is not in the database: zones are checked where leads come in.
     """
     zone = _zone(zone_name or hours.zone)
     today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone)
     for ahead in range(LOOK_AHEAD_DAYS):
         day = today + timedelta(days=ahead)
         for start, end in hours.spans[day.weekday()]:
-            until_ms = _at_ms(day, end, zone)
-            if now_ms >= until_ms:
+            until_ms, _ = _at_ms(day, end, zone)
+            _, from_ms = _at_ms(day, start, zone)
+            if now_ms >= until_ms or from_ms >= until_ms:
                 continue
-            from_ms = _at_ms(day, start, zone)
             return Open(until_ms) if from_ms <= now_ms else Closed(from_ms)
     return Closed(None)

@@ -52,6 +52,10 @@ IN_FLIGHT: Final = frozenset(
 )
 
 
+#: Agents whom the pacers know: at work, free or not.
+PRESENT: Final = frozenset({AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP})
+
+
 @dataclass(slots=True)
 class Hopper:
     """Leads loaded to dial next."""
@@ -73,12 +77,14 @@ class Live:
         self.agents: dict[AgentId, Agent] = {}
         self.attempts: dict[AttemptId, Attempt] = {}  # live, and ended ones that lack a disposition
         self.leads: dict[LeadId, Lead] = {}  # of `attempts`
+        self.decided: set[AttemptId] = set()  # of `attempts`: a disposition has already changed the lead
         self.recent: OrderedDict[AttemptId, tuple[Attempt, Lead]] = OrderedDict()
         self.running: dict[CampaignId, bool] = {}
         self.hoppers: dict[CampaignId, Hopper] = {}
         self.pacers: dict[CampaignId, pacing.Pacer] = {}
         self.trunks: dict[TrunkId, trunks.Trunk] = {}
         self.dialing: dict[CampaignId, effects.DialingChanged] = {}
+        self.connected = False  # to the switch, however slow it is
         self.switch_problem = "not connected yet"
         self.store_problem = ""
         self.draining = False
@@ -86,12 +92,14 @@ class Live:
         self.counters: Counter[str] = Counter()  # what the switch got wrong, by name; a metric
         self.out: list[effects.Effect] = []
         self._numbers = 0
-        self.adopt_policy(policy)
+        self._leg_kinds: dict[AgentId, LegKind] = {}
+        self.adopt_policy(policy, 0)
 
     # ── policy ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def adopt_policy(self, policy: Policy) -> None:
+    def adopt_policy(self, policy: Policy, now_ms: int) -> None:
         """Swap the configuration: live calls keep their campaign even when it is gone from the file."""
+        served = {id_: frozenset(c.id for c in self.campaigns_of(id_)) for id_ in self.agents}
         self.policy = policy
         in_use = {attempt.campaign for attempt in self.attempts.values()}
         self.campaigns = {id_: c for id_, c in self.campaigns.items() if id_ in in_use} | dict(policy.campaigns)
@@ -109,8 +117,32 @@ class Live:
             if old is None or old.limits != limits:
                 self.trunks[trunk_id] = trunks.Trunk(limits)
                 self.trunks[trunk_id].in_use = old.in_use if old else 0
-        for agent_id in policy.agents:
-            self.agents.setdefault(agent_id, Agent(id=agent_id))
+        for agent_id, profile in policy.agents.items():
+            agent = self.agents.setdefault(agent_id, Agent(id=agent_id))
+            if agent.state is AgentState.LOGGED_OUT:  # a logged-in phone takes part as it did at log-in
+                self._leg_kinds[agent_id] = profile.leg_kind
+        for agent_id, before in served.items():
+            self._serve_others(self.agents[agent_id], before, now_ms)
+
+    def _serve_others(self, agent: Agent, before: frozenset[CampaignId], now_ms: int) -> None:
+        """Tell the pacers of an agent at work whose campaigns changed."""
+        if agent.state not in PRESENT:
+            return
+        after = {c.id for c in self.campaigns_of(agent.id)}
+        for id_ in sorted(before - after):
+            self.pacers[id_].agent_out(now_ms, agent.id)
+        for id_ in sorted(after - before):
+            self.pacers[id_].agent_in(now_ms, agent.id)
+            if agent.state is not AgentState.READY:
+                self.pacers[id_].agent_busy(now_ms, agent.id)
+            if agent.wish is not None:
+                self.pacers[id_].agent_leaving(now_ms, agent.id)
+
+    def line(self, trunk: TrunkId) -> trunks.Trunk:
+        """The trunk's lines; one that is gone from the file has none to give, but may still have calls to end."""
+        if trunk not in self.trunks:
+            self.trunks[trunk] = trunks.Trunk(trunks.TrunkLimits(name=trunk, lines=0, calls_per_s=1))
+        return self.trunks[trunk]
 
     def campaigns_of(self, agent: AgentId) -> Iterator[Campaign]:
         """The campaigns that an agent serves."""
@@ -120,9 +152,8 @@ class Live:
                 yield self.campaigns[id_]
 
     def leg_kind(self, agent: AgentId) -> LegKind:
-        """How the agent's phone takes part; agents gone from the file keep the default."""
-        profile = self.policy.agents.get(agent)
-        return profile.leg_kind if profile else LegKind.NAILED_UP
+        """How the agent's phone takes part in this shift; a change in the file waits for the next log-in."""
+        return self._leg_kinds.get(agent, LegKind.NAILED_UP)
 
     # ── ids, effects, timers ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,15 +195,14 @@ class Live:
         self.emit(effects.SaveAgent(agent, now_ms), effects.AgentChanged(agent))
 
     def _tell_pacers(self, before: Agent, after: Agent, now_ms: int) -> None:
-        present = {AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP}
         for campaign in self.campaigns_of(after.id):
             pacer = self.pacers[campaign.id]
-            if before.state in present and after.state not in present:
+            if before.state in PRESENT and after.state not in PRESENT:
                 pacer.agent_out(now_ms, after.id)
-            elif after.state is before.state or after.state not in present:
+            elif after.state is before.state or after.state not in PRESENT:
                 continue
             elif after.state is AgentState.READY:
-                (pacer.agent_free if before.state in present else pacer.agent_in)(now_ms, after.id)
+                (pacer.agent_free if before.state in PRESENT else pacer.agent_in)(now_ms, after.id)
             elif after.state is AgentState.WRAP_UP:
                 pacer.talk_end(now_ms, after.id)
             else:
@@ -192,6 +222,24 @@ class Live:
         agent = replace(agent, wish=wish, wish_reason=reason)
         self.put_agent(agent, now_ms)
         return agent
+
+    def grant_wish(self, agent: Agent, now_ms: int) -> Agent:
+        """The agent is free of calls: the pause or the end of shift that they asked for meanwhile."""
+        match agent.wish:
+            case AgentState.LOGGED_OUT:
+                return self.log_out(agent, now_ms)
+            case AgentState.PAUSED:
+                reason = agent.wish_reason
+                return self.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=reason, wish=None, wish_reason="")
+            case _:
+                return agent
+
+    def log_out(self, agent: Agent, now_ms: int) -> Agent:
+        """End of shift: the phone is let go."""
+        if agent.leg is not None:
+            self.emit(effects.Hangup(agent.leg, agent.bridge))
+        self.emit(effects.CancelTimer(("connect", agent.id)))
+        return self.move_agent(agent, AgentEvent.LOGOUT, now_ms, leg=None, bridge=None, wish=None, wish_reason="")
 
     # ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -213,6 +261,7 @@ class Live:
             case AgentEvent.RELEASED:
                 self.attempts[attempt.id] = replace(attempt, agent=None)
                 self.drop_on_demand_leg(self.move_agent(agent, event, now_ms, attempt=None), now_ms)
+                self.grant_wish(self.agents[agent.id], now_ms)
             case AgentEvent.CUSTOMER_GONE:
                 self.start_wrap_up(agent, attempt, now_ms)
             case _:
@@ -246,16 +295,22 @@ class Live:
         )
         self._settle_line(ended)
         self._settle_pacer(attempt, outcome, now_ms)
-        awaits_disposition = outcome is Outcome.CONNECTED and ended.agent is not None
-        change = None if awaits_disposition else self._change(ended, settled, outcome, now_ms)
+        agent = self.agents.get(ended.agent) if ended.agent else None
+        awaits_disposition = (
+            outcome is Outcome.CONNECTED
+            and ended.id not in self.decided
+            and agent is not None
+            and agent.attempt == ended.id
+        )
+        settles_itself = awaits_disposition or ended.id in self.decided
+        change = None if settles_itself else self._change(ended, settled, outcome, now_ms)
         self.emit(
             effects.CancelTimer(("abandon", ended.id)),
             effects.CancelTimer(("life", ended.id)),
             effects.SaveEnd(ended, change),
             effects.AttemptChanged(ended),
         )
-        agent = self.agents.get(ended.agent) if ended.agent else None
-        if awaits_disposition and agent is not None and agent.attempt == ended.id and not agent.disposed:
+        if awaits_disposition:
             self.attempts[ended.id] = ended
             self.leads[ended.lead] = settled
         else:
@@ -279,7 +334,8 @@ class Live:
         pacer = self.pacers[attempt.campaign]
         match outcome:
             case Outcome.CONNECTED:
-                return
+                if attempt.agent is None or attempt.campaign not in {c.id for c in self.campaigns_of(attempt.agent)}:
+                    pacer.gone(now_ms, attempt.id)  # the agent who would have taken it over no longer counts here
             case Outcome.ABANDONED if attempt.answered_at_ms is not None:
                 pacer.abandoned(now_ms, attempt.id)
             case Outcome.NO_ANSWER:
@@ -297,6 +353,7 @@ class Live:
         """An attempt that nothing waits for any more; kept a while for a corrected disposition."""
         self.attempts.pop(attempt.id, None)
         self.leads.pop(attempt.lead, None)
+        self.decided.discard(attempt.id)
         self.recent[attempt.id] = (attempt, lead)
         while len(self.recent) > CORRECTIONS_MAX:
             self.recent.popitem(last=False)

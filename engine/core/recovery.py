@@ -19,7 +19,9 @@ from engine.core.model import (
     AgentState,
     Attempt,
     CustomerState,
-    LegId,
+    Lead,
+    LeadChange,
+    LeadState,
     LegKind,
     Outcome,
     SystemPause,
@@ -38,35 +40,69 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
         if campaign in live.policy.campaigns:
             live.running[campaign] = True
     for attempt, lead in event.attempts:
-        if attempt.campaign not in live.campaigns or attempt.trunk not in live.trunks:
-            live.counters["restored_without_campaign"] += 1
-            continue
-        live.attempts[attempt.id] = replace(attempt, agent=None)
-        live.leads[lead.id] = lead
-        live.trunks[attempt.trunk].in_use += 1
+        if attempt.campaign in live.campaigns:
+            _take_up(live, attempt, lead, now_ms)
+        else:
+            _close_without_campaign(live, attempt, now_ms)
     live.restored_ready = dict(event.logged_in)
     for agent_id, attempt, lead in event.undisposed:
-        if agent_id in live.agents and attempt.campaign in live.campaigns:
-            live.attempts[attempt.id] = attempt
+        served = live.campaigns.get(attempt.campaign)
+        agent = live.agents.get(agent_id)
+        if agent is not None and served is not None and agent.attempt is None:
+            live.attempts[attempt.id] = replace(attempt, agent=agent_id)
             live.leads[lead.id] = lead
-            live.put_agent(replace(live.agents[agent_id], attempt=attempt.id), now_ms)
+            live.put_agent(replace(agent, attempt=attempt.id), now_ms)
+            live.emit(effects.SetTimer(("wrap", agent_id), now_ms + served.wrap_up_ms))
+        else:
+            change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
+            live.emit(effects.SaveLead(change, now_ms))
+
+
+def _take_up(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> None:
+    # Who talks with whom, and whether still, the switch will say.
+    talked = attempt.state in customers.CONVERSING
+    attempt = replace(attempt, agent=None, state=CustomerState.WAITING if talked else attempt.state)
+    live.attempts[attempt.id] = attempt
+    live.leads[lead.id] = lead
+    live.line(attempt.trunk).in_use += 1
+    if lead.state not in {LeadState.DIALING, LeadState.IN_CALL}:
+        live.decided.add(attempt.id)  # the agent gave a disposition while they talked
+    if attempt.bridged_at_ms is None:
+        live.pacers[attempt.campaign].placed(now_ms, attempt.id)
+
+
+def _close_without_campaign(live: Live, attempt: Attempt, now_ms: int) -> None:
+    live.counters["restored_without_campaign"] += 1
+    outcome = Outcome.LOST if attempt.bridged_at_ms is None else Outcome.CONNECTED
+    ended = replace(attempt, state=CustomerState.ENDED, outcome=outcome, ended_at_ms=now_ms)
+    change = LeadChange(lead=attempt.lead, state=LeadState.CLOSED, rule="campaign_gone")
+    live.emit(effects.SaveEnd(ended, change))
 
 
 def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
-    """The switch says what it has of ours: adopt, close, hang up."""
+    """The switch says what it has of ours: adopt, close, hang up.
+
+    Agents and conversations first: only then is it known who is free for those who wait.
+    """
     live.switch_problem = ""
-    found = {leg.leg: leg for leg in event.legs}
+    anew, live.connected = not live.connected, True
+    found = {leg.leg for leg in event.legs}
     for leg in event.legs:
         agent_id = agent_of_leg(leg.leg)
         if agent_id is not None:
             _agent_leg_found(live, agent_id, leg, now_ms)
+    alone: list[LegFound] = []
     for leg in event.legs:
         attempt_id = attempt_of_leg(leg.leg)
-        if attempt_id is not None:
-            _customer_leg_found(live, live.attempts.get(attempt_id), leg, now_ms)
+        if attempt_id is not None and not _conversation_found(live, live.attempts.get(attempt_id), leg, now_ms):
+            alone.append(leg)
     for agent in list(live.agents.values()):
         if agent.leg is not None and agent.leg not in found and now_ms - agent.since_ms > SNAPSHOT_GRACE_MS:
             desk.leg_hung_up(live, agent, now_ms)
+    for leg in alone:
+        attempt_id = attempt_of_leg(leg.leg)
+        assert attempt_id is not None
+        _customer_leg_found(live, live.attempts.get(attempt_id), leg, now_ms, anew=anew)
     for attempt in list(live.attempts.values()):
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, now_ms)
@@ -80,20 +116,26 @@ def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) 
         live.emit(effects.Hangup(leg.leg, bridge_of_leg(leg.leg)))
         return
     if agent.leg == leg.leg:
-        waits = agent.state is AgentState.CONNECTING or (agent.state is AgentState.RESERVED and not leg.bridged_with)
+        called = agent.state is AgentState.RESERVED and live.leg_kind(agent_id) is LegKind.ON_DEMAND
+        waits = agent.state is AgentState.CONNECTING or (called and not leg.bridged_with)
         if leg.answered and leg.ours_to_command and waits:
             desk.leg_answered(live, agent, now_ms)
         return
-    if agent.state is AgentState.LOGGED_OUT and agent_id in live.restored_ready and leg.answered:
-        _adopt_agent(live, agent, leg.leg, now_ms)
+    at_rest = live.leg_kind(agent_id) is LegKind.ON_DEMAND and not leg.bridged_with
+    restored = agent.state is AgentState.LOGGED_OUT and agent_id in live.restored_ready
+    if restored and leg.answered and leg.ours_to_command and not at_rest:
+        _adopt_agent(live, agent, leg, now_ms)
     else:
         live.emit(effects.Hangup(leg.leg, bridge_of_leg(leg.leg)))
 
 
-def _adopt_agent(live: Live, agent: Agent, leg: LegId, now_ms: int) -> None:
+def _adopt_agent(live: Live, agent: Agent, leg: LegFound, now_ms: int) -> None:
     """An agent whose phone is still with us after our restart: their shift goes on."""
     wanted_ready = live.restored_ready.pop(agent.id)
-    agent = replace(agent, leg=leg, bridge=bridge_of_leg(leg))
+    bridge = bridge_of_leg(leg.leg)
+    if not leg.bridged_with:
+        live.emit(effects.OpenBridge(leg.leg, bridge))  # the last engine may have ended before it did
+    agent = replace(agent, leg=leg.leg, bridge=bridge)
     agent = live.move_agent(agent, AgentEvent.LOGIN, now_ms)
     agent = live.move_agent(agent, AgentEvent.LEG_UP, now_ms, pause_reason=SystemPause.RESTARTED.value)
     if wanted_ready and agent.attempt is None:
@@ -116,28 +158,56 @@ def _log_in_the_rest(live: Live, now_ms: int) -> None:
             live.put_agent(agent, now_ms)
 
 
-def _customer_leg_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int) -> None:
+def _customer_leg_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int, *, anew: bool) -> None:
     if attempt is None or attempt.state is CustomerState.ENDED:
         live.emit(effects.Hangup(leg.leg))
-        return
-    if attempt.state is CustomerState.LEAVING:
-        live.emit(effects.Hangup(leg.leg))
-        return
-    partner = next((a for a in map(agent_of_leg, leg.bridged_with) if a is not None), None)
-    if partner is not None:
-        _conversation_found(live, attempt, partner, now_ms)
-    elif attempt.state in customers.UNANSWERED and leg.answered:
-        if leg.ours_to_command:
-            customers.answered(live, attempt, now_ms)
-        # Else the dialplan has it: it plays the message, and its end will reach us.
-    elif attempt.state is CustomerState.WAITING and attempt.agent is not None:
+    elif attempt.state is CustomerState.LEAVING:
+        _leaving_leg_found(live, attempt, leg, now_ms)
+    elif not leg.answered:
+        return  # it rings on
+    elif not leg.ours_to_command:
+        if attempt.state in {*customers.UNANSWERED, CustomerState.WAITING}:
+            customers.heard_message(live, attempt, now_ms)
+    elif attempt.state in customers.UNANSWERED:
+        customers.answered(live, attempt, now_ms)
+    elif attempt.state is CustomerState.WAITING:
+        if anew:
+            live.emit(effects.SetTimer(("abandon", attempt.id), _abandon_at_ms(live, attempt, now_ms)))
         _bridge_again(live, attempt)
-    elif attempt.state in customers.CONVERSING and not leg.bridged_with:
+    elif attempt.state is CustomerState.TALKING and now_ms - (attempt.bridged_at_ms or 0) > SNAPSHOT_GRACE_MS:
         live.counters["conversations_unbridged"] += 1
+        _bridge_again(live, attempt)
 
 
-def _conversation_found(live: Live, attempt: Attempt, partner: AgentId, now_ms: int) -> None:
-    """They are talking, whatever we thought."""
+def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int) -> None:
+    """Our order to end it may have been lost; who is in the dialplan hears the message and is not cut short."""
+    if not leg.answered:
+        live.emit(effects.Hangup(leg.leg))
+    elif leg.ours_to_command:
+        if attempt.bridged_at_ms is None:
+            customers.answered(live, attempt, now_ms)
+        else:
+            live.emit(effects.Hangup(leg.leg))
+
+
+def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:
+    """The abandon clock goes on over a lost link; who is promised an agent, or lost one, has all of it again."""
+    after_ms = live.campaigns[attempt.campaign].abandon_after_ms
+    if attempt.agent is not None or attempt.bridged_at_ms is not None:
+        return now_ms + after_ms
+    return max(now_ms, (attempt.answered_at_ms or now_ms) + after_ms)
+
+
+def _conversation_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int) -> bool:
+    """Whether they are talking, whatever we thought; then the books follow."""
+    partner = next((a for a in map(agent_of_leg, leg.bridged_with) if a is not None), None)
+    if attempt is None or partner is None or attempt.state in {CustomerState.LEAVING, CustomerState.ENDED}:
+        return False
+    _talk_on(live, attempt, partner, now_ms)
+    return True
+
+
+def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int) -> None:
     if attempt.state in customers.CONVERSING and attempt.agent == partner:
         return
     agent = live.agents.get(partner)
@@ -184,7 +254,7 @@ def _customer_leg_missing(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 
 def resync_due(live: Live, now_ms: int, every_ms: int) -> None:
-    """While calls are live the switch is asked now and then: a lost event must strand nobody."""
-    if live.talking() and not live.switch_problem:
+    """While legs are live the switch is asked now and then: a lost event must strand nobody."""
+    if live.connected and (live.talking() or any(agent.leg is not None for agent in live.agents.values())):
         live.emit(effects.AskSwitch())
     live.emit(effects.SetTimer(("resync", ""), now_ms + every_ms))
