@@ -29,6 +29,7 @@ from engine.core.events import (
     OriginateAccepted,
     OriginateRefused,
     OriginateUnknown,
+    PhoneSeen,
     SwitchEvent,
     SwitchLost,
     SwitchSlow,
@@ -75,12 +76,12 @@ class AriSwitch:
         self._account = account
         self._clock = clock
         self._trunks = frozenset(trunks)
-        sources = [f"endpoint:PJSIP/{name}" for name in (*self._trunks, *phones)]
+        self._phones = frozenset(phones)
         self._client = AriClient(
             account,
             backoff=backoff or Backoff(chance=chance),
             event_types=wire.EVENT_TYPES,
-            event_sources=sorted(sources),
+            event_sources=self._sources(),
             **({} if deadline_ms is None else {"deadline_ms": deadline_ms}),
         )
         self._tone = tone
@@ -119,7 +120,11 @@ class AriSwitch:
     async def subscribe(self, trunks: Iterable[TrunkId], phones: Iterable[PhoneId]) -> tuple[str, ...]:
         """Take over the trunks and phones of a new configuration; returns those that Asterisk does not have."""
         self._trunks = frozenset(trunks)
-        return await self._client.subscribe(f"endpoint:PJSIP/{name}" for name in sorted((*self._trunks, *phones)))
+        self._phones = frozenset(phones)
+        return await self._client.subscribe(self._sources())
+
+    def _sources(self) -> list[str]:
+        return [f"endpoint:PJSIP/{name}" for name in sorted((*self._trunks, *self._phones))]
 
     def drop(self, reason: str) -> None:
         """Give up the link and make a new one; a snapshot follows."""
@@ -211,6 +216,8 @@ class AriSwitch:
         if event is None:
             self._take_other(frame)
             return True
+        if isinstance(event, PhoneSeen) and event.phone not in self._phones:
+            return True  # A trunk's contact.
         if self._ended_meanwhile is not None and isinstance(event, LegHungUp):
             self._ended_meanwhile.add(event.leg)
         return self._sink(event)
@@ -241,12 +248,16 @@ class AriSwitch:
         try:
             application = await self._client.request(ari.applications.get(self._account.app))
             bridges = await self._client.request(ari.bridges.list())
+            endpoints = await self._client.request(ari.endpoints.list())
             channels = await self._client.request(ari.channels.list())
         finally:
             if self._ended_meanwhile is ended:
                 self._ended_meanwhile = None
         legs = wire.legs_found(channels, bridges, application)
         self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended)))
+        for endpoint in endpoints:
+            if endpoint.resource in self._phones:
+                self._tell(PhoneSeen(PhoneId(endpoint.resource), endpoint.state == "online"))
         for bridge in wire.bridges_left_over(channels, bridges):
             await self._unless_gone(ari.bridges.destroy(bridge))
 

@@ -43,6 +43,9 @@ EVENT_TYPES: Final = (
 #: `Dial.dialstatus` is empty when the dial begins and names the end when it ends; only these mean that a phone rings.
 RINGING: Final = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
 
+#: `contact_status` of a contact that a call may be sent to; the others are «Unreachable» and «Removed».
+REGISTERED: Final = frozenset({"Reachable", "NonQualified"})
+
 #: What phones take as «answer by yourself»; most makers read one of the two.
 AUTO_ANSWER: Final = {
     "PJSIP_HEADER(add,Call-Info)": "<sip:engine>;answer-after=0",
@@ -71,8 +74,9 @@ def event_of(frame: Mapping[str, Any]) -> SwitchEvent | None:
             leg = frame["peer"]["id"]
             return LegRinging(leg) if frame["dialstatus"] in RINGING and is_ours(leg) else None
         case "ContactStatusChange":
-            endpoint = frame["endpoint"]
-            return PhoneSeen(PhoneId(endpoint["resource"]), endpoint.get("state") == "online")
+            # A phone that registers anew leaves its old contact: «Removed», while the endpoint stays online.
+            registered = frame["contact_info"]["contact_status"] in REGISTERED or frame["endpoint"]["state"] == "online"
+            return PhoneSeen(PhoneId(frame["endpoint"]["resource"]), registered)
         case _:
             return None
 

@@ -3,8 +3,6 @@
 It is held to the same contract tests as a real Asterisk (tests/contract/test_switch.py).
 """
 
-# ruff: noqa: PLR0911  (one return per operation reads as the table that it is)
-
 from __future__ import annotations
 
 import asyncio
@@ -61,6 +59,7 @@ class FakeAri:
         self.bridges: dict[str, list[str]] = {}
         self.sources: list[str] = []
         self.known_endpoints = {"PJSIP/carrier"}
+        self.online = frozenset({"carrier"})
         self.filter: list[str] | None = None
         self.requests: list[tuple[str, str, Query]] = []
         self.hushed: set[str] = set()
@@ -198,6 +197,8 @@ class FakeAri:
                 return 200, {"system": {"version": self.version}, "status": {"startup_time": TIMESTAMP}}
             case "GET", "channels":
                 return 200, [channel.as_json() for channel in self.channels.values()]
+            case "GET", "endpoints":
+                return 200, [self._endpoint(name) for name in sorted(self.known_endpoints)]
             case "GET", "bridges":
                 return 200, [self._bridge(bridge_id) for bridge_id in self.bridges]
             case "POST", "channels":
@@ -318,6 +319,17 @@ class FakeAri:
                 pass  # A look, no change.
         return 200, application
 
+    def _endpoint(self, name: str) -> dict[str, Any]:
+        technology, _, resource = name.partition("/")
+        state = "online" if resource in self.online else "offline"
+        return {"technology": technology, "resource": resource, "state": state, "channel_ids": []}
+
+    async def register(self, phone: str, contact_status: str) -> None:
+        """A phone's contact changes."""
+        self.online = self.online | {phone} if contact_status == "Reachable" else self.online - {phone}
+        info = {"uri": f"sip:{phone}@127.0.0.1", "contact_status": contact_status, "aor": phone, "roundtrip_usec": "0"}
+        await self.emit("ContactStatusChange", endpoint=self._endpoint(f"PJSIP/{phone}"), contact_info=info)
+
     def _bridge(self, bridge_id: str) -> dict[str, Any]:
         return {"id": bridge_id, "bridge_type": "mixing", "channels": list(self.bridges[bridge_id])}
 
@@ -337,7 +349,9 @@ async def running(fake: FakeAri) -> AsyncIterator[FakeAri]:
     try:
         yield fake
     finally:
-        for waiting in (*fake._timers, *fake._hush_waits, *fake._endings):
+        for timer in fake._timers:
+            timer.cancel()
+        for waiting in (*fake._hush_waits, *fake._endings):
             waiting.cancel()
         fake.go_on()
         fake.abort()
