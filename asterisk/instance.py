@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +28,7 @@ from asterisk.conf import (
     render_pjsip,
     write_if_changed,
 )
+from asterisk.process import spawn
 
 _HERE = Path(__file__).parent
 _SOCKET_PATH_MAX = 107  # sun_path of a Unix socket, less its final zero
@@ -157,12 +157,8 @@ class Asterisk:
             raise AsteriskFailed(f"{paths.root}: the path is too long for a control socket; choose a shorter one")
         paths.messages.unlink(missing_ok=True)
         argv = [str(self.binary.exe), "-f", "-C", str(paths.conf)]
-        if self._die_with_parent and (setpriv := shutil.which("setpriv")):
-            argv = [setpriv, "--pdeathsig", "KILL", *argv]
-        with (paths.log / "console.log").open("wb") as console:
-            self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, cwd=paths.root, start_new_session=True
-            )
+        console = paths.log / "console.log"
+        self._process = spawn(argv, log=console, cwd=paths.root, die_with_parent=self._die_with_parent)
 
     async def _ready(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S

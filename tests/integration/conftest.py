@@ -1,74 +1,17 @@
-"""Real Asterisks for integration tests: the engine's own and the demo carrier, on free ports of loopback."""
+"""Fixtures with real switches: the engine's Asterisk and the demo carrier behind it, robot desk phones."""
 
-import asyncio
-import contextlib
-import os
-import socket
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from asterisk.conf import AsteriskInstance, Phone
-from asterisk.instance import Asterisk, find_binary
-from asterisk.journal import CarriedCall, Entry, carried_calls, read_journal
-from asterisk.pair import RTP_PORTS_EACH, PairPorts, carrier_asterisk, engine_asterisk, trunk_to_carrier
+from asterisk.pair import carrier_asterisk, engine_asterisk, trunk_to_carrier
+from asterisk.robots import RobotPhones
+from tests.integration.switches import PHONES, AsteriskPair, free_pair_ports, free_ports, running, until
 
-# Robot and test phones that the engine's Asterisk knows.
-PHONES = tuple(
-    Phone(name=f"{number}", password=f"phone-{number}", caller_id=f"Desk {number}") for number in range(101, 113)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class AsteriskPair:
-    """Both switches of a test session; the trunk between them is called `carrier`."""
-
-    engine: Asterisk
-    carrier: Asterisk
-
-    @property
-    def ari_url(self) -> str:
-        return self.engine.instance.ari_url
-
-    def journal(self) -> list[Entry]:
-        """What the engine's Asterisk wrote by itself."""
-        return read_journal(self.engine.instance.paths.journal)[0]
-
-    def carried(self) -> list[CarriedCall]:
-        """The carrier's independent record of calls."""
-        return carried_calls(read_journal(self.carrier.instance.paths.journal)[0])
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports free for UDP and TCP; `ZVONAR_TEST_PORT` names the first one to try."""
-    first = int(os.environ.get("ZVONAR_TEST_PORT") or 20_000 + os.getpid() % 10_000)
-    found = [port for port in range(first, first + 40 * count) if _is_free(port)]
-    return found[:count]
-
-
-def free_pair_ports() -> PairPorts:
-    """Ports for one pair of switches."""
-    sip, ari, ami, carrier_sip, carrier_ari, carrier_ami = free_ports(6)
-    rtp = 30_000 + (sip % 7) * 2 * RTP_PORTS_EACH
-    return PairPorts(
-        sip=sip, ari=ari, ami=ami, carrier_sip=carrier_sip, carrier_ari=carrier_ari, carrier_ami=carrier_ami, rtp=rtp
-    )
-
-
-@contextlib.contextmanager
-def running(*instances: AsteriskInstance, major: int = 22) -> Iterator[list[Asterisk]]:
-    """Asterisks for the length of a `with`; they never outlive the test process."""
-    switches = [Asterisk(instance, find_binary(major), die_with_parent=True) for instance in instances]
-    try:
-        for switch in switches:
-            asyncio.run(switch.start())
-        yield switches
-    finally:
-        for switch in switches:
-            asyncio.run(switch.stop())
+ROBOTS = {"101", "102", "103"}
 
 
 @pytest.fixture(scope="session")
@@ -78,21 +21,29 @@ def asterisk_root() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
-def asterisk_pair(asterisk_root: Path) -> Iterator[AsteriskPair]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def asterisk_pair(asterisk_root: Path) -> AsyncIterator[AsteriskPair]:
     """The engine's Asterisk with phones 101 to 112 and its trunk `carrier`, and the carrier behind it."""
     ports = free_pair_ports()
     carrier = carrier_asterisk(asterisk_root / "carrier", ports)
     engine = engine_asterisk(asterisk_root / "engine", ports, phones=PHONES, trunks=(trunk_to_carrier(ports),))
-    with running(carrier, engine) as (carrier_switch, engine_switch):
+    async with running(carrier, engine) as (carrier_switch, engine_switch):
         yield AsteriskPair(engine=engine_switch, carrier=carrier_switch)
 
 
-def _is_free(port: int) -> bool:
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True
+@pytest.fixture
+async def robots(asterisk_pair: AsteriskPair, tmp_path: Path) -> AsyncIterator[RobotPhones]:
+    """Robot phones 101 to 103, registered; 103 rings until told to answer."""
+    control, sip = free_ports(2)
+    server = f"127.0.0.1:{asterisk_pair.engine.instance.sip_port}"
+    phones = RobotPhones(tmp_path, PHONES[:3], server=server, control_port=control, sip_port=sip, manual={"103"})
+
+    async def all_registered() -> bool:
+        return await phones.registered() >= ROBOTS
+
+    await phones.start()
+    try:
+        await until(all_registered)
+        yield phones
+    finally:
+        await phones.stop()

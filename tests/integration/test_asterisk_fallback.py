@@ -1,0 +1,89 @@
+"""What a person hears, and what is written down, when no engine is there to hear the answer."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from asterisk.journal import Entry, read_journal
+from asterisk.pair import carrier_asterisk, engine_asterisk, trunk_to_carrier
+from asterisk.robots import RobotPhones
+from tests.integration.switches import PHONES, AsteriskPair, free_pair_ports, raw_ari, running, until
+
+pytestmark = pytest.mark.integration
+
+NEVER_HANGS_UP = "PJSIP/79990000003@carrier"
+
+
+def _of(pair: AsteriskPair, channel_id: str, kind: str) -> Entry | None:
+    return next((entry for entry in pair.journal() if (entry.channel_id, entry.kind) == (channel_id, kind)), None)
+
+
+async def test_an_answer_that_nobody_hears_gets_the_message_within_two_seconds_and_a_line(
+    asterisk_pair: AsteriskPair,
+) -> None:
+    async with raw_ari(asterisk_pair.engine) as ari:
+        status = await ari.originate(NEVER_HANGS_UP, "a.unheard.c", "zvonar-customer", ZV_ATTEMPT="unheard")
+        assert status == 200
+    answered = await until(lambda: _of(asterisk_pair, "a.unheard.c", "ANSWER"))
+    message = await until(lambda: _of(asterisk_pair, "a.unheard.c", "ZV_MESSAGE"))
+    played = await until(lambda: _of(asterisk_pair, "a.unheard.c", "ZV_MESSAGE_END"))
+    ended = await until(lambda: _of(asterisk_pair, "a.unheard.c", "HANGUP"))
+    assert message.extra == "unheard"
+    assert message.at_ms - answered.at_ms <= 2000
+    assert played.extra == "SUCCESS"
+    assert played.at_ms - message.at_ms >= 3000, "the whole message was played"
+    assert ended.cause == 16
+
+
+async def test_the_engine_sends_an_abandoned_customer_to_the_message(asterisk_pair: AsteriskPair) -> None:
+    async with raw_ari(asterisk_pair.engine, app="zvonar") as ari:
+        await ari.originate(NEVER_HANGS_UP, "a.abandoned.c", "zvonar-customer", ZV_ATTEMPT="abandoned")
+        await ari.event("a.abandoned.c", "StasisStart")
+        await ari.ask("POST", "channels/a.abandoned.c/variable", variable="ZV_REASON", value="abandoned")
+        status, _ = await ari.ask(
+            "POST", "channels/a.abandoned.c/continue", context="zvonar-message", extension="s", priority="1"
+        )
+        assert status == 204
+        message = await until(lambda: _of(asterisk_pair, "a.abandoned.c", "ZV_MESSAGE"))
+        assert message.extra == "abandoned"
+        await ari.hang_up("a.abandoned.c")
+
+
+async def test_no_call_outlives_its_time(asterisk_pair: AsteriskPair) -> None:
+    async with raw_ari(asterisk_pair.engine, app="zvonar") as ari:
+        await ari.originate(NEVER_HANGS_UP, "a.bounded.c", "zvonar-customer", ZV_ATTEMPT="bounded", ZV_MAX_S="2")
+        await ari.event("a.bounded.c", "StasisStart")
+        await ari.event("a.bounded.c", "StasisEnd", timeout_s=5)
+
+
+async def test_an_agent_leg_without_an_engine_is_told_so_and_freed(
+    asterisk_pair: AsteriskPair, robots: RobotPhones
+) -> None:
+    async with raw_ari(asterisk_pair.engine) as ari:
+        await ari.originate("PJSIP/101", "g.unheard", "zvonar-agent", ZV_AGENT="anna")
+    await until(lambda: _of(asterisk_pair, "g.unheard", "ZV_AGENT_UNHEARD"))
+    await until(lambda: _of(asterisk_pair, "g.unheard", "HANGUP"))
+
+
+async def test_the_line_survives_the_death_of_the_switch(asterisk_root: Path) -> None:
+    ports = free_pair_ports()
+    carrier = carrier_asterisk(asterisk_root / "killed-carrier", ports)
+    engine = engine_asterisk(
+        asterisk_root / "killed-engine", ports, phones=PHONES[:1], trunks=(trunk_to_carrier(ports),)
+    )
+    async with running(carrier, engine) as (carrier_switch, engine_switch):
+        pair = AsteriskPair(engine=engine_switch, carrier=carrier_switch)
+        async with raw_ari(engine_switch) as ari:
+            await ari.originate(NEVER_HANGS_UP, "a.killed.c", "zvonar-customer", ZV_ATTEMPT="killed")
+        await until(lambda: _of(pair, "a.killed.c", "ZV_MESSAGE"))
+        pid = engine_switch.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: engine_switch.pid() is None)
+        entries, _ = read_journal(engine.paths.journal)
+        assert ("a.killed.c", "ZV_MESSAGE") in {(entry.channel_id, entry.kind) for entry in entries}
+        await engine_switch.start()
+        again, _ = read_journal(engine.paths.journal)
+        assert again[: len(entries)] == entries, "a restart appends to the journal"

@@ -1,0 +1,110 @@
+"""One Asterisk of ours: starts quietly, keeps to itself, takes new phones under live calls."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from asterisk.conf import AsteriskInstance, Phone
+from asterisk.instance import Asterisk, AsteriskFailed, check, find_binary
+from asterisk.pair import engine_asterisk, trunk_to_carrier
+from tests.integration.switches import PHONES, AsteriskPair, free_pair_ports, raw_ari, running, until
+
+pytestmark = pytest.mark.integration
+
+
+def _alone(root: Path) -> AsteriskInstance:
+    ports = free_pair_ports()
+    return engine_asterisk(root, ports, phones=PHONES[:2], trunks=(trunk_to_carrier(ports),))
+
+
+@pytest.mark.parametrize("major", [22, 16])
+async def test_a_start_says_nothing_worse_than_a_notice(asterisk_root: Path, major: int) -> None:
+    async with running(_alone(asterisk_root / f"quiet-{major}"), major=major) as (switch,):
+        assert switch.complaints() == []
+
+
+def test_both_switches_of_the_pair_start_quietly(asterisk_pair: AsteriskPair) -> None:
+    for switch in (asterisk_pair.engine, asterisk_pair.carrier):
+        console = (switch.instance.paths.log / "console.log").read_text()
+        assert "ERROR" not in console
+        assert "WARNING" not in console
+
+
+def test_secrets_and_configuration_are_for_the_owner_only(asterisk_pair: AsteriskPair) -> None:
+    paths = asterisk_pair.engine.instance.paths
+    files = [path for folder in (paths.etc, paths.keys) for path in folder.iterdir() if path.is_file()]
+    assert files
+    assert [path.name for path in files if stat.S_IMODE(path.stat().st_mode) != 0o600] == []
+    assert stat.S_IMODE(paths.root.stat().st_mode) == 0o700
+
+
+async def test_ari_and_ami_want_the_secret(asterisk_pair: AsteriskPair) -> None:
+    async with raw_ari(asterisk_pair.engine) as ari:
+        status, _ = await ari.ask("GET", "asterisk/ping")
+        refused, _ = await ari.ask("GET", "asterisk/ping", api_key="zvonar:guess")
+    assert (status, refused) == (200, 200), "a header with the secret is enough"
+    reader, writer = await asyncio.open_connection("127.0.0.1", asterisk_pair.engine.instance.ami_port)
+    writer.write(b"Action: Login\r\nUsername: zvonar\r\nSecret: guess\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    assert b"Response: Error" in answer
+
+
+async def test_a_taken_port_is_named(asterisk_pair: AsteriskPair, asterisk_root: Path) -> None:
+    same_ports = asterisk_pair.engine.instance
+    other = AsteriskInstance(
+        name="other",
+        root=asterisk_root / "other",
+        sip_port=same_ports.sip_port,
+        http_port=same_ports.http_port,
+        ami_port=same_ports.ami_port,
+        rtp_ports=same_ports.rtp_ports,
+        dialplan=same_ports.dialplan,
+    )
+    with pytest.raises(AsteriskFailed, match=f"127.0.0.1:{same_ports.sip_port} for SIP"):
+        await Asterisk(other, find_binary()).start()
+
+
+async def test_a_second_engine_adopts_the_running_switch(asterisk_root: Path) -> None:
+    instance = _alone(asterisk_root / "adopted")
+    async with running(instance) as (first,):
+        second = Asterisk(instance, find_binary())
+        await second.start()
+        assert second.pid() == first.pid()
+
+
+def test_check_names_the_file_that_is_not_what_the_settings_say(asterisk_pair: AsteriskPair) -> None:
+    instance, binary = asterisk_pair.engine.instance, asterisk_pair.engine.binary
+    assert check(instance, binary) == []
+    changed = AsteriskInstance(
+        **{name: getattr(instance, name) for name in instance.__dataclass_fields__} | {"phones": PHONES[:1]}
+    )
+    assert [line for line in check(changed, binary) if "pjsip_phones.conf" in line] != []
+
+
+async def test_a_new_phone_is_known_at_once_and_the_running_call_goes_on(asterisk_pair: AsteriskPair) -> None:
+    engine = asterisk_pair.engine
+    async with raw_ari(engine, app="zvonar") as ari:
+        await ari.originate("PJSIP/79990000003@carrier", "a.reload.c", "zvonar-customer", ZV_ATTEMPT="reload")
+        await ari.event("a.reload.c", "StasisStart")
+        newcomer = Phone(name="199", password="phone-199")
+        changed = await engine.apply((*PHONES, newcomer), engine.instance.trunks)
+        assert changed == ["pjsip_phones.conf"]
+        await until(lambda: _knows(engine, "199"))
+        status, channel = await ari.ask("GET", "channels/a.reload.c")
+        assert (status, channel["state"]) == (200, "Up")
+        await ari.hang_up("a.reload.c")
+        await engine.apply(PHONES, engine.instance.trunks)
+        await until(lambda: _forgot(engine, "199"))
+
+
+async def _knows(switch: Asterisk, name: str) -> bool:
+    return f"Endpoint:  {name}" in await switch.cli(f"pjsip show endpoint {name}")
+
+
+async def _forgot(switch: Asterisk, name: str) -> bool:
+    return "Unable to find" in await switch.cli(f"pjsip show endpoint {name}")
