@@ -9,7 +9,6 @@ PY := .venv/bin/python
 ZVONAR := .venv/bin/zvonar
 PYTEST := $(PY) -m pytest
 SETUP := $(PYTHON) -m scripts.bootstrap
-CODE := $(wildcard engine crm_lite dialplan asterisk bench scripts tests)
 FAST := $(wildcard tests/unit tests/sim tests/contract)
 WHOLE := $(wildcard tests/integration tests/browser)
 ARGS ?=
@@ -78,19 +77,19 @@ test-browser: python3  ## The real pages in headless Chromium
 .PHONY: lint
 lint: python3  ## Style and common slips (ruff), with formatting checked
 	@$(SETUP) unit
-	@$(PY) -m ruff check $(CODE)
-	@$(PY) -m ruff format --check $(CODE)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
 
 .PHONY: type
 type: python3  ## Types (mypy, strict)
 	@$(SETUP) unit
-	@$(PY) -m mypy $(CODE)
+	@$(PY) -m mypy
 
 .PHONY: fmt
 fmt: python3  ## Format the code and mend what ruff can mend
 	@$(SETUP) unit
-	@$(PY) -m ruff check --fix $(CODE)
-	@$(PY) -m ruff format $(CODE)
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
 
 ##@ Generate
 
