@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,12 +27,13 @@ class Log:
 
     path: Path
     last: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, *command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> None:
         """Run a command, its output to the log; raise SetupError with the log's tail if it fails."""
         with self.path.open("a", encoding="utf-8") as out:
             print("$", *command, file=out, flush=True)
-            with subprocess.Popen(
+            child = subprocess.Popen(
                 [str(part) for part in command],
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
@@ -40,13 +42,12 @@ class Log:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-            ) as child:
-                assert child.stdout is not None
-                for line in child.stdout:
-                    out.write(line)
-                    if line.strip() and not line.startswith("WARNING"):
-                        self.last = line.strip()
-            code = child.returncode
+            )
+            assert child.stdout is not None
+            for line in child.stdout:
+                out.write(line)
+                self.last = line.strip() or self.last
+            code = child.wait()
         if code:
             raise SetupError(f"`{' '.join(map(str, command))}` ended with {code}:\n{self.tail()}")
 

@@ -1,0 +1,262 @@
+"""What supervisors see: the live floor, and the campaigns with their start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from crm_lite.auth import Right, may
+from crm_lite.crm import Crm, Viewer
+from crm_lite.desk import day_start_ms, pause_words
+from crm_lite.deskpage import signed_in
+from crm_lite.live import FLOOR_EVERY_MS, Channel, Reader, is_from_our_page, open_socket
+from crm_lite.live_protocol import Do, Feed, Verb
+from crm_lite.web_keys import CRM, SESSION, page, user_of
+from crm_lite.words import (
+    CUSTOMER_STATES,
+    LEAD_STATES,
+    MODES,
+    OUTCOMES,
+    agent_state,
+    dialing_words,
+    refusal,
+)
+from engine.core.events import CampaignSwitched
+from engine.core.model import (
+    LIVE_ANSWERS,
+    AgentId,
+    AgentState,
+    Attempt,
+    Campaign,
+    CampaignId,
+    CommandId,
+    CustomerState,
+    Outcome,
+    Phone,
+)
+from engine.store.errors import StoreError
+from engine.store.rows import CampaignCounts
+
+#: Calls that the floor lists; more of them are only counted.
+CALLS_SHOWN_MAX: Final = 100
+#: How long an agent may stay in a state before the row is marked.
+LONG_MS: Final[Mapping[AgentState, int]] = {
+    AgentState.READY: 10 * 60_000,
+    AgentState.TALKING: 20 * 60_000,
+    AgentState.WRAP_UP: 3 * 60_000,
+    AgentState.PAUSED: 20 * 60_000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """An agent as the floor shows them."""
+
+    id: AgentId
+    name: str
+    phone: str
+    phone_registered: bool | None
+    look: str
+    word: str
+    icon: str
+    reason: str
+    since_ms: int
+    long_ms: int
+    call: Attempt | None
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign as the floor shows it. `counts` None: the store does not answer."""
+
+    campaign: Campaign
+    running: bool
+    dialing: str
+    is_dialing: bool
+    counts: CampaignCounts | None
+
+    @property
+    def live_answers(self) -> int:
+        """Answers by a person, since midnight."""
+        return sum(self.counts.outcomes.get(outcome, 0) for outcome in LIVE_ANSWERS) if self.counts else 0
+
+    @property
+    def abandoned(self) -> int:
+        """Answered, and nobody was free."""
+        return self.counts.outcomes.get(Outcome.ABANDONED, 0) if self.counts else 0
+
+
+async def campaign_rows(crm: Crm, viewer: Viewer) -> list[CampaignRow]:
+    """All campaigns, in the order of config.yaml, with their counts since midnight."""
+    now_ms = crm.clock.now_ms()
+    since_ms = day_start_ms(now_ms, crm.settings.zone)
+    rows = []
+    for campaign in crm.engine.policy().campaigns.values():
+        said = crm.live.board.dialing.get(campaign.id)
+        try:
+            counts = await crm.records.campaign_counts(campaign.id, since_ms, now_ms)
+        except StoreError:
+            counts = None
+        running, dialing = (said.running, said.running and not said.reason) if said else (False, False)
+        rows.append(CampaignRow(campaign, running, dialing_words(viewer.words, said), dialing, counts))
+    return rows
+
+
+def agent_rows(crm: Crm, viewer: Viewer) -> list[AgentRow]:
+    """All agents of config.yaml by name; those in shift first."""
+    rows = []
+    board = crm.live.board
+    for profile in crm.engine.policy().agents.values():
+        agent = board.agents.get(profile.id)
+        if agent is None:
+            continue
+        call = board.attempts.get(agent.attempt) if agent.attempt else None
+        look, word, icon = agent_state(viewer.words, agent.state, call)
+        rows.append(
+            AgentRow(
+                id=agent.id,
+                name=profile.name,
+                phone=profile.phone,
+                phone_registered=agent.phone_registered,
+                look=look,
+                word=word,
+                icon=icon,
+                reason=pause_words(viewer.words, crm.settings, agent.pause_reason or agent.wish_reason),
+                since_ms=agent.since_ms,
+                long_ms=LONG_MS.get(agent.state, 0),
+                call=call,
+                online=crm.live.desk_readers(agent.id) > 0,
+            )
+        )
+    return sorted(rows, key=lambda row: (row.look == "logged_out", row.name, row.id))
+
+
+class Floor(Channel):
+    """The supervisor's view: islands by name, of which only those that changed are sent."""
+
+    def __init__(self, crm: Crm, viewer: Viewer, switches: bool, name: str) -> None:
+        super().__init__(Feed(name), crm.pages.build, crm.clock)
+        self._crm = crm
+        self._viewer = viewer
+        self._switches = switches
+        self._shown: dict[str, str] = {}
+
+    def whole(self) -> Mapping[str, object]:
+        """The content of a snapshot."""
+        return {"islands": self._shown}
+
+    async def rest(self) -> None:
+        """A supervisor reads no faster."""
+        await asyncio.sleep(FLOOR_EVERY_MS / 1000)
+
+    async def look(self) -> Mapping[str, Mapping[str, object]]:
+        """The islands that changed."""
+        crm, board = self._crm, self._crm.live.board
+        calls = [a for a in board.attempts.values() if a.state is not CustomerState.ENDED]
+        context: dict[str, object] = {
+            "switch_problem": board.switch_problem,
+            "store_problem": board.store_problem,
+            "agents": agent_rows(crm, self._viewer),
+            "calls": sorted(calls, key=lambda call: (call.planned_at_ms, call.id))[:CALLS_SHOWN_MAX],
+            "calls_count": len(calls),
+            "campaigns": await campaign_rows(crm, self._viewer),
+            "profiles": crm.engine.policy().agents,
+            "names": {campaign.id: campaign.name for campaign in crm.engine.policy().campaigns.values()},
+            "customer_states": CUSTOMER_STATES,
+            "number": lambda call: self._viewer.number(Phone(position=0, number=call.number)),
+            "zone": self._viewer.zone,
+            **campaign_context(self._switches),
+        }
+        islands = {}
+        for name in ("problems", "agents", "calls", "campaigns"):
+            html = crm.pages.render(self._viewer.words.language, f"floor/{name}.html", **context)
+            if self._shown.get(name) != html:
+                islands[name] = html
+        self._shown.update(islands)
+        return {"floor": {"islands": islands}} if islands else {}
+
+
+def campaign_context(switches: bool) -> dict[str, Any]:
+    """What the campaigns' template needs beside its rows."""
+    return {
+        "switches": switches,
+        "outcomes": OUTCOMES,
+        "lead_states": LEAD_STATES,
+        "modes": MODES,
+    }
+
+
+async def live_page(request: web.Request) -> web.StreamResponse:
+    """The floor; the socket fills it."""
+    return page(request, "floor/page.html", reader=request[SESSION].token_hash[:16])
+
+
+async def floor_socket(request: web.Request) -> web.StreamResponse:
+    """The floor's live socket."""
+    crm = request.app[CRM]
+    if not is_from_our_page(request):
+        raise web.HTTPForbidden
+    session, user = request[SESSION], user_of(request)
+    viewer, switches = crm.viewer(user), may(user, Right.SWITCH_CAMPAIGN)
+    key = f"floor:{user.language}:{viewer.sees_numbers}:{switches}"
+
+    def make() -> Floor:
+        return Floor(crm, viewer, switches, name=f"floor-{crm.live.epoch}-{crm.live.next_number()}")
+
+    async def command(said: Do) -> str:
+        if said.verb is not Verb.CAMPAIGN:
+            return "bad_command"
+        if await signed_in(crm, session, Right.SWITCH_CAMPAIGN) is None:
+            return "forbidden"
+        event = CampaignSwitched(
+            command=CommandId(f"{user.login}:{said.id}"),
+            by=user.login,
+            campaign=CampaignId(str(said.args.get("campaign", ""))),
+            running=said.args.get("running") is True,
+        )
+        try:
+            return await crm.engine.do(event)
+        except TimeoutError:
+            return "not_saved"
+
+    ws = await open_socket(request)
+    reader = Reader(
+        session=session, key=key, make=make, command=command, explain=lambda reason: refusal(viewer.words, reason)
+    )
+    await crm.live.serve(ws, reader)
+    return ws
+
+
+async def campaigns_page(request: web.Request) -> web.StreamResponse:
+    """All campaigns with their counts."""
+    crm = request.app[CRM]
+    user = user_of(request)
+    rows = await campaign_rows(crm, crm.viewer(user))
+    context = campaign_context(may(user, Right.SWITCH_CAMPAIGN))
+    return page(request, "campaigns.html", campaigns=rows, problem=request.query.get("problem", ""), **context)
+
+
+async def run_campaign(request: web.Request) -> web.StreamResponse:
+    """Start or stop a campaign, for a browser whose scripts are off or whose socket is gone."""
+    crm = request.app[CRM]
+    form = await request.post()
+    event = CampaignSwitched(
+        command=CommandId(f"{user_of(request).login}:{request.app[CRM].live.epoch}-{crm.live.next_number()}"),
+        by=user_of(request).login,
+        campaign=CampaignId(request.match_info["campaign"]),
+        running=form.get("running") == "1",
+    )
+    try:
+        refused = await crm.engine.do(event)
+    except TimeoutError:
+        refused = "not_saved"
+    if refused:
+        rows = await campaign_rows(crm, crm.viewer(user_of(request)))
+        words = refusal(crm.viewer(user_of(request)).words, refused)
+        return page(request, "campaigns.html", code=409, campaigns=rows, problem=words, **campaign_context(True))
+    raise web.HTTPSeeOther("/campaigns")

@@ -1,0 +1,398 @@
+"""An operator's desk: what is on it now, and what its buttons ask of the engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from crm_lite.crm import Crm, Viewer
+from crm_lite.i18n import Words
+from crm_lite.live import Channel, desk_key
+from crm_lite.live_protocol import NOTE_CHARS_MAX, Do, Feed, Verb
+from crm_lite.settings import Settings
+from crm_lite.words import OUTCOMES, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
+from engine.core.events import (
+    AgentHangup,
+    AgentHold,
+    AgentLogin,
+    AgentLogout,
+    AgentPause,
+    AgentReady,
+    DeskEvent,
+    Dispose,
+)
+from engine.core.model import (
+    Agent,
+    AgentId,
+    AgentState,
+    Attempt,
+    AttemptId,
+    Campaign,
+    CommandId,
+    CustomerState,
+    DispositionId,
+    LeadId,
+    Phone,
+    Refusal,
+    WrapUpMode,
+)
+from engine.store.errors import StoreError
+from engine.store.rows import LeadCard, PastAttempt
+
+#: A promise further away than this is a slip of the hand.
+CALLBACK_AHEAD_MAX_MS: Final = 366 * 86_400_000
+_RELATIVE: Final = re.compile(r"\+(\d{1,4})m")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The lead that a desk is busy with."""
+
+    attempt: AttemptId
+    card: LeadCard | None
+    history: tuple[PastAttempt, ...]
+    draft: Mapping[str, object] | None
+
+
+class Desk(Channel):
+    """The desk of one agent. Shown in islands: the bar's three, and the work area below it."""
+
+    def __init__(self, crm: Crm, agent: AgentId, viewer: Viewer, name: str) -> None:
+        super().__init__(Feed(name), crm.pages.build, crm.clock)
+        self._crm = crm
+        self._agent_id = agent
+        self._viewer = viewer
+        self._conversation: Conversation | None = None
+        self._shown: dict[str, object] = {}
+
+    def whole(self) -> Mapping[str, object]:
+        """The content of a snapshot."""
+        return self._shown
+
+    async def look(self) -> Mapping[str, Mapping[str, object]]:
+        """What changed on the desk: `pop` or `idle` (the work area), `agent` (the bar)."""
+        agent = self._crm.live.board.agents.get(self._agent_id, Agent(id=self._agent_id))
+        attempt = self._attempt(agent)
+        campaign = self._crm.engine.policy().campaigns.get(attempt.campaign) if attempt else None
+        changes: dict[str, Mapping[str, object]] = {}
+        if attempt is None:
+            self._conversation = None
+            work = await self._idle(agent)
+            if work != self._shown.get("work"):
+                changes["idle"] = {"work": work, "attempt": "", "draft": None}
+        elif self._conversation is None or self._conversation.attempt != attempt.id:
+            self._conversation = await self._read(attempt)
+            changes["pop"] = {
+                "work": self._work(attempt, campaign, self._conversation),
+                "attempt": attempt.id,
+                "draft": self._conversation.draft,
+                "name": self._name(),
+            }
+        bar = self._bar(agent, attempt, campaign)
+        if any(self._shown.get(key) != value for key, value in bar.items()):
+            changes["agent"] = bar
+        for content in changes.values():
+            self._shown.update(content)
+        return changes
+
+    def noted(self, attempt: str, text: str, at_ms: int) -> None:
+        """The note was saved: a snapshot brings it to the next reader."""
+        if self._shown.get("attempt") == attempt:
+            self._shown["draft"] = {"text": text, "at_ms": at_ms}
+
+    def _attempt(self, agent: Agent) -> Attempt | None:
+        if agent.attempt is None:
+            return None
+        known = self._crm.live.board.attempts.get(agent.attempt)
+        if known is None:
+            known = next((a for a in self._crm.engine.snapshot().attempts if a.id == agent.attempt), None)
+            if known is not None:
+                self._crm.live.board.attempts[known.id] = known
+        return known
+
+    async def _read(self, attempt: Attempt) -> Conversation:
+        try:
+            card = await self._crm.records.lead_card(attempt.lead)
+            history = await self._crm.records.lead_history(attempt.lead)
+            draft = await self._crm.records.draft(self._agent_id, attempt.lead, attempt.id)
+        except StoreError:
+            # The customer is on the line: a card without history beats no card. The next pop reads again.
+            return Conversation(attempt.id, None, (), None)
+        typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
+        return Conversation(attempt.id, card, tuple(history), typed)
+
+    def _name(self) -> str:
+        card = self._conversation.card if self._conversation else None
+        return card.name if card else ""
+
+    def _work(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> str:
+        now_ms = self._clock.now_ms()
+        card = conversation.card
+        return self._crm.pages.render(
+            self._viewer.words.language,
+            "desk/work.html",
+            attempt=attempt,
+            campaign=campaign,
+            card=card,
+            fields=card_fields(card, self._crm.settings, self._viewer.words) if card else (),
+            history=[past for past in conversation.history if past.id != attempt.id],
+            why=why_this_client(self._viewer.words, attempt, conversation, campaign, self._viewer.zone, now_ms),
+            callback_presets=callback_presets(self._viewer, card.zone if card else None, now_ms),
+            viewer=self._viewer,
+            agents=self._crm.engine.policy().agents,
+            campaigns=self._crm.engine.policy().campaigns,
+            now_ms=now_ms,
+            note_chars_max=NOTE_CHARS_MAX,
+            outcomes=OUTCOMES,
+            zone_of=ZoneInfo,
+        )
+
+    async def _idle(self, agent: Agent) -> str:
+        now_ms = self._clock.now_ms()
+        since_ms = day_start_ms(now_ms, self._crm.settings.zone)
+        try:
+            day: Mapping[str, int] | None = await self._crm.records.agent_day(self._agent_id, since_ms)
+        except StoreError:
+            day = None
+        policy = self._crm.engine.policy()
+        profile = policy.agents.get(self._agent_id)
+        return self._crm.pages.render(
+            self._viewer.words.language,
+            "desk/idle.html",
+            agent=agent,
+            profile=profile,
+            pause=pause_words(self._viewer.words, self._crm.settings, agent.pause_reason),
+            campaigns=[
+                (policy.campaigns[campaign], self._crm.live.board.dialing.get(campaign))
+                for campaign in (profile.campaigns if profile else ())
+                if campaign in policy.campaigns
+            ],
+            day=day,
+            switch_problem=self._crm.live.board.switch_problem,
+            store_problem=self._crm.live.board.store_problem,
+            dialing_words=dialing_words,
+        )
+
+    def _bar(self, agent: Agent, attempt: Attempt | None, campaign: Campaign | None) -> dict[str, object]:
+        look, word, icon = agent_state(self._viewer.words, agent.state, attempt)
+        limit = self._crm.settings.pause_reasons.get(agent.pause_reason)
+        context = {
+            "agent": agent,
+            "attempt": attempt,
+            "campaign": campaign,
+            "look": look,
+            "word": word,
+            "icon_name": icon,
+            "name": self._name(),
+            "number": self._viewer.number(Phone(position=0, number=attempt.number)) if attempt else "",
+            "pause": pause_words(self._viewer.words, self._crm.settings, agent.pause_reason),
+            "pause_limit_ms": limit.limit_ms if limit and agent.state is AgentState.PAUSED else 0,
+            "wish_reason": pause_words(self._viewer.words, self._crm.settings, agent.wish_reason),
+            "wrap_until_ms": wrap_until_ms(agent, campaign),
+            "zone": self._viewer.zone,
+        }
+        held = attempt is not None and attempt.state is CustomerState.HELD
+        language = self._viewer.words.language
+        return {
+            "bar_state": self._crm.pages.render(language, "desk/bar_state.html", **context),
+            "bar_who": self._crm.pages.render(language, "desk/bar_who.html", **context),
+            "bar_buttons": self._crm.pages.render(language, "desk/bar_buttons.html", **context),
+            "state": look,
+            "word": word,
+            "disposed": agent.disposed,
+            "held": held,
+        }
+
+
+def wrap_until_ms(agent: Agent, campaign: Campaign | None) -> int:
+    """When wrap-up ends by itself; 0 when it does not."""
+    timed = (WrapUpMode.TIMED, WrapUpMode.TIMED_NO_EXIT)
+    if agent.state is not AgentState.WRAP_UP or campaign is None or campaign.wrap_up_mode not in timed:
+        return 0
+    return agent.since_ms + campaign.wrap_up_ms
+
+
+def pause_words(words: Words, settings: Settings, reason: str) -> str:
+    """A pause reason as people read it."""
+    if reason in SYSTEM_PAUSES:
+        return words.gettext(SYSTEM_PAUSES[reason])
+    known = settings.pause_reasons.get(reason)
+    return words.label(known.labels) if known else reason
+
+
+def card_fields(card: LeadCard, settings: Settings, words: Words) -> Sequence[tuple[str, str]]:
+    """(label, value) of the card's fields: those of config.yaml in its order, then the file's others. No empty ones."""
+    named = [(words.label(labels), card.fields.get(name, "")) for name, labels in settings.card_fields.items()]
+    others = [(name, value) for name, value in card.fields.items() if name not in settings.card_fields]
+    return [(title, value) for title, value in (*named, *others) if value]
+
+
+def why_this_client(
+    words: Words,
+    attempt: Attempt,
+    conversation: Conversation,
+    campaign: Campaign | None,
+    zone: ZoneInfo,
+    now_ms: int,
+) -> list[str]:
+    """The reasons why this lead came now, most telling first."""
+    past = [one for one in conversation.history if one.id != attempt.id]
+    promised = past[0].callback_at_ms if past else None
+    why = []
+    if promised is not None and promised <= attempt.planned_at_ms:
+        why.append(words.gettext("Callback promised for %(time)s") % {"time": words.when(promised, now_ms, zone)})
+    elif not past:
+        why.append(words.gettext("New lead, first call"))
+    elif past[0].rule:
+        why.append(rule_words(words, past[0].rule, campaign))
+    tries = conversation.card.attempts_count if conversation.card else len(past) + 1
+    if campaign is not None:
+        why.append(words.gettext("Attempt %(number)s of %(max)s") % {"number": tries, "max": campaign.attempts.max})
+    return why
+
+
+# ── callback times ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackPreset:
+    """A callback time in one key. `value` is what the browser sends back; `local` fills the free field."""
+
+    value: str
+    title: str
+    theirs: str  # the same moment on the client's clock, when it differs
+
+
+def callback_presets(viewer: Viewer, lead_zone: str | None, now_ms: int) -> list[CallbackPreset]:
+    """+30 minutes, today 18:00 while that is ahead, tomorrow 10:00, the day after 10:00."""
+    words = viewer.words
+    now = dt.datetime.fromtimestamp(now_ms / 1000, viewer.zone)
+    evening = now.replace(hour=18, minute=0, second=0, microsecond=0)
+    morning = (now + dt.timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
+    presets = [
+        CallbackPreset("+30m", words.gettext("in 30 minutes"), ""),
+        CallbackPreset("+120m", words.gettext("in 2 hours"), ""),
+    ]
+    moments = [morning, morning + dt.timedelta(days=1)]
+    if evening - now > dt.timedelta(minutes=30):
+        moments.insert(0, evening)
+    for moment in moments:
+        at_ms = int(moment.timestamp() * 1000)
+        theirs = words.clock(at_ms, ZoneInfo(lead_zone)) if lead_zone else ""
+        title = words.when(at_ms, now_ms, viewer.zone)
+        presets.append(CallbackPreset(f"{moment:%Y-%m-%dT%H:%M}", title, theirs if theirs not in title else ""))
+    return presets
+
+
+class BadCallback(Exception):
+    """Not a time in the future."""
+
+
+def callback_at_ms(text: str, zone: ZoneInfo, now_ms: int) -> int:
+    """The moment that the desk asked for: `+30m`, or a local time as a datetime field gives it. Raises BadCallback."""
+    if relative := _RELATIVE.fullmatch(text):
+        at_ms = now_ms + int(relative[1]) * 60_000
+    else:
+        try:
+            local = dt.datetime.fromisoformat(text)
+        except ValueError as error:
+            raise BadCallback from error
+        if local.tzinfo is not None:
+            raise BadCallback
+        at_ms = int(local.replace(tzinfo=zone).timestamp() * 1000)
+    if not now_ms < at_ms <= now_ms + CALLBACK_AHEAD_MAX_MS:
+        raise BadCallback
+    return at_ms
+
+
+def day_start_ms(now_ms: int, zone: ZoneInfo) -> int:
+    """Midnight."""
+    now = dt.datetime.fromtimestamp(now_ms / 1000, zone)
+    return int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class NotACommand(Exception):
+    """The arguments are none that our page sends."""
+
+
+def _text(args: Mapping[str, Any], key: str, chars_max: int = 200) -> str:
+    value = args.get(key, "")
+    if not isinstance(value, str) or len(value) > chars_max:
+        raise NotACommand(key)
+    return value
+
+
+def desk_event(said: Do, *, login: str, agent: AgentId, settings: Settings, now_ms: int) -> DeskEvent:
+    """The engine's event for a desk's command. Raises NotACommand, BadCallback."""
+    command, args = CommandId(f"{login}:{said.id}"), said.args
+    match said.verb:
+        case Verb.LOGIN:
+            return AgentLogin(command=command, by=login, agent=agent)
+        case Verb.READY:
+            return AgentReady(command=command, by=login, agent=agent)
+        case Verb.PAUSE:
+            reason = _text(args, "reason", 32)
+            if reason not in settings.pause_reasons:
+                raise NotACommand("reason")
+            return AgentPause(command=command, by=login, agent=agent, reason=reason)
+        case Verb.LOGOUT:
+            return AgentLogout(command=command, by=login, agent=agent)
+        case Verb.HANGUP:
+            return AgentHangup(command=command, by=login, agent=agent)
+        case Verb.HOLD:
+            return AgentHold(command=command, by=login, agent=agent, on=args.get("on") is True)
+        case Verb.DISPOSE:
+            wanted = _text(args, "callback", 32)
+            return Dispose(
+                command=command,
+                by=login,
+                agent=agent,
+                attempt=AttemptId(_text(args, "attempt")),
+                disposition=DispositionId(_text(args, "disposition")),
+                note=_text(args, "note", NOTE_CHARS_MAX),
+                callback_at_ms=callback_at_ms(wanted, settings.zone, now_ms) if wanted else None,
+                callback_mine=args.get("mine") is True,
+            )
+        case _:
+            raise NotACommand(said.verb)
+
+
+async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
+    """Do what an operator's browser asks. Returns "" when it is done and on disk, else why not."""
+    now_ms = crm.clock.now_ms()
+    try:
+        if said.verb is Verb.DRAFT:
+            return await _save_draft(crm, agent, said.args, now_ms)
+        current = crm.live.board.agents.get(agent)
+        if said.verb in (Verb.HANGUP, Verb.HOLD) and (current is None or said.args.get("attempt") != current.attempt):
+            return Refusal.NO_CALL  # The button was meant for the call before this one.
+        event = desk_event(said, login=login, agent=agent, settings=crm.settings, now_ms=now_ms)
+    except BadCallback:
+        return Refusal.CALLBACK_IN_PAST
+    except NotACommand:
+        return "bad_command"
+    try:
+        return await crm.engine.do(event)
+    except TimeoutError:
+        return "not_saved"
+
+
+async def _save_draft(crm: Crm, agent: AgentId, args: Mapping[str, Any], now_ms: int) -> str:
+    attempt, text, lead = AttemptId(_text(args, "attempt")), _text(args, "text", NOTE_CHARS_MAX), args.get("lead")
+    if not isinstance(lead, int):
+        raise NotACommand("lead")
+    try:
+        await crm.records.save_draft(agent, LeadId(lead), attempt, text, now_ms)
+    except StoreError:
+        return "not_saved"
+    desk = crm.live.find(desk_key(agent))
+    if isinstance(desk, Desk):
+        desk.noted(attempt, text, now_ms)
+    return ""

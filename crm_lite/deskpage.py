@@ -1,0 +1,61 @@
+"""The desk's page and socket."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from crm_lite.auth import Right, may
+from crm_lite.crm import Crm
+from crm_lite.desk import Desk, carry_out
+from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
+from crm_lite.live_protocol import Do
+from crm_lite.web_keys import CRM, SESSION, language_of, page, user_of
+from crm_lite.words import refusal
+from engine.store.rows import StoredSession, User
+
+
+async def desk_page(request: web.Request) -> web.StreamResponse:
+    """The empty desk; the socket fills it."""
+    crm = request.app[CRM]
+    words = crm.pages.words[language_of(request)]
+    reasons = [(reason.id, words.label(reason.labels)) for reason in crm.settings.pause_reasons.values()]
+    return page(request, "desk/page.html", pause_reasons=reasons, reader=request[SESSION].token_hash[:16])
+
+
+async def desk_socket(request: web.Request) -> web.StreamResponse:
+    """The desk's live socket."""
+    crm = request.app[CRM]
+    if not is_from_our_page(request):
+        raise web.HTTPForbidden
+    session, user = request[SESSION], user_of(request)
+    if user.agent is None:
+        raise web.HTTPForbidden
+    agent, viewer = user.agent, crm.viewer(user)
+
+    def make() -> Desk:
+        return Desk(crm, agent, viewer, name=f"{agent}-{crm.live.epoch}-{crm.live.next_number()}")
+
+    async def command(said: Do) -> str:
+        if await signed_in(crm, session, Right.DESK) is None:
+            return "signed_out"
+        return await carry_out(crm, user.login, agent, said)
+
+    ws = await open_socket(request)
+    reader = Reader(
+        session=session,
+        key=desk_key(agent),
+        make=make,
+        command=command,
+        explain=lambda reason: refusal(viewer.words, reason),
+    )
+    await crm.live.serve(ws, reader)
+    return ws
+
+
+async def signed_in(crm: Crm, session: StoredSession, right: Right) -> User | None:
+    """The session's user if it is still open and has the right: asked at every command."""
+    found = await crm.sessions.find_hash(session.token_hash)
+    if found is None or not may(found.user, right):
+        crm.live.sign_out([session.token_hash])
+        return None
+    return found.user

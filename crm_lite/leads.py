@@ -1,0 +1,75 @@
+"""Leads: the list with its search, and the card."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from crm_lite.desk import card_fields
+from crm_lite.web_keys import CRM, fragment, page, user_of
+from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, rule_words
+from engine.core.model import CampaignId, LeadId, LeadState
+
+ROWS_PER_PAGE: Final = 50
+SEARCH_CHARS_MAX: Final = 100
+
+
+async def list_page(request: web.Request) -> web.StreamResponse:
+    """Leads by name or number; htmx asks for the rows alone."""
+    crm = request.app[CRM]
+    user = user_of(request)
+    mine = crm.campaigns_of(user)
+    policy = crm.engine.policy()
+    text = request.query.get("q", "")[:SEARCH_CHARS_MAX]
+    wanted = CampaignId(request.query.get("campaign", ""))
+    state = request.query.get("state", "")
+    after = int(request.query.get("after", "0")) if request.query.get("after", "0").isdecimal() else 0
+    offered = [policy.campaigns[c] for c in (policy.campaigns if mine is None else mine) if c in policy.campaigns]
+    scope = [campaign.id for campaign in offered if not wanted or campaign.id == wanted]
+    rows = await crm.records.find_leads(
+        text,
+        campaigns=None if mine is None and not wanted else scope,
+        state=LeadState(state) if state in LeadState.__members__.values() else None,
+        after=after,
+        limit=ROWS_PER_PAGE + 1,
+    )
+    context: dict[str, Any] = {
+        "rows": rows[:ROWS_PER_PAGE],
+        "more": rows[ROWS_PER_PAGE - 1].id if len(rows) > ROWS_PER_PAGE else None,
+        "query": {"q": text, "campaign": wanted, "state": state},
+        "names": {campaign.id: campaign.name for campaign in policy.campaigns.values()},
+        "lead_states": LEAD_STATES,
+        "viewer": crm.viewer(user),
+    }
+    if request.headers.get("HX-Request"):
+        return fragment(request, "leads/rows.html", **context)
+    return page(request, "leads/list.html", offered=offered, **context)
+
+
+async def lead_page(request: web.Request) -> web.StreamResponse:
+    """The card with every attempt. Another campaign's lead does not exist for an operator."""
+    crm = request.app[CRM]
+    user = user_of(request)
+    card = await crm.records.lead_card(LeadId(int(request.match_info["lead"])))
+    mine = crm.campaigns_of(user)
+    if card is None or (mine is not None and card.campaign not in mine):
+        raise web.HTTPNotFound
+    viewer = crm.viewer(user)
+    policy = crm.engine.policy()
+    return page(
+        request,
+        "leads/card.html",
+        card=card,
+        fields=card_fields(card, crm.settings, viewer.words),
+        history=await crm.records.lead_history(card.id),
+        campaign=policy.campaigns.get(card.campaign),
+        viewer=viewer,
+        agents=policy.agents,
+        lead_states=LEAD_STATES,
+        outcomes=OUTCOMES,
+        cause=attempt_cause,
+        rule=rule_words,
+        zone_of=ZoneInfo,
+    )

@@ -1,0 +1,56 @@
+"""What config.yaml decides about the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from engine.config import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseReason:
+    """A reason that a person may give; `limit_ms` 0 is no limit."""
+
+    id: str
+    labels: Mapping[str, str]
+    limit_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of the pages. `public_url` begins with https where the pages are served so: cookies are then Secure."""
+
+    zone: ZoneInfo
+    public_url: str
+    behind_proxy: bool  # the last address of X-Forwarded-For is the client's
+    pause_reasons: Mapping[str, PauseReason]
+    #: The fields of the card in their order, with their labels by language.
+    card_fields: Mapping[str, Mapping[str, str]]
+
+    @property
+    def secure(self) -> bool:
+        """Whether the pages are served over https."""
+        return self.public_url.startswith("https://")
+
+
+def settings_of(config: Config) -> Settings:
+    """The pages' part of config.yaml."""
+    public_url = config.web.public_url or ""
+    return Settings(
+        # The office's clock is the first campaign's.
+        zone=ZoneInfo(next(iter(config.campaigns.values())).zone),
+        public_url=public_url,
+        # The pages themselves speak http: https means that a proxy stands before them.
+        behind_proxy=public_url.startswith("https://"),
+        pause_reasons={
+            name: PauseReason(
+                id=name,
+                labels={str(language): text for language, text in pause.labels.items()},
+                limit_ms=pause.limit or 0,
+            )
+            for name, pause in config.pauses.items()
+        },
+        card_fields={name: dict(field.labels.items()) for name, field in config.lead_fields.items()},
+    )

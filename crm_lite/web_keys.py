@@ -1,0 +1,73 @@
+"""What hangs on the application and on a request, and how a page is answered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from crm_lite.auth import Right, may
+from crm_lite.crm import Crm
+from crm_lite.i18n import DEFAULT_LANGUAGE, N_, preferred_language
+from engine.store.rows import StoredSession, User
+
+CRM: Final = web.AppKey("crm", Crm)
+SESSION: Final = web.RequestKey("session", StoredSession)
+
+#: The menu, in the order of the page's top.
+MENU: Final = (
+    ("/desk", N_("Desk"), Right.DESK),
+    ("/live", N_("Live"), Right.FLOOR),
+    ("/campaigns", N_("Campaigns"), Right.FLOOR),
+    ("/leads", N_("Leads"), Right.READ_LEADS),
+    ("/import", N_("Import"), Right.IMPORT_LEADS),
+    ("/patterns", N_("Patterns"), Right.PATTERNS),
+)
+
+
+def user_of(request: web.Request) -> User:
+    """The signed-in user of a route that needs one."""
+    return request[SESSION].user
+
+
+def menu_of(user: User) -> list[tuple[str, str]]:
+    """The pages that the user may open."""
+    return [(path, title) for path, title, right in MENU if may(user, right)]
+
+
+def home_of(user: User) -> str:
+    """Where the user's work is."""
+    return next((path for path, _ in menu_of(user)), "/profile")
+
+
+def language_of(request: web.Request) -> str:
+    """The signed-in user's language, else the browser's."""
+    session = request.get(SESSION)
+    if session is not None:
+        language: str = session.user.language
+        return language if language in request.app[CRM].pages.words else DEFAULT_LANGUAGE
+    return preferred_language(request.headers.get("Accept-Language", ""))
+
+
+def page(request: web.Request, template: str, *, code: int = 200, **context: object) -> web.Response:
+    """A whole page."""
+    crm = request.app[CRM]
+    session = request.get(SESSION)
+    user = session.user if session else None
+    html = crm.pages.render(
+        language_of(request),
+        template,
+        user=user,
+        menu=menu_of(user) if user else [],
+        here="/" + request.path.strip("/").split("/")[0],
+        now_ms=crm.clock.now_ms(),
+        **context,
+    )
+    return web.Response(text=html, content_type="text/html", status=code, headers={"Cache-Control": "no-store"})
+
+
+def fragment(request: web.Request, template: str, **context: object) -> web.Response:
+    """A part of a page, for htmx."""
+    crm = request.app[CRM]
+    html = crm.pages.render(language_of(request), template, now_ms=crm.clock.now_ms(), **context)
+    return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,217 @@
+"""The trade in words: states, outcomes, causes and refusals as message ids, with their icons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from crm_lite.i18n import N_, Words
+from engine.core.effects import DialingChanged
+from engine.core.model import (
+    AgentState,
+    Attempt,
+    Campaign,
+    CustomerState,
+    DispositionId,
+    LeadState,
+    Mode,
+    NotDialing,
+    Outcome,
+    Refusal,
+    SystemPause,
+)
+
+#: (word, icon) of an agent's state; the colour is the CSS class of the same name.
+AGENT_STATES: Final[Mapping[AgentState, tuple[str, str]]] = {
+    AgentState.LOGGED_OUT: (N_("Offline"), "power"),
+    AgentState.CONNECTING: (N_("Connecting the phone"), "phone-outgoing"),
+    AgentState.READY: (N_("Ready"), "circle-check"),
+    AgentState.RESERVED: (N_("Call"), "phone-incoming"),
+    AgentState.TALKING: (N_("Talking"), "phone-call"),
+    AgentState.WRAP_UP: (N_("Wrap-up"), "pencil"),
+    AgentState.PAUSED: (N_("Pause"), "pause"),
+}
+ON_HOLD: Final = (N_("On hold"), "hand")
+
+CUSTOMER_STATES: Final[Mapping[CustomerState, str]] = {
+    CustomerState.PLANNED: N_("planned"),
+    CustomerState.DIALING: N_("dialing"),
+    CustomerState.RINGING: N_("ringing"),
+    CustomerState.SCREENING: N_("person or machine?"),
+    CustomerState.WAITING: N_("waiting for an operator"),
+    CustomerState.TALKING: N_("talking"),
+    CustomerState.HELD: N_("on hold"),
+    CustomerState.LEAVING: N_("message"),
+    CustomerState.ENDED: N_("ended"),
+}
+
+LEAD_STATES: Final[Mapping[LeadState, str]] = {
+    LeadState.NEW: N_("New"),
+    LeadState.RETRY: N_("Will be called again"),
+    LeadState.CALLBACK: N_("Callback promised"),
+    LeadState.DIALING: N_("Being dialed"),
+    LeadState.IN_CALL: N_("In a call"),
+    LeadState.CLOSED: N_("Closed"),
+    LeadState.SUPPRESSED: N_("Do not call"),
+}
+
+OUTCOMES: Final[Mapping[Outcome, str]] = {
+    Outcome.CONNECTED: N_("Conversation"),
+    Outcome.NO_ANSWER: N_("No answer"),
+    Outcome.BUSY: N_("Busy"),
+    Outcome.REJECTED: N_("Declined"),
+    Outcome.INVALID_NUMBER: N_("Number does not exist"),
+    Outcome.MACHINE: N_("Answering machine"),
+    Outcome.ABANDONED: N_("Answered, no operator was free"),
+    Outcome.HUNG_UP_EARLY: N_("Hung up at once"),
+    Outcome.CONGESTION: N_("No free line at the carrier"),
+    Outcome.FAILED: N_("Could not be dialed"),
+    Outcome.CANCELLED: N_("Taken back"),
+    Outcome.LOST: N_("Unknown: the link was lost"),
+}
+
+#: Q.850 causes that a supervisor asks about (ITU-T Q.850 table 1).
+CAUSES: Final[Mapping[int, str]] = {
+    1: N_("unallocated number"),
+    16: N_("normal end"),
+    17: N_("busy"),
+    18: N_("phone does not respond"),
+    19: N_("rang, nobody answered"),
+    20: N_("phone is switched off"),
+    21: N_("declined"),
+    22: N_("number has changed"),
+    27: N_("out of order"),
+    28: N_("wrong number format"),
+    34: N_("no line free"),
+    38: N_("network out of order"),
+    42: N_("network overloaded"),
+    127: N_("interworking"),
+}
+
+SYSTEM_PAUSES: Final[Mapping[str, str]] = {
+    SystemPause.AFTER_LOGIN: N_("shift started"),
+    SystemPause.NO_ANSWER: N_("missed call"),
+    SystemPause.PHONE_LOST: N_("phone lost"),
+    SystemPause.LOST_DESK: N_("desk connection lost"),
+    SystemPause.FORCED: N_("by the supervisor"),
+    SystemPause.RESTARTED: N_("the system was restarted"),
+}
+
+MODES: Final[Mapping[Mode, str]] = {
+    Mode.MANUAL: N_("manual"),
+    Mode.PREVIEW: N_("preview"),
+    Mode.PROGRESSIVE: N_("progressive"),
+    Mode.RATIO: N_("fixed ratio"),
+    Mode.PREDICTIVE: N_("predictive"),
+}
+
+#: Why a campaign does not dial (`DialingChanged.reason`).
+DIALING_REASONS: Final[Mapping[str, str]] = {
+    "": N_("dialing"),
+    NotDialing.STOPPED: N_("stopped"),
+    NotDialing.DRAINING: N_("stopped: the system is shutting down"),
+    NotDialing.SWITCH: N_("stopped: no connection to the telephone switch"),
+    NotDialing.STORE: N_("stopped: the database cannot save"),
+    NotDialing.MODE: N_("operators start the calls"),
+    NotDialing.NO_AGENTS: N_("waiting: no operator is ready"),
+    NotDialing.AGENTS_BUSY: N_("all operators are busy"),
+    NotDialing.NO_LEADS: N_("waiting: no lead is due"),
+    NotDialing.LINES: N_("waiting: all lines are in use"),
+    NotDialing.CARRIER: N_("waiting: the carrier takes no calls just now"),
+}
+
+#: Why a command was refused: by the engine, or (the plain ones) by the pages.
+REFUSALS: Final[Mapping[str, str]] = {
+    Refusal.UNKNOWN_AGENT: N_("No operator of this name in the configuration. Ask the engineer."),
+    Refusal.NOT_LOGGED_IN: N_("Start the shift first."),
+    Refusal.ALREADY_LOGGED_IN: N_("The shift has already started."),
+    Refusal.PHONE_NOT_REGISTERED: N_("Your desk phone is not registered. Check the phone, or call the engineer."),
+    Refusal.SWITCH_DOWN: N_("No connection to the telephone switch. Use the buttons of the phone."),
+    Refusal.NO_CALL: N_("This call is over."),
+    Refusal.DISPOSITION_NEEDED: N_("Choose a result first."),
+    Refusal.UNKNOWN_DISPOSITION: N_("This campaign has no such result any more. Reload the page."),
+    Refusal.CALLBACK_TIME_NEEDED: N_("Choose when to call back."),
+    Refusal.CALLBACK_IN_PAST: N_("The callback time is not in the future."),
+    Refusal.UNKNOWN_CAMPAIGN: N_("There is no such campaign in the configuration."),
+    Refusal.WRAP_UP_NOT_OVER: N_("Wrap-up ends when its time is out."),
+    Refusal.TOO_LATE: N_("The result of this conversation can no longer be changed here."),
+    Refusal.DRAINING: N_("The system is shutting down."),
+    "busy": N_("Too many commands at once. Wait a second."),
+    "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
+    "forbidden": N_("You may not do this."),
+    "signed_out": N_("You are signed out. Sign in again; what you typed is kept."),
+    "bad_command": N_("The page is out of date. Reload it."),
+}
+
+ROLES: Final[Mapping[str, str]] = {
+    "operator": N_("operator"),
+    "supervisor": N_("supervisor"),
+    "engineer": N_("engineer"),
+    "admin": N_("administrator"),
+}
+
+
+def attempt_cause(words: Words, cause: int | None, tech_cause: int | None) -> str:
+    """The network's reason in words with its codes, as an engineer can look them up."""
+    said = words.gettext(CAUSES.get(cause or 0, ""))
+    codes = [f"Q.850 {cause}"] if cause else []
+    if tech_cause:
+        codes.append(f"SIP {tech_cause}")
+    return f"{said} ({', '.join(codes)})" if said and codes else said or ", ".join(codes)
+
+
+def agent_state(words: Words, state: AgentState, attempt: Attempt | None) -> tuple[str, str, str]:
+    """(CSS class, word, icon) of what an agent is doing."""
+    if state is AgentState.TALKING and attempt is not None and attempt.state is CustomerState.HELD:
+        return "held", words.gettext(ON_HOLD[0]), ON_HOLD[1]
+    word, icon = AGENT_STATES[state]
+    return state.value, words.gettext(word), icon
+
+
+def dialing_words(words: Words, said: DialingChanged | None) -> str:
+    """Whether a campaign dials, and why not; an unknown reason as it is."""
+    reason = said.reason if said else NotDialing.STOPPED.value
+    return words.gettext(DIALING_REASONS.get(reason, reason))
+
+
+def refusal(words: Words, reason: str) -> str:
+    """Why a command was refused; an unknown reason as it is."""
+    return (
+        words.gettext(REFUSALS[reason])
+        if reason in REFUSALS
+        else words.gettext("Refused: %(reason)s") % {"reason": reason}
+    )
+
+
+#: Why a lead is where it is (`LeadChange.rule`): the code's words, and the names of its parameters.
+RULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "attempts_used": (N_("all %(max)s attempts are used"), ("n", "max")),
+    "retries_used": (N_("%(outcome)s: all %(max)s repeats are used"), ("outcome", "max")),
+    "outcome_repeats": (N_("%(outcome)s %(n)s times: not again"), ("outcome", "n")),
+    "retry": (N_("%(outcome)s: repeat %(n)s of %(max)s"), ("outcome", "n", "max")),
+    "not_due": (N_("not due yet"), ()),
+    "default_retry": (N_("again after the usual time"), ()),
+    "taken_back": (N_("taken back before it was answered"), ()),
+    "invalid_no_other_phone": (N_("wrong number, no other phone"), ()),
+    "invalid_next_phone": (N_("wrong number, the next phone follows"), ()),
+    "no_disposition": (N_("closed without a result"), ()),
+    "agent_lost": (N_("the operator’s phone was lost"), ()),
+    "calling_hours": (N_("outside calling hours"), ()),
+    "suppressed": (N_("do not call: %(reason)s"), ("reason",)),
+    "disposition": (N_("result “%(result)s”"), ("result",)),
+}
+
+
+def rule_words(words: Words, rule: str, campaign: Campaign | None = None) -> str:
+    """Which rule decided about the lead; an unknown one as it is."""
+    code, *values = rule.split(":")
+    if code not in RULES:
+        return rule
+    message, names = RULES[code]
+    said = dict(zip(names, values, strict=False))
+    if said.get("outcome") in OUTCOMES:
+        said["outcome"] = words.gettext(OUTCOMES[Outcome(said["outcome"])])
+    found = campaign.disposition(DispositionId(said["result"])) if campaign and "result" in said else None
+    if found is not None:
+        said["result"] = words.label(found.labels)
+    return words.gettext(message) % {**dict.fromkeys(names, "…"), **said}

@@ -1,1 +1,0 @@
-"""Lead files into campaigns: `sheets` reads rows, `columns` says what they mean, `files` decides and imports."""

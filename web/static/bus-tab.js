@@ -1,0 +1,65 @@
+// A tab's end of the live socket: through the shared worker where there is one, else a socket of its own.
+import { Link } from "./link.js";
+
+/** A random id; `crypto.randomUUID` exists only on https. */
+export function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function browserId() {
+  const known = localStorage.getItem("zvonar.browser");
+  if (known) return known;
+  const made = newId();
+  localStorage.setItem("zvonar.browser", made);
+  return made;
+}
+
+/**
+ * Opens the feed (`desk` or `floor`) of the signed-in `reader`. `onFrame(frame)`, `onStatus({status, lostAt})`.
+ * Returns `{send(verb, args, {id, keep}) → Promise<frame>, take()}`.
+ */
+export function openBus({ feed, reader, build, onFrame, onStatus }) {
+  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${feed}`;
+  const opening = { url, build, browser: browserId() };
+  const waiting = new Map();
+
+  function heard(message) {
+    if ("status" in message) onStatus(message);
+    if (!message.frame) return;
+    const { frame } = message;
+    if (frame.type === "ack" || frame.type === "nack") {
+      waiting.get(frame.id)?.(frame);
+      waiting.delete(frame.id);
+    }
+    onFrame(frame);
+  }
+
+  const post = "SharedWorker" in window ? viaWorker(feed, reader, build, opening, heard) : viaTab(opening, heard);
+  return {
+    send(verb, args = {}, { id = newId(), keep = false } = {}) {
+      return new Promise((resolve) => {
+        waiting.set(id, resolve);
+        post({ kind: "do", command: { id, verb, args }, keep });
+      });
+    },
+    take() {
+      post({ kind: "take" });
+    },
+  };
+}
+
+function viaWorker(feed, reader, build, opening, heard) {
+  // Another person, or another version of the page, gets another worker.
+  const worker = new SharedWorker(`/static/bus.js?v=${build}`, { type: "module", name: `zvonar-${feed}-${reader}` });
+  worker.port.onmessage = ({ data }) => heard(data);
+  worker.port.start();
+  worker.port.postMessage({ kind: "open", ...opening });
+  addEventListener("pagehide", () => worker.port.postMessage({ kind: "bye" }));
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+  return (message) => worker.port.postMessage(message);
+}
+
+function viaTab(opening, heard) {
+  const link = new Link({ ...opening, tell: heard });
+  return (message) => (message.kind === "do" ? link.do(message.command, message.keep) : link.take_back());
+}

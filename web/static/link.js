@@ -1,0 +1,127 @@
+// The live socket: reconnects, keeps its place in the feed, sends each command once. Knows no page: it runs in the
+// shared worker, or in the page where there is none.
+
+const DEAD_AFTER_MS = 25_000;
+const RETRY_FIRST_MS = 250;
+const RETRY_LAST_MS = 5_000;
+const JITTER = 0.3;
+// Close codes after which coming back by ourselves would be wrong.
+const SIGNED_OUT = 4001;
+const TAKEN_OVER = 4002;
+
+export class Link {
+  /** `tell(message)` gets `{frame}` for every frame and `{status}` whenever the socket comes or goes. */
+  constructor({ url, build, browser, tell }) {
+    this.url = url;
+    this.build = build;
+    this.browser = browser;
+    this.tell = tell;
+    this.seq = -1;
+    this.desk = "";
+    this.status = "lost";
+    this.lostAt = Date.now();
+    this.failures = 0;
+    this.pending = new Map();
+    this.connect();
+  }
+
+  connect() {
+    clearTimeout(this.retry);
+    const socket = (this.socket = new WebSocket(this.url));
+    this.alive();
+    socket.onopen = () => this.hello();
+    socket.onmessage = (event) => socket === this.socket && this.take(JSON.parse(event.data));
+    socket.onclose = (event) => socket === this.socket && this.lost(event.code);
+  }
+
+  hello(take = false) {
+    const { seq, desk, build, browser } = this;
+    this.socket.send(JSON.stringify({ type: "hello", since: seq, desk, build, browser, take }));
+  }
+
+  /** Ask for everything anew: a new tab has nothing yet. */
+  snapshot() {
+    this.seq = -1;
+    if (this.status === "live") this.hello();
+  }
+
+  /** Come back after another computer took the desk. */
+  take_back() {
+    if (this.status !== "live") this.connect();
+  }
+
+  /** Send a command. `keep`: it outlives a lost socket (its id makes it happen once); others fail with the socket. */
+  do(command, keep) {
+    if (this.status !== "live" && !keep) {
+      this.tell({ frame: { type: "nack", id: command.id, verb: command.verb, reason: "lost" } });
+      return;
+    }
+    this.pending.set(command.id, { command, keep });
+    if (this.status === "live") this.socket.send(JSON.stringify({ type: "do", ...command }));
+  }
+
+  take(frame) {
+    this.alive();
+    switch (frame.type) {
+      case "ping":
+        this.socket.send('{"type":"pong"}');
+        return;
+      case "welcome":
+        this.desk = frame.desk;
+        this.failures = 0;
+        this.become("live");
+        for (const { command } of this.pending.values()) this.socket.send(JSON.stringify({ type: "do", ...command }));
+        break;
+      case "snapshot":
+        this.seq = frame.seq;
+        break;
+      case "ack":
+      case "nack":
+        this.pending.delete(frame.id);
+        break;
+      case "bye":
+        break;
+      default:
+        if (frame.seq !== this.seq + 1) {
+          this.snapshot(); // a gap: what is on screen may be wrong
+          return;
+        }
+        this.seq = frame.seq;
+    }
+    this.tell({ frame });
+  }
+
+  lost(code) {
+    clearTimeout(this.dead);
+    for (const [id, { command, keep }] of this.pending) {
+      if (keep) continue;
+      this.pending.delete(id);
+      this.tell({ frame: { type: "nack", id, verb: command.verb, reason: "lost" } });
+    }
+    if (code === SIGNED_OUT || code === TAKEN_OVER) {
+      this.become(code === SIGNED_OUT ? "signed_out" : "taken");
+      return;
+    }
+    this.become("lost");
+    const pause = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** this.failures++);
+    this.retry = setTimeout(() => this.connect(), pause * (1 + JITTER * (2 * Math.random() - 1)));
+  }
+
+  become(status) {
+    if (status === "lost" && this.status !== "lost") this.lostAt = Date.now();
+    this.status = status;
+    this.tell({ status, lostAt: this.lostAt });
+  }
+
+  alive() {
+    clearTimeout(this.dead);
+    const socket = this.socket;
+    this.dead = setTimeout(() => {
+      // A half-open socket never says so itself, and its close handshake would wait as well.
+      if (socket !== this.socket) return;
+      socket.onclose = null;
+      socket.close();
+      this.lost(1006);
+    }, DEAD_AFTER_MS);
+  }
+}
