@@ -112,6 +112,7 @@ i18n: python3  ## Gather the words of code and pages into the translation files
 .PHONY: bench-ari
 bench-ari: python3  ## Originates per second: our ARI client beside raw aiohttp and asyncari
 	@$(SETUP) test
+	@$(PY) -c "import asyncari" 2>/dev/null || $(PY) -m pip install -q --require-hashes -r requirements/bench.lock || true
 	@$(PY) -m bench.ari $(ARGS)
 
 .PHONY: bench-latency

@@ -34,6 +34,7 @@ _HERE = Path(__file__).parent
 _SOCKET_PATH_MAX = 107  # sun_path of a Unix socket, less its final zero
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
+_CLI_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 
 
@@ -106,7 +107,8 @@ class Asterisk:
         pid = self.pid()
         if pid is None:
             return
-        await self.cli("core stop now")
+        with contextlib.suppress(AsteriskFailed):
+            await self.cli("core stop now")
         if not await self._gone(pid):
             os.kill(pid, signal.SIGKILL)
             await self._gone(pid)
@@ -121,8 +123,15 @@ class Asterisk:
     async def cli(self, command: str) -> str:
         """The answer of Asterisk's console to one command."""
         argv = [str(self.binary.exe), "-C", str(self.instance.paths.conf), "-rx", command]
-        done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=10, check=False)
-        return done.stdout
+        done = asyncio.to_thread(
+            subprocess.run, argv, capture_output=True, text=True, timeout=_CLI_TIMEOUT_S, check=False
+        )
+        try:
+            return (await done).stdout
+        except subprocess.TimeoutExpired as error:
+            raise AsteriskFailed(
+                f"Asterisk {self.instance.name} did not answer {command!r} within {_CLI_TIMEOUT_S:.0f} s"
+            ) from error
 
     def pid(self) -> int | None:
         """The process id, if it runs; also one that an earlier engine started."""

@@ -64,7 +64,7 @@ class RobotPhones:
         manual: Collection[str] = (),
         die_with_parent: bool = True,
     ) -> None:
-        """`server`: the switch's address:port. `root`: a folder for the phones' files."""
+        """`server`: the switch's address:port. `root`: a folder for their files. `sip_port` + 1 is taken as well."""
         self._root = root
         self._phones = {phone.name: phone for phone in phones}
         self._server = server

@@ -260,7 +260,7 @@ def steps_for(target: str) -> list[Step]:
         return [python_step("run"), web_step(dev=False), asterisk_step(), phones_step()]
     for_code = [python_step("dev"), web_step(dev=True)]
     return (
-        for_code if target == "unit" else [browser_step(), *for_code, asterisk_step(), asterisk_step(16), phones_step()]
+        for_code if target == "unit" else [*for_code, asterisk_step(), phones_step(), asterisk_step(16), browser_step()]
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,13 +26,12 @@ class Log:
 
     path: Path
     last: str = ""
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, *command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> None:
         """Run a command, its output to the log; raise SetupError with the log's tail if it fails."""
         with self.path.open("a", encoding="utf-8") as out:
             print("$", *command, file=out, flush=True)
-            child = subprocess.Popen(
+            with subprocess.Popen(
                 [str(part) for part in command],
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
@@ -42,12 +40,13 @@ class Log:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-            )
-            assert child.stdout is not None
-            for line in child.stdout:
-                out.write(line)
-                self.last = line.strip() or self.last
-            code = child.wait()
+            ) as child:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    out.write(line)
+                    if line.strip() and not line.startswith("WARNING"):
+                        self.last = line.strip()
+            code = child.returncode
         if code:
             raise SetupError(f"`{' '.join(map(str, command))}` ended with {code}:\n{self.tail()}")
 

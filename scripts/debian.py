@@ -29,6 +29,7 @@ class Apt:
             raise CannotHereError(f"{purpose}: no apt-get here; install what Debian calls: {' '.join(names)}")
         if os.geteuid() != 0:
             raise CannotHereError(f"{purpose}: needs root; ask an administrator for: apt-get install {' '.join(names)}")
+        log.last = "waiting for the turn at apt-get"
         with self._turn:
             try:
                 _apt_get(log, "install", "-y", "--no-install-recommends", *names)
@@ -42,10 +43,10 @@ class Apt:
 
 def _apt_get(log: Log, *arguments: str) -> None:
     """One apt-get command; waits for another apt-get or dpkg on the machine to end."""
-    waiting = {"DEBIAN_FRONTEND": "noninteractive"}
+    unattended = {"DEBIAN_FRONTEND": "noninteractive"}
     for attempt in range(1, APT_TRIES_MAX + 1):
         try:
-            log.run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments, env=waiting)
+            log.run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments, env=unattended)
         except SetupError as error:
             if "Could not get lock" not in str(error) or attempt == APT_TRIES_MAX:
                 raise

@@ -38,37 +38,46 @@ CORE_STDLIB = frozenset(
     }
 )
 FLOORLESS = ("engine.core", "engine.clock", "engine.ids", "engine.switch")  # what adapters may know
+WORDS = ("engine.messages", "engine.phones")
 SHELL = (*FLOORLESS, "engine.store", "engine.driver", "engine.timers", "engine.hub", "engine.reconcile", "engine.api")
+WIRING = ("engine", "crm_lite", "dialplan", "asterisk")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may always import itself
-    "engine.__main__": ("engine", "crm_lite", "dialplan", "asterisk"),
-    "engine.cli": ("engine", "crm_lite", "dialplan", "asterisk"),
+    "engine.__main__": WIRING,
+    "engine.cli": WIRING,
+    "engine.app": WIRING,
+    "engine.demo": WIRING,
+    "engine.telephony": WIRING,
     "engine.core": (),
     "engine.clock": (),
+    "engine.messages": (),
     "engine.ids": ("engine.core",),
     "engine.switch": ("engine.core",),
-    "engine.config": ("engine.core",),
+    "engine.phones": ("engine.core", "engine.messages"),
+    "engine.config": ("engine.core", *WORDS),
     "engine.ari": FLOORLESS,
     "engine.ami": FLOORLESS,
     "engine.sim": FLOORLESS,
     "engine.store": FLOORLESS,
-    "engine.leads": (*FLOORLESS, "engine.store"),
+    "engine.leads": (*FLOORLESS, *WORDS, "engine.config", "engine.store"),
+    "engine.importing": (*FLOORLESS, *WORDS, "engine.config", "engine.store", "engine.leads"),
     "engine.driver": SHELL,
     "engine.timers": SHELL,
     "engine.hub": SHELL,
     "engine.reconcile": SHELL,
     "engine.recorder": SHELL,
     "engine.api": SHELL,
-    # Of the core only values: nouns, the desk's events, the notices. And what config.yaml says of the pages.
     "crm_lite": (
         "engine.api",
         "engine.store",
         "engine.clock",
         "engine.config",
         "engine.leads",
-        "engine.core.model",
-        "engine.core.events",
-        "engine.core.effects",
+        "engine.importing",
+        *WORDS,
+        "engine.core.model",  # values
+        "engine.core.events",  # commands to the engine
+        "engine.core.effects",  # and its notices; never what decides
     ),
     "dialplan.agi": ("engine.store", "engine.core.hours"),
 }

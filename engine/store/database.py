@@ -28,6 +28,8 @@ from engine.store.queries import Statement
 BUSY_TIMEOUT_MS: Final = 5_000
 #: Connections that read at once; a further reader waits.
 READERS_MAX: Final = 2
+#: Pages kept in memory per connection: the hot part of the indexes of a million leads.
+CACHE_KIB: Final = 64 * 1024
 #: Compiled statements kept per connection: more than there are queries.
 STATEMENTS_MAX: Final = 512
 #: Rows that one query may answer with.
@@ -174,6 +176,7 @@ def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         connection.create_function("chain_hash", 7, chain_hash, deterministic=True)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS:d}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB:d}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits with the power: law 3
         if write:

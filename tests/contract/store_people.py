@@ -134,19 +134,19 @@ def unanswered(planned: Attempt, next_at_ms: int) -> tuple[SaveAttempt, SaveEnd]
     return SaveAttempt(planned), SaveEnd(ended(planned, Outcome.NO_ANSWER), retry(planned.lead, next_at_ms))
 
 
-def sql(text: str, **params: Value) -> Statement:
+def sql(text: str, /, **params: Value) -> Statement:
     """A statement that only a test needs."""
     query: Query = parse(f"-- name: test\n{text}", "test")["test"]
     return query(**params)
 
 
-async def rows(database: Database, text: str, **params: Value) -> list[Row]:
+async def rows(database: Database, text: str, /, **params: Value) -> list[Row]:
     """What is on disk."""
     (found,) = await database.read(sql(text, **params))
     return found
 
 
-async def change(database: Database, text: str, **params: Value) -> None:
+async def change(database: Database, text: str, /, **params: Value) -> None:
     """Plant something on disk."""
     await database.write(sql(text, **params))
 

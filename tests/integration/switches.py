@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar, overload
 
 import aiohttp
@@ -45,10 +46,10 @@ class AsteriskPair:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports free for UDP and TCP; `ZVONAR_TEST_PORT` names the first one to try."""
+    """Ports free for UDP and TCP, each with a free one after it; `ZVONAR_TEST_PORT` names the first one to try."""
     first = int(os.environ.get("ZVONAR_TEST_PORT") or 20_000 + os.getpid() % 10_000)
-    found = [port for port in range(first, first + 40 * count) if _is_free(port)]
-    return found[:count]
+    found = (port for port in range(first, first + 100 * count, 2) if _is_free(port) and _is_free(port + 1))
+    return list(islice(found, count))
 
 
 def free_pair_ports() -> PairPorts:
@@ -145,6 +146,29 @@ async def raw_ari(switch: Asterisk, *, app: str | None = None) -> AsyncIterator[
             await listener
 
 
+@contextlib.asynccontextmanager
+async def ami(switch: Asterisk, user: str, secret: str) -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """A manager connection: `await ask(action, Field=value)` is the answer; PermissionError: the log-in was refused."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", switch.instance.ami_port)
+
+    async def ask(action: str, **fields: str) -> str:
+        lines = [f"Action: {action}", "ActionID: 1", *(f"{name}: {value}" for name, value in fields.items())]
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        async with asyncio.timeout(5):
+            while True:
+                answer = (await reader.readuntil(b"\r\n\r\n")).decode()
+                if "Response: " in answer:
+                    return answer
+
+    try:
+        if "Response: Success" not in await ask("Login", Username=user, Secret=secret):
+            raise PermissionError(user)
+        yield ask
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 T = TypeVar("T")
 
 
@@ -162,3 +186,28 @@ async def until(probe: Callable[[], Any], *, timeout_s: float = 10.0) -> Any:
             return value
         assert time.monotonic() < deadline, f"not within {timeout_s} s; the last answer was {value!r}"
         await asyncio.sleep(0.02)
+
+
+class SilentPeer(asyncio.DatagramProtocol):
+    """A carrier that takes every packet and never says a word, not even 100 Trying."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.port = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.port = int(transport.get_extra_info("sockname")[1])
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.heard.append(data.decode(errors="replace"))
+
+
+@contextlib.asynccontextmanager
+async def silent_peer() -> AsyncIterator[SilentPeer]:
+    """A dead carrier on a port of its own."""
+    loop = asyncio.get_running_loop()
+    transport, peer = await loop.create_datagram_endpoint(SilentPeer, local_addr=("127.0.0.1", 0))
+    try:
+        yield peer
+    finally:
+        transport.close()

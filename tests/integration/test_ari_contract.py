@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 
 from asterisk.pair import carrier_asterisk, engine_asterisk, trunk_to_carrier
 from engine.ari.client import AriAccount
 from tests.contract.test_switch import *  # noqa: F403  (the same suite, another switch)
-from tests.integration.conftest import AsteriskPair, free_pair_ports, running
+from tests.integration.switches import AsteriskPair, free_pair_ports, running
 
 if TYPE_CHECKING:
     from asterisk.instance import Asterisk
@@ -23,13 +24,13 @@ pytestmark = pytest.mark.integration
 del test_a_leg_that_lives_is_never_dialed_a_second_time  # noqa: F821
 
 
-@pytest.fixture(scope="session")
-def old_asterisk(asterisk_root: Path) -> Iterator[Asterisk]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def old_asterisk(asterisk_root: Path) -> AsyncIterator[Asterisk]:
     """An engine's Asterisk 16, from before requests over the event socket, and a carrier behind it."""
     ports = free_pair_ports()
     carrier = carrier_asterisk(asterisk_root / "carrier16", ports)
     engine = engine_asterisk(asterisk_root / "engine16", ports, phones=(), trunks=(trunk_to_carrier(ports),))
-    with running(carrier), running(engine, major=16) as [switch]:
+    async with running(carrier), running(engine, major=16) as [switch]:
         yield switch
 
 

@@ -14,7 +14,7 @@ from engine.ari import resources
 from engine.ari.client import request_frame
 from engine.ari.resources import Request
 from engine.ari.wire import EVENT_TYPES
-from tests.integration.conftest import AsteriskPair
+from tests.integration.switches import AsteriskPair
 
 pytestmark = pytest.mark.integration
 

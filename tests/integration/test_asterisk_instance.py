@@ -1,15 +1,15 @@
 """One Asterisk of ours: starts quietly, keeps to itself, takes new phones under live calls."""
 
-import asyncio
 import stat
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from asterisk.conf import AsteriskInstance, Phone
+from asterisk.conf import AsteriskInstance, Phone, Trunk
 from asterisk.instance import Asterisk, AsteriskFailed, check, find_binary
 from asterisk.pair import engine_asterisk, trunk_to_carrier
-from tests.integration.switches import PHONES, AsteriskPair, free_pair_ports, raw_ari, running, until
+from tests.integration.switches import PHONES, AsteriskPair, ami, free_pair_ports, raw_ari, running, silent_peer, until
 
 pytestmark = pytest.mark.integration
 
@@ -40,18 +40,31 @@ def test_secrets_and_configuration_are_for_the_owner_only(asterisk_pair: Asteris
     assert stat.S_IMODE(paths.root.stat().st_mode) == 0o700
 
 
-async def test_ari_and_ami_want_the_secret(asterisk_pair: AsteriskPair) -> None:
+async def test_ari_wants_the_secret(asterisk_pair: AsteriskPair) -> None:
     async with raw_ari(asterisk_pair.engine) as ari:
-        status, _ = await ari.ask("GET", "asterisk/ping")
-        refused, _ = await ari.ask("GET", "asterisk/ping", api_key="zvonar:guess")
-    assert (status, refused) == (200, 200), "a header with the secret is enough"
-    reader, writer = await asyncio.open_connection("127.0.0.1", asterisk_pair.engine.instance.ami_port)
-    writer.write(b"Action: Login\r\nUsername: zvonar\r\nSecret: guess\r\n\r\n")
-    async with asyncio.timeout(5):
-        answer = await reader.readuntil(b"\r\n\r\n")
-    writer.close()
-    await writer.wait_closed()
-    assert b"Response: Error" in answer
+        assert (await ari.ask("GET", "asterisk/ping"))[0] == 200
+    url = f"{asterisk_pair.ari_url}/asterisk/ping"
+    async with aiohttp.ClientSession() as http, http.get(url, params={"api_key": "zvonar:guess"}) as response:
+        assert response.status == 401
+
+
+async def test_ami_lets_us_reload_and_notify_but_not_originate_or_command(asterisk_pair: AsteriskPair) -> None:
+    secrets = asterisk_pair.engine.secrets
+    async with ami(asterisk_pair.engine, secrets.ami_user, secrets.ami_secret) as ask:
+        answers = {
+            "Reload": await ask("Reload", Module="res_pjsip.so"),
+            "PJSIPNotify": await ask("PJSIPNotify", Endpoint="101", Variable="Event=talk"),
+            "PJSIPShowContacts": await ask("PJSIPShowContacts"),
+            "Originate": await ask("Originate", Channel="Local/1@from-phone", Application="Hangup"),
+            "Command": await ask("Command", Command="core show version"),
+            "UpdateConfig": await ask("UpdateConfig", SrcFilename="pjsip.conf", DstFilename="pjsip.conf"),
+            "Redirect": await ask("Redirect", Channel="x", Context="from-trunk", Exten="1", Priority="1"),
+        }
+    allowed = {name for name, answer in answers.items() if "Permission denied" not in answer}
+    assert allowed == {"Reload", "PJSIPNotify", "PJSIPShowContacts"}
+    with pytest.raises(PermissionError):
+        async with ami(asterisk_pair.engine, secrets.ami_user, "guess"):
+            pass
 
 
 async def test_a_taken_port_is_named(asterisk_pair: AsteriskPair, asterisk_root: Path) -> None:
@@ -108,3 +121,25 @@ async def _knows(switch: Asterisk, name: str) -> bool:
 
 async def _forgot(switch: Asterisk, name: str) -> bool:
     return "Unable to find" in await switch.cli(f"pjsip show endpoint {name}")
+
+
+async def test_the_auto_answer_header_reaches_the_phone_and_a_dead_carrier_ends_by_our_timer(
+    asterisk_pair: AsteriskPair,
+) -> None:
+    engine = asterisk_pair.engine
+    async with silent_peer() as peer, raw_ari(engine, app="zvonar") as ari:
+        dead = Trunk(name="dead", host="127.0.0.1", port=peer.port, qualify_s=0)
+        assert await engine.apply(PHONES, (*engine.instance.trunks, dead)) == ["pjsip_trunks.conf"]
+        await until(lambda: _knows(engine, "dead"))
+        await ari.ask("POST", "applications/zvonar/subscription", eventSource="endpoint:PJSIP/dead")
+        await ari.originate(
+            "PJSIP/79990000003@dead",
+            "a.dead.c",
+            "zvonar-agent",
+            timeout_s=1,
+            **{"PJSIP_HEADER(add,Call-Info)": "<sip:zvonar>;answer-after=0"},
+        )
+        end = await ari.event("a.dead.c", "ChannelDestroyed")
+        assert (end["cause"], end["tech_cause"]) == (19, 480)
+        assert "Call-Info: <sip:zvonar>;answer-after=0" in next(one for one in peer.heard if one.startswith("INVITE"))
+        await engine.apply(PHONES, engine.instance.trunks)

@@ -22,7 +22,7 @@ WHERE id = :lead AND EXISTS (SELECT 1 FROM attempts a WHERE a.id = :attempt AND 
 
 -- name: callbacks_due_now
 UPDATE callbacks SET state = 'due'
-WHERE lead_id = :lead AND state = 'scheduled' AND due_at_ms <= :at_ms;
+WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :at_ms;
 
 -- name: answer_attempt
 UPDATE attempts
@@ -152,8 +152,8 @@ ON CONFLICT (campaign_id) DO UPDATE SET running = excluded.running, since_ms = e
 INSERT INTO audit (seq, at_ms, actor, action, subject, detail, hash)
 SELECT last.seq + 1, :at_ms, :actor, :action, :subject, :detail,
        chain_hash(last.hash, last.seq + 1, :at_ms, :actor, :action, :subject, :detail)
-FROM (SELECT coalesce(max(seq), 0) AS seq,
-             coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '') AS hash FROM audit) AS last
+FROM (SELECT coalesce((SELECT max(seq) FROM audit), 0) AS seq,
+             coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '') AS hash) AS last
 WHERE true
 ON CONFLICT (at_ms, actor, action, subject, detail) DO NOTHING;
 

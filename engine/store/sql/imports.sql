@@ -1,4 +1,5 @@
 -- A lead file on its way into a campaign: staged whole, then published piece by piece.
+-- CROSS JOIN keeps the order of the tables: always from the few rows of the piece to what they touch.
 
 -- name: begin_import
 INSERT INTO imports (campaign_id, file_name, imported_by, state, started_at_ms)
@@ -27,19 +28,16 @@ FROM import_rows r JOIN imports i ON i.id = r.import_id
 WHERE r.import_id = :import_id
   AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
   AND NOT EXISTS (
-    SELECT 1 FROM json_each(r.phones) j
-    JOIN phones p ON p.number = j.value ->> 1
-    JOIN leads l ON l.id = p.lead_id AND l.campaign_id = i.campaign_id
+    SELECT 1 FROM json_each(r.phones) j CROSS JOIN phones p CROSS JOIN leads l
+    WHERE p.number = j.value ->> 1 AND l.id = p.lead_id AND l.campaign_id = i.campaign_id
   )
 ORDER BY r.line;
 
 -- name: publish_phones
 INSERT INTO phones (lead_id, position, number, tail)
 SELECT l.id, j.value ->> 0, j.value ->> 1, j.value ->> 2
-FROM import_rows r
-JOIN leads l ON l.import_id = r.import_id AND l.import_line = r.line
-JOIN json_each(r.phones) j
-WHERE r.import_id = :import_id
+FROM import_rows r CROSS JOIN leads l CROSS JOIN json_each(r.phones) j
+WHERE r.import_id = :import_id AND l.import_id = r.import_id AND l.import_line = r.line
   AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk));
 
 -- name: suppress_published
@@ -57,8 +55,8 @@ WHERE import_id = :import_id AND queue_rank IS NOT NULL
 -- name: count_published
 UPDATE imports SET
   leads_count = leads_count + (
-    SELECT count(*) FROM import_rows r JOIN leads l ON l.import_id = r.import_id AND l.import_line = r.line
-    WHERE r.import_id = :import_id AND r.line <= (
+    SELECT count(*) FROM import_rows r CROSS JOIN leads l
+    WHERE r.import_id = :import_id AND l.import_id = r.import_id AND l.import_line = r.line AND r.line <= (
       SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))),
   duplicates_count = duplicates_count + (
     SELECT count(*) FROM import_rows r LEFT JOIN leads l ON l.import_id = r.import_id AND l.import_line = r.line

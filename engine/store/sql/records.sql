@@ -146,11 +146,11 @@ FROM (
 -- name: agent_times
 -- Each row of the log lasts until the agent's next one; what began before the span counts from its start.
 WITH spans AS (
-  SELECT agent_id, state, pause_reason, at_ms,
-         lead(at_ms, 1, :until_ms) OVER (PARTITION BY agent_id ORDER BY at_ms) AS next_ms
-  FROM agent_log WHERE at_ms < :until_ms AND (:agent IS NULL OR agent_id = :agent)
-    AND at_ms >= coalesce((SELECT max(b.at_ms) FROM agent_log b
-                           WHERE b.agent_id = agent_log.agent_id AND b.at_ms <= :since_ms), :since_ms)
+  SELECT l.agent_id, l.state, l.pause_reason, l.at_ms,
+         lead(l.at_ms, 1, :until_ms) OVER (PARTITION BY l.agent_id ORDER BY l.at_ms) AS next_ms
+  FROM agents g CROSS JOIN agent_log l
+  WHERE (:agent IS NULL OR g.id = :agent) AND l.agent_id = g.id AND l.at_ms < :until_ms
+    AND l.at_ms >= coalesce((SELECT max(b.at_ms) FROM agent_log b WHERE b.agent_id = g.id AND b.at_ms <= :since_ms), :since_ms)
 )
 SELECT agent_id, state, pause_reason, sum(next_ms - max(at_ms, :since_ms)) AS time_ms
 FROM spans WHERE next_ms > :since_ms

@@ -178,6 +178,7 @@ CREATE TABLE callbacks (
   UNIQUE (attempt_id, created_at_ms),
   CHECK ((closed_at_ms IS NULL) = (state IN ('scheduled', 'due')))
 ) STRICT;
+CREATE INDEX callbacks_lead ON callbacks (lead_id, created_at_ms);
 CREATE UNIQUE INDEX callbacks_open ON callbacks (lead_id) WHERE closed_at_ms IS NULL;
 CREATE INDEX callbacks_due ON callbacks (due_at_ms) WHERE closed_at_ms IS NULL;
 

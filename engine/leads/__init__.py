@@ -1,0 +1,1 @@
+"""Lead files into campaigns: `sheets` reads rows, `columns` says what they mean, `files` decides and imports."""

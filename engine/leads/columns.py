@@ -1,0 +1,240 @@
+"""What the columns of a lead file mean, by their names in three languages and by what stands in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+from zoneinfo import available_timezones
+
+from babel import Locale
+
+from engine.leads.sheets import Cell, Row
+from engine.phones import FoundPhone, Numbering, cell_text, find_phones
+
+#: Rows looked at to find the header and what columns hold.
+SAMPLE_ROWS_MAX: Final = 60
+HEADER_ROWS_MAX: Final = 30
+HEADER_CHARACTERS_MAX: Final = 80
+#: A column without a telling name holds numbers if this share of its cells does.
+PHONE_SHARE: Final = 0.6
+
+
+class Role(StrEnum):
+    """What a column is to a lead."""
+
+    PHONE = "phone"
+    NAME = "name"
+    ZONE = "zone"
+    PRIORITY = "priority"
+    EXTERNAL_ID = "external_id"
+    FIELD = "field"
+    ORDINAL = "ordinal"  # numbers the rows: says nothing of the lead
+
+
+#: Column names, folded, in the order in which they are tried.
+_NAMES: Final = (
+    (Role.ORDINAL, r"(№|n|no|#|п п|№ п п|n п п|номер по порядку|порядковый номер)"),
+    (
+        Role.PHONE,
+        r"((номер |контактный |контактні |контактний |домашний |домашній |рабочий |робочий |основной |основний "
+        r"|моб |раб |роб |дом |сот |осн |дод |доп |мобильный |мобільний |второй |другий "
+        r"|дополнительный |додатковий |сотовый )*"
+        r"(тел|телефон|телефона|телефону|телефоны|телефони|моб|мобильный|мобільний|мобила|сотовый|тлф)"
+        r"( (клиента|клієнта|моб|мобильный|мобільний|домашний|домашній|рабочий|робочий|абонента|заказчика|замовника))*"
+        r"|(mobile |cell |work |home |phone |contact |main |second )*(phone|phones|mobile|cell|tel|telephone|msisdn)"
+        r"( (number|no|home|work|mobile))?|номер абонента|номер клиента|номер клієнта|viber|whatsapp|вайбер)",
+    ),
+    (
+        Role.NAME,
+        r"(фио|ф и о|піб|п і б|имя|ім я|фамилия|прізвище|отчество|по батькові|клиент|клієнт|абонент|контакт"
+        r"|контактное лицо|контактна особа|имя клиента|ім я клієнта|фио клиента|піб клієнта|покупатель|покупець"
+        r"|заказчик|замовник"
+        r"|имя фамилия|фамилия имя|фамилия имя отчество|прізвище ім я|прізвище та ім я|ім я та прізвище"
+        r"|name|full name|fullname|first name|last name|surname|middle name|customer|client|contact|contact name"
+        r"|customer name|lead|lead name)",
+    ),
+    (Role.ZONE, r"(часовой пояс|часовий пояс|таймзона|time zone|timezone|tz|utc|пояс)"),
+    (Role.PRIORITY, r"(приоритет|пріоритет|важность|важливість|priority)"),
+    (
+        Role.EXTERNAL_ID,
+        r"(id|ид|ід|код|код клиента|код клієнта|внешний код|зовнішній код|внешний id|зовнішній id|external id"
+        r"|lead id|customer id|client id|id клиента|id клієнта|id лида|uid|guid|артикул клиента)",
+    ),
+)
+_PATTERNS: Final = tuple((role, re.compile(pattern)) for role, pattern in _NAMES)
+_CITY_NAMES: Final = frozenset(
+    {"город", "місто", "city", "town", "населенный пункт", "населений пункт", "нас пункт", "регион", "регіон", "region"}
+)
+
+
+def folded(name: object) -> str:
+    """A column's name for comparison: small letters, ё as е, no punctuation, no number behind it."""
+    text = cell_text(name).casefold().replace("ё", "е").replace("_", " ")
+    text = re.sub(r"[^\w№#]+", " ", text).strip()
+    return re.sub(r"(?<=\D)\s*\d{1,2}$", "", text).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its place, its name in the file, its meaning, and for Role.FIELD the field's key."""
+
+    index: int
+    title: str
+    role: Role
+    key: str = ""
+    is_city: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a file and the row its header stands in (0: it has none)."""
+
+    columns: tuple[Column, ...]
+    header_row: int
+
+    def of(self, role: Role) -> tuple[Column, ...]:
+        """The columns of that role in the file's order."""
+        return tuple(column for column in self.columns if column.role is role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What the configuration says of lead files: how numbers are read, and fields with all their column names."""
+
+    numbering: Numbering
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def key_of(self, title: str) -> str | None:
+        """The configured field that a column's name means."""
+        name = folded(title)
+        return next((key for key, names in self.fields.items() if name in {folded(n) for n in (key, *names)}), None)
+
+
+def recognise(sample: Sequence[Row], meaning: Meaning) -> Layout:
+    """The layout of a file by its first rows; without a phone column when none can be told."""
+    header = _header(sample, meaning)
+    body = [cells for number, cells in sample if header is None or number > header[0]]
+    titles = [cell_text(cell)[:HEADER_CHARACTERS_MAX] for cell in header[1]] if header else []
+    width = max(len(titles), *map(len, body)) if body else len(titles)
+    titles += [""] * (width - len(titles))
+    roles = [_role(title) if header else None for title in titles]
+    if Role.PHONE not in roles:
+        for index in range(width):
+            if roles[index] in (None, Role.EXTERNAL_ID) and _holds_phones(index, body, meaning.numbering):
+                roles[index] = Role.PHONE
+    columns = []
+    taken: set[str] = set()
+    for index, title in enumerate(titles):
+        if not title and not any(index < len(cells) and cells[index] is not None for cells in body):
+            continue
+        column = _column(index, title or f"column {index + 1}", roles[index], meaning)
+        if column.role is Role.FIELD and column.key in taken:
+            column = Column(index, column.title, Role.FIELD, f"{column.key} ({index + 1})", column.is_city)
+        taken.add(column.key)
+        columns.append(column)
+    return Layout(tuple(columns), header[0] if header else 0)
+
+
+def _column(index: int, title: str, role: Role | None, meaning: Meaning) -> Column:
+    is_city = folded(title) in _CITY_NAMES
+    key = meaning.key_of(title)
+    # What the configuration names is what it says, unless it is how to reach the lead.
+    if key is not None and role is not Role.PHONE:
+        return Column(index, title, Role.FIELD, key, is_city or key == "city")
+    return Column(index, title, role or Role.FIELD, "" if role else title, is_city)
+
+
+def _role(title: str) -> Role | None:
+    name = folded(title)
+    return next((role for role, pattern in _PATTERNS if pattern.fullmatch(name)), None)
+
+
+def _header(sample: Sequence[Row], meaning: Meaning) -> Row | None:
+    best: Row | None = None
+    best_score = 0
+    for number, cells in sample[:HEADER_ROWS_MAX]:
+        roles = [_role(cell_text(cell)) for cell in cells if isinstance(cell, str)]
+        fields = [meaning.key_of(cell) for cell in cells if isinstance(cell, str)]
+        score = 3 * (Role.PHONE in roles) + sum(role is not None for role in roles) + sum(map(bool, fields))
+        if score > best_score:
+            best, best_score = (number, cells), score
+    if best_score >= 2:
+        return best
+    # Names that we do not know: a first row of texts above rows with numbers.
+    first = sample[0]
+    if len(sample) > 1 and all(isinstance(cell, str | None) for cell in first[1]) and not _any_phone([first], meaning):
+        return first if _any_phone(sample[1:], meaning) else None
+    return None
+
+
+def _any_phone(rows: Iterable[Row], meaning: Meaning) -> bool:
+    return any(_is_phone(cell, meaning.numbering) for _, cells in rows for cell in cells)
+
+
+def _holds_phones(index: int, body: Sequence[Sequence[Cell]], numbering: Numbering) -> bool:
+    cells = [cells[index] for cells in body if index < len(cells) and cells[index] is not None]
+    return bool(cells) and sum(_is_phone(cell, numbering) for cell in cells) >= PHONE_SHARE * len(cells)
+
+
+def _is_phone(cell: Cell, numbering: Numbering) -> bool:
+    found = find_phones(cell, numbering)
+    return bool(found) and isinstance(found[0], FoundPhone)
+
+
+# ── time zones ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+#: Cities that CLDR does not name, since others stand for their zones there.
+_MORE_CITIES: Final = {
+    "Europe/Moscow": "Санкт-Петербург|Петербург|СПб|Спб|Нижний Новгород|Казань|Ростов-на-Дону|Воронеж|Краснодар|Тула"
+    "|Ярославль|Рязань|Тверь|Сочи|Белгород|Брянск|Курск|Липецк|Пенза|Moscow|Saint Petersburg|St. Petersburg|Мск",
+    "Europe/Samara": "Тольятти|Ижевск",
+    "Asia/Yekaterinburg": "Челябинск|Уфа|Пермь|Тюмень|Оренбург|Сургут|Магнитогорск|Екб",
+    "Asia/Novosibirsk": "Новосиб",
+    "Asia/Krasnoyarsk": "Кемерово|Абакан",
+    "Asia/Vladivostok": "Хабаровск",
+    "Europe/Kyiv": "Киев|Київ|Kyiv|Kiev|Харьков|Харків|Одесса|Одеса|Днепр|Дніпро|Львов|Львів|Запорожье|Запоріжжя"
+    "|Винница|Вінниця|Полтава|Чернигов|Чернігів|Черкассы|Черкаси|Житомир|Сумы|Суми|Ровно|Рівне|Луцк|Луцьк|Тернополь"
+    "|Тернопіль|Ивано-Франковск|Івано-Франківськ|Хмельницкий|Хмельницький|Николаев|Миколаїв|Херсон|Ужгород"
+    "|Черновцы|Чернівці|Кропивницкий|Кропивницький|Кривой Рог|Кривий Ріг",
+}
+_OFFSET: Final = re.compile(r"(?:(utc|gmt|мск|msk))?\s*([+-]\s*\d{1,2})(?::?00)?|(мск|msk)", re.IGNORECASE)
+_MOSCOW_OFFSET_H: Final = 3
+
+
+@lru_cache(maxsize=1)
+def _zones_by_name() -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    known = available_timezones()
+    for language in ("ru", "uk", "en"):
+        for zone, names in Locale(language).time_zones.items():
+            if zone in known and "city" in names:
+                found.setdefault(folded(names["city"]), zone)
+    for zone in known:
+        if "/" in zone and not zone.startswith("Etc/"):
+            found.setdefault(folded(zone.rpartition("/")[2]), zone)
+        found[zone.casefold()] = zone
+    for zone, cities in _MORE_CITIES.items():
+        found.update((folded(city), zone) for city in cities.split("|"))
+    return found
+
+
+def zone_of_city(text: str) -> str | None:
+    """The zone of a city by its name in Russian, Ukrainian or English, `г. Самара` too; None when it is not known."""
+    name = re.sub(r"^(г|город|м|місто|city) ", "", folded(text))
+    return _zones_by_name().get(name)
+
+
+def zone_of_text(text: str) -> str | None:
+    """The zone that `Europe/Kyiv`, `Киев`, `UTC+3` or `МСК+4` name; None when it is none."""
+    if offset := _OFFSET.fullmatch(text.strip()):
+        hours = int((offset[2] or "0").replace(" ", ""))
+        if (offset[1] or offset[3] or "").casefold() in ("мск", "msk"):
+            hours += _MOSCOW_OFFSET_H
+        # POSIX counts these westwards: Etc/GMT-3 is UTC+3.
+        zone = f"Etc/GMT{-hours:+d}" if hours else "Etc/UTC"
+        return zone if zone in available_timezones() else None
+    return _zones_by_name().get(text.strip().casefold()) or zone_of_city(text)

@@ -1,0 +1,215 @@
+"""Telephone numbers as people write them, read into numbers that may be dialed.
+
+Validity is phonenumbers' (the public plans of all countries). Numbers outside every plan, such as a demo carrier's,
+pass only through `Numbering.allow`. Nothing here guesses: what no region reads as one of its numbers is a problem.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from functools import cached_property, lru_cache
+from typing import Final
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumberFormat
+from phonenumbers import timezone as phone_zones
+
+from engine.core.model import PhoneNumber
+from engine.messages import N_
+
+CELL_CHARACTERS_MAX: Final = 250
+PHONES_PER_CELL_MAX: Final = 5
+READS_CACHED_MAX: Final = 10_000
+
+_SEPARATORS: Final = re.compile(r"[;,/|\n\r\t]+|\s(?:или|або|и|та|or|and)\s")
+_EXTENSION: Final = re.compile(r"\(?\s*(?:доб|дод|внутр|вн|ext|extension|x)\w*[.:]?\s*(\d{1,7})\)?\s*$", re.IGNORECASE)
+_WHOLE_NUMBER_CELL: Final = re.compile(r"(\d{5,})[.,]0+")
+_SCIENTIFIC_CELL: Final = re.compile(r"\d[.,]?\d*E\+?\d{1,2}", re.IGNORECASE)
+
+
+class PhoneReason(StrEnum):
+    """Why a text is not a number that may be dialed. The value is the English message, and its id."""
+
+    EMPTY = N_("there is no phone number")
+    NOT_A_NUMBER = N_("this is not a phone number")
+    TOO_SHORT = N_("the phone number is too short")
+    TOO_LONG = N_("the phone number is too long")
+    NO_SUCH_COUNTRY = N_("no country has this code")
+    NOT_IN_PLAN = N_("no such phone number can exist")
+    ROUNDED = N_("the spreadsheet rounded the phone number: format the column as text")
+    TOO_MANY = N_("too many phone numbers in one cell")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneProblem:
+    """A text that is not a number that may be dialed."""
+
+    reason: PhoneReason
+    text: str
+
+    def __repr__(self) -> str:
+        # What was nearly a number is personal data too.
+        return f"PhoneProblem({self.reason.name}, …{self.text[-2:]})"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPhone:
+    """A number, and the extension that stood behind it."""
+
+    number: PhoneNumber
+    extension: str = ""
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """How numbers are read: the regions of numbers without country code, and patterns (`+7000XXXXXXX`) let pass."""
+
+    regions: tuple[str, ...] = ("UA", "RU")
+    allow: tuple[str, ...] = ()
+
+    @cached_property
+    def allowed(self) -> re.Pattern[str]:
+        """Matches the E.164 form of every number that passes without a public plan."""
+        return re.compile("|".join(re.escape(pattern).replace("X", r"\d") for pattern in self.allow) or r"(?!)")
+
+
+DEFAULT_NUMBERING: Final = Numbering()
+
+
+def parse_phone(text: str, numbering: Numbering = DEFAULT_NUMBERING) -> PhoneNumber | PhoneProblem:
+    """The one number that a text is. An extension is dropped; two numbers are no number."""
+    found = _read(_tidy(text), numbering)
+    return found.number if isinstance(found, FoundPhone) else found
+
+
+def find_phones(cell: object, numbering: Numbering = DEFAULT_NUMBERING) -> list[FoundPhone | PhoneProblem]:
+    """All numbers of a spreadsheet's cell, in order, each once; what is none is a problem. An empty cell has none."""
+    text = cell_text(cell)
+    if not text:
+        return []
+    if len(text) > CELL_CHARACTERS_MAX:
+        return [PhoneProblem(PhoneReason.TOO_LONG, text[:CELL_CHARACTERS_MAX])]
+    whole = _read(_tidy(text), numbering)
+    if isinstance(whole, FoundPhone) or whole.reason is PhoneReason.ROUNDED:
+        return [whole]
+    parts = [part for part in _SEPARATORS.split(text) if part.strip()]
+    if len(parts) == 1:
+        return _within(text, numbering) or [whole]
+    if len(parts) > PHONES_PER_CELL_MAX:
+        return [PhoneProblem(PhoneReason.TOO_MANY, text)]
+    read = [_read(_tidy(part), numbering) for part in parts]
+    return list({(f.number if isinstance(f, FoundPhone) else f): f for f in read}.values())
+
+
+def cell_text(cell: object) -> str:
+    """A cell as the text that a person sees; a number of a numeric column loses its `.0`."""
+    if cell is None or isinstance(cell, bool):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).replace("\u00a0", " ").replace("\u200b", "").replace("\ufeff", "").strip()
+
+
+def zones_of(number: PhoneNumber) -> tuple[str, ...]:
+    """The time zones a number may be in: one for most landlines and all of Ukraine, many for a Russian mobile."""
+    try:
+        zones = phone_zones.time_zones_for_number(phonenumbers.parse(number.e164))
+    except NumberParseException:
+        return ()
+    return () if zones == ("Etc/Unknown",) else tuple(zones)
+
+
+def _tidy(text: str) -> str:
+    # Full-width digits, odd dashes and spaces become plain ones.
+    text = unicodedata.normalize("NFKC", text).strip()
+    if whole := _WHOLE_NUMBER_CELL.fullmatch(text):
+        return whole[1]
+    if _SCIENTIFIC_CELL.fullmatch(text):
+        return _from_scientific(text)
+    return text.replace("\\", "").strip("'\"`.,;: ")
+
+
+def _from_scientific(text: str) -> str:
+    try:
+        digits = format(Decimal(text.replace(",", ".")), "f")
+    except InvalidOperation:
+        return text
+    mantissa = re.sub(r"\D", "", re.split("e", text, flags=re.IGNORECASE)[0])
+    # 7,91612E+10 has lost its last digits; 7.9161234568E+10 has them all.
+    return digits if len(mantissa) >= len(digits) - 1 else text
+
+
+@lru_cache(maxsize=READS_CACHED_MAX)
+def _read(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
+    if not text:
+        return PhoneProblem(PhoneReason.EMPTY, text)
+    if _SCIENTIFIC_CELL.fullmatch(text):
+        return PhoneProblem(PhoneReason.ROUNDED, text)
+    extension = ""
+    bare = text
+    if found := _EXTENSION.search(text):
+        extension, bare = found[1], text[: found.start()]
+    if any(char.isalpha() for char in bare):
+        # phonenumbers would read 1-800-FLOWERS; in a lead file letters are a remark, or no number at all.
+        return PhoneProblem(PhoneReason.NOT_A_NUMBER, text)
+    # A country code without its plus is found by phonenumbers only in numbers that some plan has.
+    if numbering.allowed.fullmatch(international := "+" + re.sub(r"\D", "", bare)):
+        return FoundPhone(PhoneNumber(international), extension)
+    problems: list[PhoneReason] = []
+    for region in numbering.regions:
+        match _read_in(bare, region, numbering):
+            case PhoneNumber() as number:
+                return FoundPhone(number, extension)
+            case reason:
+                problems.append(reason)
+    # The reason nearest to a number says most: some region knew its length.
+    return PhoneProblem(min(problems, key=_NEARNESS.index), text)
+
+
+_NEARNESS: Final = (
+    PhoneReason.NOT_IN_PLAN,
+    PhoneReason.TOO_SHORT,
+    PhoneReason.TOO_LONG,
+    PhoneReason.NO_SUCH_COUNTRY,
+    PhoneReason.NOT_A_NUMBER,
+)
+_BY_LENGTH: Final = {
+    phonenumbers.ValidationResult.TOO_SHORT: PhoneReason.TOO_SHORT,
+    phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY: PhoneReason.TOO_SHORT,
+    phonenumbers.ValidationResult.TOO_LONG: PhoneReason.TOO_LONG,
+    phonenumbers.ValidationResult.INVALID_COUNTRY_CODE: PhoneReason.NO_SUCH_COUNTRY,
+}
+_BY_ERROR: Final = {
+    NumberParseException.INVALID_COUNTRY_CODE: PhoneReason.NO_SUCH_COUNTRY,
+    NumberParseException.TOO_SHORT_AFTER_IDD: PhoneReason.TOO_SHORT,
+    NumberParseException.TOO_SHORT_NSN: PhoneReason.TOO_SHORT,
+    NumberParseException.TOO_LONG: PhoneReason.TOO_LONG,
+}
+
+
+def _read_in(text: str, region: str, numbering: Numbering) -> PhoneNumber | PhoneReason:
+    try:
+        read = phonenumbers.parse(text, region)
+    except NumberParseException as error:
+        return _BY_ERROR.get(error.error_type, PhoneReason.NOT_A_NUMBER)
+    if read.extension:
+        return PhoneReason.NOT_A_NUMBER
+    e164 = phonenumbers.format_number(read, PhoneNumberFormat.E164)
+    if phonenumbers.is_valid_number(read) or numbering.allowed.fullmatch(e164):
+        return PhoneNumber(e164)
+    return _BY_LENGTH.get(phonenumbers.is_possible_number_with_reason(read), PhoneReason.NOT_IN_PLAN)
+
+
+def _within(text: str, numbering: Numbering) -> list[FoundPhone | PhoneProblem]:
+    """Numbers among other words: `мама 067 123 45 67`."""
+    found: dict[PhoneNumber, FoundPhone | PhoneProblem] = {}
+    for region in numbering.regions:
+        for match in phonenumbers.PhoneNumberMatcher(text, region, phonenumbers.Leniency.POSSIBLE):
+            phone = _read(_tidy(match.raw_string), numbering)
+            if isinstance(phone, FoundPhone):
+                found.setdefault(phone.number, phone)
+    return list(found.values())[:PHONES_PER_CELL_MAX]

@@ -1,0 +1,361 @@
+"""Lead files as people send them become leads, duplicates or rejects with a reason; as attackers do, nothing at all."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import python_calamine
+
+from engine.config import Loaded, load
+from engine.leads.columns import Meaning, Role, zone_of_city, zone_of_text
+from engine.leads.files import (
+    ImportReport,
+    ImportRow,
+    RowReason,
+    check_file,
+    import_file,
+    meaning_of,
+    open_lead_file,
+)
+from engine.leads.sheets import FILE_BYTES_MAX, Refused, RefusedReason
+from engine.phones import Numbering, PhoneReason
+from engine.store.database import Database, InlineDatabase
+from engine.store.imports import import_rejects
+from scripts.make_ugly_leads import CORPUS, text, write_corpus
+from tests.contract.store_people import NOON, SPRING
+from tests.contract.store_people import rows as stored
+
+ROOT = Path(__file__).parents[2]
+MEANING = Meaning(numbering=Numbering(allow=("+7000XXXXXXX",)), fields={"city": ("Город", "Місто")})
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("leads")
+    write_corpus(directory)
+    return directory
+
+
+def rows(path: Path) -> dict[int, ImportRow]:
+    with open_lead_file(path, MEANING) as file:
+        return {row.line: row for row in file.verdicts if isinstance(row, ImportRow)}
+
+
+def check(path: Path, rejects_to: Path | None = None) -> ImportReport:
+    return check_file(path, meaning=MEANING, file_name=path.name, rejects_to=rejects_to)
+
+
+def refusal(path: Path) -> RefusedReason:
+    with pytest.raises(Refused) as refused:
+        check(path)
+    return refused.value.reason
+
+
+def write(path: Path, *lines: tuple[str, ...]) -> Path:
+    path.write_bytes(text(lines))
+    return path
+
+
+# ── files that are read ──────────────────────────────────────────────────────────────────────────────────────────
+
+ALIKE = (
+    *(
+        "plain.xlsx",
+        "old.xls",
+        "open.ods",
+        "plain.csv",
+        "comma.csv",
+        "tabs.txt",
+        "pipes.csv",
+        "sep_line.csv",
+        "bom.csv",
+    ),
+    *("cp1251.csv", "koi8.csv", "utf16.csv", "utf16_without_bom.csv", "under_a_title.xlsx", "second_sheet.xlsx"),
+    *("hidden_sheet.xlsx", "many_empty_rows.csv"),
+)
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_the_same_leads_are_read_from_every_kind_of_file(corpus: Path, name: str) -> None:
+    found = list(rows(corpus / name).values())
+    assert [[number.e164 for number in row.phones] for row in found] == [
+        ["+79161234567"],
+        ["+380671234567"],
+        ["+380677654321"],
+    ]
+    assert [row.name for row in found] == ["Абонент 001", "Абонент 002", "Абонент 003"]
+    assert [row.fields for row in found] == [{"city": "Москва"}, {"city": "Київ"}, {"city": "Львів"}]
+    assert [row.zone for row in found] == ["Europe/Moscow", "Europe/Kyiv", "Europe/Kyiv"]
+
+
+def test_old_dos_text_is_read(corpus: Path) -> None:
+    assert [row.name for row in rows(corpus / "dos.csv").values()] == ["Абонент 001", "Абонент 002", "Абонент 003"]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("under_a_title.xlsx", [5, 6, 7]),
+        ("no_header.csv", [1, 2, 3]),
+        ("unknown_header.csv", [2, 3, 4]),
+        ("sep_line.csv", [3, 4, 5]),
+        ("line_break_in_cell.csv", [4, 5, 6]),
+    ],
+)
+def test_rows_are_numbered_as_a_person_counts_them(corpus: Path, name: str, lines: list[int]) -> None:
+    assert list(rows(corpus / name)) == lines
+
+
+def test_odd_numbers_are_read_and_what_is_lost_is_told(corpus: Path) -> None:
+    path = corpus / "odd_phones.xlsx"
+    found = rows(path)
+    assert [number.e164 for number in found[2].phones] == ["+79161234567"]
+    assert [number.e164 for number in found[3].phones] == ["+79161234568", "+380671234567"]
+    assert found[4].fields == {"Телефон": "+7 916 123-45-69 доб. 12"}
+    report = check(path)
+    assert [(reject.line, reject.field, reject.reason) for reject in report.rejects] == [
+        (6, "Телефон", PhoneReason.ROUNDED),
+        (7, "Телефон", PhoneReason.EMPTY),
+        (8, "Телефон", PhoneReason.TOO_SHORT),
+    ]
+    assert (report.counts.rows, report.counts.leads, report.counts.duplicates, report.counts.rejects) == (8, 4, 1, 3)
+
+
+def test_a_date_is_a_date_and_not_a_serial_number(corpus: Path) -> None:
+    assert rows(corpus / "dates.xlsx")[2].fields == {"Дата": "2026-11-22"}
+
+
+def test_a_name_in_parts_is_one_name_and_two_phone_columns_are_two_phones(corpus: Path) -> None:
+    [row] = rows(corpus / "names_in_parts.csv").values()
+    assert row.name == "А Б В"
+    assert len(row.phones) == 2
+
+
+def test_the_zone_is_the_leads_own_else_the_citys_else_the_numbers_if_there_is_one(corpus: Path) -> None:
+    path = corpus / "zones.csv"
+    found = rows(path)
+    assert [found[line].zone for line in (2, 3, 4, 5, 6)] == [
+        "Europe/Samara",
+        "Etc/GMT-7",
+        "Asia/Yekaterinburg",
+        None,
+        "Europe/Kyiv",
+    ]
+    assert [found[line].priority for line in (2, 3, 4)] == [5, -50, 0]
+    assert [(reject.line, reject.field, reject.reason) for reject in check(path).rejects] == [
+        (7, "Часовой пояс", RowReason.ZONE),
+        (7, "Приоритет", RowReason.PRIORITY),
+        (8, "Приоритет", RowReason.PRIORITY),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "zone"),
+    [
+        ("Europe/Kyiv", "Europe/Kyiv"),
+        ("europe/kyiv", "Europe/Kyiv"),
+        ("UTC+3", "Etc/GMT-3"),
+        ("+5", "Etc/GMT-5"),
+        ("МСК", "Etc/GMT-3"),
+        ("МСК+2", "Etc/GMT-5"),
+        ("UTC+03:00", "Etc/GMT-3"),
+        ("Самара", "Europe/Samara"),
+        ("UTC+99", None),
+        ("когда удобно", None),
+    ],
+)
+def test_a_time_zone_is_read_as_people_write_it(written: str, zone: str | None) -> None:
+    assert zone_of_text(written) == zone
+
+
+@pytest.mark.parametrize("city", ["г. Самара", "Самара", "САМАРА", "Samara", "м. Самара"])
+def test_a_city_is_known_in_three_languages(city: str) -> None:
+    assert zone_of_city(city) == "Europe/Samara"
+
+
+@pytest.mark.parametrize(
+    ("title", "role"),
+    [
+        ("Телефон", Role.PHONE),
+        ("ТЕЛЕФОН 2", Role.PHONE),
+        ("Моб.тел.", Role.PHONE),
+        ("Контактний телефон", Role.PHONE),
+        ("Номер телефону", Role.PHONE),
+        ("Phone_1", Role.PHONE),
+        ("Mobile phone", Role.PHONE),
+        ("ФИО", Role.NAME),
+        ("ПІБ", Role.NAME),
+        ("Ім'я", Role.NAME),
+        ("Full name", Role.NAME),
+        ("Приоритет", Role.PRIORITY),
+        ("Часовий пояс", Role.ZONE),
+        ("Код клиента", Role.EXTERNAL_ID),
+        ("№ п/п", Role.ORDINAL),
+        ("Модель телефона", Role.FIELD),
+        ("Город", Role.FIELD),
+    ],
+)
+def test_a_column_is_known_by_its_name(tmp_path: Path, title: str, role: Role) -> None:
+    path = write(tmp_path / "a.csv", (title, "Тел"), ("1", "067 123 45 67"))
+    with open_lead_file(path, MEANING) as file:
+        assert file.layout.columns[0].role is role
+
+
+def test_a_column_that_the_configuration_names_goes_to_its_field_and_others_keep_their_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("Місто", "Тел", "Улюблена вода"), ("Львів", "067 123 45 67", "м'яка"))
+    assert rows(path)[2].fields == {"city": "Львів", "Улюблена вода": "м'яка"}
+
+
+def test_one_good_number_is_enough_and_the_bad_one_stays_readable(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("Телефон", "Телефон 2"), ("067 123 45 67", "12345"))
+    assert rows(path)[2].fields == {"Телефон 2": "12345"}
+
+
+# ── files that are refused ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nothing.csv", RefusedReason.EMPTY),
+        ("spaces.csv", RefusedReason.EMPTY),
+        ("no_cells.xlsx", RefusedReason.EMPTY),
+        ("header_only.csv", RefusedReason.NO_ROWS),
+        ("no_phones.csv", RefusedReason.NO_PHONE_COLUMN),
+        ("password.xlsx", RefusedReason.ENCRYPTED),
+        ("password.xls", RefusedReason.ENCRYPTED),
+        ("password.ods", RefusedReason.ENCRYPTED),
+        ("web_page.xls", RefusedReason.WEB_PAGE),
+        ("cut.xlsx", RefusedReason.DAMAGED),
+        ("cut.xls", RefusedReason.DAMAGED),
+        ("archive.xlsx", RefusedReason.NOT_A_TABLE),
+        ("picture.csv", RefusedReason.NOT_A_TABLE),
+        ("binary.csv", RefusedReason.NOT_A_TABLE),
+        ("noise.csv", RefusedReason.ENCODING),
+        ("wide.csv", RefusedReason.TOO_MANY_COLUMNS),
+        ("corner.xlsx", RefusedReason.UNPACKS_TOO_LARGE),
+        ("bomb.xlsx", RefusedReason.UNPACKS_TOO_LARGE),
+        ("repeated.ods", RefusedReason.DAMAGED),
+        ("not_there.csv", RefusedReason.UNREADABLE),
+    ],
+)
+def test_a_file_that_is_no_lead_file_is_refused_with_its_reason(corpus: Path, name: str, reason: RefusedReason) -> None:
+    assert refusal(corpus / name) is reason
+
+
+def test_a_file_of_200_megabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.csv"
+    with path.open("wb") as file:
+        file.write(b"phone\n")
+        file.truncate(4 * FILE_BYTES_MAX)
+    assert refusal(path) is RefusedReason.TOO_LARGE
+
+
+def test_duplicates_within_a_file_are_counted(corpus: Path) -> None:
+    counts = check(corpus / "duplicates.csv").counts
+    assert (counts.leads, counts.duplicates) == (3, 1)
+
+
+def test_every_file_of_the_corpus_is_named_by_a_test() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in CORPUS if name not in here] == []
+
+
+# ── the reject file ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rejects_keep_their_columns_and_say_why(corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rejects.xlsx"
+    check(corpus / "odd_phones.xlsx", rejects_to=path)
+    book = python_calamine.load_workbook(str(path))
+    header, first, *_ = book.get_sheet_by_index(0).to_python()
+    assert header == ["Имя", "Телефон", "Row", "Reason"]
+    assert first == ["Абонент 005", "7,91612E+10", 6, f"Телефон: {PhoneReason.ROUNDED.value}"]
+
+
+def test_a_mended_reject_file_can_be_imported(corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rejects.csv"
+    check(corpus / "odd_phones.xlsx", rejects_to=path)
+    path.write_text(path.read_text(encoding="utf-8-sig").replace("12345", "067 123 45 99"), encoding="utf-8")
+    assert check(path).counts.leads == 1
+
+
+@pytest.mark.parametrize("name", ["rejects.csv", "rejects.xlsx"])
+def test_a_formula_in_a_rejected_row_stays_a_text(corpus: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    check(corpus / "formulas.csv", rejects_to=path)
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            cells = [cell for row in csv.reader(file, delimiter=";") for cell in row]
+        assert "'=cmd|' /C calc'!A0" in cells
+        assert not any(cell.startswith(("=", "@")) for cell in cells)
+    else:
+        book = python_calamine.load_workbook(str(path))
+        assert "=cmd|' /C calc'!A0" in book.get_sheet_by_index(0).to_python()[1]
+
+
+# ── into the store ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with InlineDatabase.open(tmp_path / "zvonar.db", now_ms=0, durable=False) as database:
+        yield database
+
+
+async def bring(database: Database, path: Path, rejects_to: Path | None = None) -> ImportReport:
+    return await import_file(
+        database,
+        path,
+        campaign=SPRING,
+        meaning=MEANING,
+        file_name=path.name,
+        by="anna",
+        now_ms=NOON,
+        rejects_to=rejects_to,
+    )
+
+
+async def leads_count(database: Database) -> int:
+    (row,) = await stored(database, "SELECT count(*) AS n FROM leads")
+    return int(row["n"])
+
+
+async def test_a_file_becomes_leads_and_the_same_file_again_adds_none(database: Database) -> None:
+    example = ROOT / "examples/leads.xlsx"
+    first = await bring(database, example)
+    again = await bring(database, example)
+    assert (first.counts.leads, first.counts.duplicates, first.counts.rejects) == (200, 0, 0)
+    assert (again.counts.leads, again.counts.duplicates, again.counts.rejects) == (0, 200, 0)
+    assert await leads_count(database) == 200
+
+
+async def test_bad_rows_are_in_the_store_in_the_report_and_in_the_reject_file(
+    database: Database, corpus: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "rejects.csv"
+    report = await bring(database, corpus / "odd_phones.xlsx", rejects_to=path)
+    assert (report.counts.rows, report.counts.leads, report.counts.duplicates, report.counts.rejects) == (8, 4, 1, 3)
+    assert await import_rejects(database, report.counts.id) == report.rejects
+    assert len(path.read_text(encoding="utf-8-sig").splitlines()) == 4
+
+
+async def test_a_file_refused_at_its_end_leaves_nothing(database: Database, tmp_path: Path) -> None:
+    lines = [("Телефон", "Имя"), *((f"067 {n:07}", "А") for n in range(3000)), tuple("x" * 300)]
+    path = write(tmp_path / "a.csv", *lines)
+    with pytest.raises(Refused):
+        await bring(database, path)
+    assert await leads_count(database) == 0
+    assert (await bring(database, write(path, *lines[:-1]))).counts.leads == 3000
+
+
+# ── the demonstration ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_example_has_200_clean_leads_by_the_shipped_configuration() -> None:
+    loaded = load(ROOT / "config.yaml")
+    assert isinstance(loaded, Loaded)
+    report = check_file(ROOT / "examples/leads.xlsx", meaning=meaning_of(loaded.config), file_name="leads.xlsx")
+    assert (report.counts.leads, report.counts.duplicates, report.counts.rejects) == (200, 0, 0)
+    assert {column.key for column in report.layout.of(Role.FIELD)} == {"city", "product", "Комментарий"}
