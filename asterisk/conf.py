@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
@@ -27,6 +28,9 @@ _CODECS = frozenset({"alaw", "ulaw", "g722", "opus"})
 _RESERVED_NAMES = frozenset({"global", "system", "general", "transport-udp", "zvonar"})
 
 
+_SYSTEM_DATA = (Path("/usr/share/asterisk"), Path("/var/lib/asterisk"))
+
+# Nothing to set, but Asterisk logs an error where they are missing.
 _QUIET = {
     "acl": "",
     "ccss": "[general]\n",
@@ -65,6 +69,7 @@ class Trunk:
     name: str
     host: str
     port: int = 5060
+    transport: Literal["udp", "tcp"] = "udp"
     lines_max: int = 30
     username: str = ""
     password: str = field(default="", repr=False)
@@ -75,11 +80,16 @@ class Trunk:
     context: str = "from-trunk"
 
     @property
+    def uri(self) -> str:
+        return f"sip:{self.host}:{self.port}" + (";transport=tcp" if self.transport == "tcp" else "")
+
+    @property
     def match(self) -> str:
         """The source address that identifies the carrier: with the port where one address serves several roles."""
         if self.source:
             return self.source
-        return f"{self.host}:{self.port}" if _is_loopback(self.host) else self.host
+        by_port = _is_loopback(self.host) and self.transport == "udp"
+        return f"{self.host}:{self.port}" if by_port else self.host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,14 +216,17 @@ def render_pjsip(phones: Sequence[Phone], trunks: Sequence[Trunk]) -> dict[str, 
 
 def render_files(instance: AsteriskInstance, binary: Binary, secrets: Secrets) -> dict[str, str]:
     """Every file of the instance's etc folder, name → text."""
-    known = {"instance": instance, "paths": instance.paths, "binary": binary, "secrets": secrets}
+    known = {
+        "instance": instance,
+        "paths": instance.paths,
+        "binary": binary,
+        "secrets": secrets,
+        "voice": _voice(instance.language, binary),
+    }
     names = ["asterisk", "modules", "logger", "http", "ari", "manager", "rtp", "pjsip", "cel", "cel_custom", "cdr"]
     names += ["indications", "amd"]
     files = {f"{name}.conf": _template(f"{name}.conf").render(**known) for name in names}
-    files |= {
-        f"{name}.conf": f"; Nothing to set, but its absence is logged as an error.\n{section}"
-        for name, section in _QUIET.items()
-    }
+    files |= {f"{name}.conf": f"; Nothing to set.\n{section}" for name, section in _QUIET.items()}
     files["modules.conf"] = _only_present(files["modules.conf"], binary)
     return files | render_pjsip(instance.phones, instance.trunks) | dict(instance.dialplan)
 
@@ -253,6 +266,12 @@ def load_or_make_secrets(paths: Paths) -> Secrets:
     )
     write_if_changed(paths.keys, {path.name: json.dumps(asdict(made))})
     return made
+
+
+def _voice(language: str, binary: Binary) -> str:
+    """The language of spoken messages: the wanted one where its sounds are installed, else English."""
+    places = (binary.data,) if binary.data else _SYSTEM_DATA
+    return language if any((place / "sounds" / language).exists() for place in places) else "en"
 
 
 def _only_present(text: str, binary: Binary) -> str:

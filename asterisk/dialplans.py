@@ -6,18 +6,21 @@ from pathlib import Path
 _DIALPLAN = Path(__file__).parent.parent / "dialplan"
 _SOUND = re.compile(r"[A-Za-z0-9/._&-]{1,300}")
 
-# "I'm sorry. Nobody is available to take your call. Goodbye." It names no company: the law wants yours here.
-SAFE_HARBOUR_DEFAULT = "im-sorry&vm-nobodyavail&vm-goodbye"
+# "I'm sorry. Nobody is available to take your call. Goodbye." It names no company, which the law may want.
+_PACKAGED_MESSAGE = "im-sorry&vm-nobodyavail&vm-goodbye"
 
 
 def engine_dialplan(
     *,
     app: str = "zvonar",
-    message: str = SAFE_HARBOUR_DEFAULT,
+    message: str = "zvonar-sorry",
     call_max_s: int = 3600,
     shift_max_s: int = 43_200,
 ) -> dict[str, str]:
-    """The engine's dialplan; `message`: sound names joined by `&`, relative to Asterisk's sounds or absolute."""
+    """The engine's dialplan. `message` is heard by people whom nobody can take; a call's ZV_MESSAGE goes before it.
+
+    Sound names without ending, joined by `&`: `zvonar-sorry` (packaged), a name below Asterisk's sounds, or a path.
+    """
     if not _SOUND.fullmatch(message):
         raise ValueError(f"message: {message[:60]!r} is not a list of sound names joined by &")
     globals_text = f"""\
@@ -25,6 +28,7 @@ def engine_dialplan(
 [globals]
 ZV_APP={app}
 ZV_MESSAGE={message}
+ZV_SORRY={_PACKAGED_MESSAGE}
 ZV_AGENT_MESSAGE=im-sorry&please-try-again&vm-goodbye
 ZV_REFUSED_MESSAGE=feature-not-avail-line
 ZV_CALL_MAX_S={call_max_s}

@@ -187,6 +187,7 @@ class Asterisk:
         one = self.instance
         wanted = [
             (socket.SOCK_DGRAM, one.sip_address, one.sip_port, "SIP"),
+            (socket.SOCK_STREAM, one.sip_address, one.sip_port, "SIP over TCP"),
             (socket.SOCK_STREAM, one.control_address, one.http_port, "ARI"),
             (socket.SOCK_STREAM, one.control_address, one.ami_port, "AMI"),
         ]

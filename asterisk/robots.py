@@ -28,7 +28,7 @@ module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control_port}
-sip_listen 127.0.0.1:{sip_port}
+sip_listen 127.0.0.1:0
 net_interface 127.0.0.1
 audio_source aubridge,idle
 audio_player aubridge,idle
@@ -60,16 +60,14 @@ class RobotPhones:
         *,
         server: str,
         control_port: int,
-        sip_port: int,
         manual: Collection[str] = (),
         die_with_parent: bool = True,
     ) -> None:
-        """`server`: the switch's address:port. `root`: a folder for their files. `sip_port` + 1 is taken as well."""
+        """`server`: the switch's address:port. `root`: a folder for their files."""
         self._root = root
         self._phones = {phone.name: phone for phone in phones}
         self._server = server
         self._control_port = control_port
-        self._sip_port = sip_port
         self._manual = frozenset(manual)
         self._die_with_parent = die_with_parent
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,7 +78,7 @@ class RobotPhones:
         programs = await asyncio.to_thread(phone_programs)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         modules = next(programs.parent.glob("usr/lib/**/baresip/modules"))
-        config = _CONFIG.format(modules=modules, control_port=self._control_port, sip_port=self._sip_port)
+        config = _CONFIG.format(modules=modules, control_port=self._control_port)
         accounts = "".join(f"{self._account(phone)}\n" for phone in self._phones.values())
         write_if_changed(self._root, {"config": config, "accounts": accounts, "contacts": "", "uuid": ""})
         self._process = spawn(

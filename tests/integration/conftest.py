@@ -34,9 +34,9 @@ async def asterisk_pair(asterisk_root: Path) -> AsyncIterator[AsteriskPair]:
 @pytest.fixture
 async def robots(asterisk_pair: AsteriskPair, tmp_path: Path) -> AsyncIterator[RobotPhones]:
     """Robot phones 101 to 103, registered; 103 rings until told to answer."""
-    control, sip = free_ports(2)
+    (control,) = free_ports(1)
     server = f"127.0.0.1:{asterisk_pair.engine.instance.sip_port}"
-    phones = RobotPhones(tmp_path, PHONES[:3], server=server, control_port=control, sip_port=sip, manual={"103"})
+    phones = RobotPhones(tmp_path, PHONES[:3], server=server, control_port=control, manual={"103"})
 
     async def all_registered() -> bool:
         return await phones.registered() >= ROBOTS

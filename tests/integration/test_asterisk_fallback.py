@@ -51,6 +51,13 @@ async def test_the_engine_sends_an_abandoned_customer_to_the_message(asterisk_pa
         await ari.hang_up("a.abandoned.c")
 
 
+async def test_a_missing_sound_is_replaced_by_the_packaged_message(asterisk_pair: AsteriskPair) -> None:
+    async with raw_ari(asterisk_pair.engine) as ari:
+        await ari.originate(NEVER_HANGS_UP, "a.nosound.c", "zvonar-customer", ZV_ATTEMPT="n", ZV_MESSAGE="not/there")
+    played = await until(lambda: _of(asterisk_pair, "a.nosound.c", "ZV_MESSAGE_END"))
+    assert played.extra == "SUCCESS"
+
+
 async def test_no_call_outlives_its_time(asterisk_pair: AsteriskPair) -> None:
     async with raw_ari(asterisk_pair.engine, app="zvonar") as ari:
         await ari.originate(NEVER_HANGS_UP, "a.bounded.c", "zvonar-customer", ZV_ATTEMPT="bounded", ZV_MAX_S="2")
