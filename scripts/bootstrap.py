@@ -101,13 +101,15 @@ def python_step(profile: str) -> Step:
         if VENV.is_symlink() or not PYTHON.exists():
             return PYTHON.exists()  # a linked environment is kept by whoever made it
         said = stamped(stamp)
+        if said.get("python") != str(PYTHON.resolve()):
+            return False  # another Python since, or a first set-up that was cut off
         # The dev environment holds everything of the run environment (tests/unit/test_house.py).
         right: bool = said.get(profile) == digest([lock], str(VENV.resolve()))
         return right and (VENV / "bin" / "zvonar").exists()
 
     def make(log: Log) -> None:
         pip: tuple[str | Path, ...] = (PYTHON, "-m", "pip")
-        if not PYTHON.exists():
+        if not PYTHON.exists() or stamped(stamp).get("python") != str(PYTHON.resolve()):
             pip = _create_venv(log)
         elif not (VENV / "bin" / "pip").exists():
             pip = (*_foreign_pip(log), "--python", PYTHON)
@@ -126,7 +128,7 @@ def python_step(profile: str) -> Step:
         launcher.chmod(0o755)
         held = {name: digest([ROOT / "requirements" / f"{name}.lock"], str(VENV.resolve())) for name in ("run", "dev")}
         kept = held if profile == "dev" else {"run": held["run"]}
-        stamp.write_text(json.dumps(kept), encoding="utf-8")
+        stamp.write_text(json.dumps({**kept, "python": str(PYTHON.resolve())}), encoding="utf-8")
 
     return Step("python", f"Python packages of {lock.relative_to(ROOT)} into .venv", current, make)
 
@@ -137,10 +139,10 @@ def _create_venv(log: Log) -> tuple[str | Path, ...]:
         APT.install([f"python{sys.version_info.major}.{sys.version_info.minor}-venv"], log, "Python environment")
         importlib.invalidate_caches()
     if importlib.util.find_spec("ensurepip") is not None:
-        log.run(sys.executable, "-m", "venv", VENV)
+        log.run(sys.executable, "-m", "venv", "--clear", VENV)
         return (PYTHON, "-m", "pip")
     pip = _foreign_pip(log)
-    log.run(sys.executable, "-m", "venv", "--without-pip", VENV)
+    log.run(sys.executable, "-m", "venv", "--clear", "--without-pip", VENV)
     return (*pip, "--python", PYTHON)
 
 
@@ -173,8 +175,8 @@ def web_step(*, dev: bool) -> Step:
         said = stamped(stamp)
         if said.get("made_from") != digest(made_from) or (dev and said.get("dev") != "yes"):
             return False
-        files = json.loads((VENDOR / "manifest.json").read_text(encoding="utf-8"))["files"]
-        return all((VENDOR / name).is_file() for name in files)
+        files = stamped(VENDOR / "manifest.json").get("files", {})
+        return bool(files) and all((VENDOR / name).is_file() for name in files)
 
     def make(log: Log) -> None:
         npm, env = _npm(log)
@@ -349,4 +351,8 @@ def main(target: str) -> int:
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:
         sys.exit(f"usage: python3 -m scripts.bootstrap {'|'.join(TARGETS)}")
-    sys.exit(main(sys.argv[1]))
+    try:
+        sys.exit(main(sys.argv[1]))
+    except KeyboardInterrupt:
+        say("interrupted; run it again and it goes on from here")
+        os._exit(130)  # without waiting for steps whose commands got the same signal
