@@ -32,7 +32,7 @@ from engine.core.events import (
     SwitchEvent,
 )
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, LeadId, Policy
+from engine.core.model import CampaignId, CommandId, CustomerState, LeadId, Policy
 from engine.hub import Hub
 from engine.store.errors import StoreBug, StoreError
 from engine.switch import Switch
@@ -260,7 +260,10 @@ class Driver:
     def _release(self, commit: _Commit) -> None:
         now_ms = self._clock.now_ms()
         for dial in commit.dials:
-            if now_ms <= dial.send_before_ms:
+            attempt = self._floor.live.attempts.get(dial.attempt)
+            if attempt is None or attempt.state is not CustomerState.PLANNED:
+                self._offer(OriginateRefused(dial.leg, "taken back while it waited for the disk"))
+            elif now_ms <= dial.send_before_ms:
                 self._switch.send(dial)
             else:
                 self._offer(OriginateRefused(dial.leg, "waited too long for the disk"))

@@ -8,7 +8,7 @@ from typing import Final
 from engine.core import effects
 from engine.core.dialing import LIFE_SLACK_MS, reset, take_back
 from engine.core.live import Live
-from engine.core.machines import CUSTOMER, AgentEvent, CustomerEvent, legal
+from engine.core.machines import CUSTOMER, JOINT_CUSTOMER, AgentEvent, CustomerEvent, legal
 from engine.core.model import (
     Agent,
     Attempt,
@@ -229,9 +229,10 @@ def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
     attempt = live.attempts.get(attempt_id)
     if attempt is None:
         return
-    if attempt.state in CONVERSING:
+    joint = JOINT_CUSTOMER.get((AgentEvent.LEG_LOST, attempt.state))
+    if joint is not None:
         campaign = live.campaigns[attempt.campaign]
-        attempt = live.move_attempt(replace(attempt, agent=None), CustomerEvent.AGENT_LOST, now_ms)
+        attempt = live.move_attempt(replace(attempt, agent=None), joint, now_ms)
         live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon_after_ms))
         offer(live, attempt, now_ms)
     elif attempt.state is CustomerState.WAITING:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
-from engine.core import effects, trunks
+from engine.core import effects, pacing, trunks
 from engine.core.events import LeadsChanged, LeadsFetched
 from engine.core.live import IN_FLIGHT, NEVER_MS, Hopper, Live
 from engine.core.machines import CustomerEvent
@@ -35,6 +35,8 @@ HOPPER_LOW: Final = 10
 HOPPER_RECHECK_MS: Final = 60_000
 #: An originate that waited longer than this for the disk or the switch is not sent.
 SEND_WITHIN_MS: Final = 2_000
+#: A pacer that was asked too soon is asked again after this.
+PACED_RETRY_MS: Final = 100
 #: After ring timeout and this, an attempt without news is looked for in the switch.
 LIFE_SLACK_MS: Final = 10_000
 
@@ -89,6 +91,8 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
     decision = live.pacers[campaign.id].decide(
         now_ms, room=trunks_room(live, campaign), wanted_elsewhere=_wanted_elsewhere(live, campaign)
     )
+    if decision.limit is pacing.PacingLimit.PACED:
+        live.emit(effects.SetTimer(("pace", campaign.id), now_ms + PACED_RETRY_MS))
     wanted = decision.place
     if wanted and not room:
         return _await_room(live, campaign, now_ms)

@@ -88,6 +88,7 @@ class Live:
         self.switch_problem = "not connected yet"
         self.store_problem = ""
         self.draining = False
+        self.restored_talk: dict[AttemptId, AgentId] = {}  # who talked with whom before the restart
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
         self.counters: Counter[str] = Counter()  # what the switch got wrong, by name; a metric
         self.out: list[effects.Effect] = []

@@ -240,7 +240,7 @@ class Pacer:
         first (inbound callers in the queue, campaigns of higher rank).
         """
         forecast = self._forecast
-        last = self._last
+        last = self._last if isinstance(self._policy, Predictive) else None  # the others cost nothing to ask
         if last is not None and 0 <= now_ms - last.at_ms < forecast.size * PACE_MS_PER_THING:
             return replace(last, place=0, limit=PacingLimit.PACED)
         forecast.watch_drift(now_ms)

@@ -61,6 +61,8 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
 def _take_up(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> None:
     # Who talks with whom, and whether still, the switch will say.
     talked = attempt.state in customers.CONVERSING
+    if talked and attempt.agent is not None:
+        live.restored_talk[attempt.id] = attempt.agent
     attempt = replace(attempt, agent=None, state=CustomerState.WAITING if talked else attempt.state)
     live.attempts[attempt.id] = attempt
     live.leads[lead.id] = lead
@@ -103,10 +105,11 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
         attempt_id = attempt_of_leg(leg.leg)
         assert attempt_id is not None
         _customer_leg_found(live, live.attempts.get(attempt_id), leg, now_ms, anew=anew)
+    _log_in_the_rest(live, now_ms)
     for attempt in list(live.attempts.values()):
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, now_ms)
-    _log_in_the_rest(live, now_ms)
+    live.restored_talk.clear()
     customers.offer_waiting(live, now_ms)
 
 
@@ -241,6 +244,10 @@ def _customer_leg_missing(live: Live, attempt: Attempt, now_ms: int) -> None:
     if young and attempt.state is not CustomerState.LEAVING:
         live.emit(effects.SetTimer(("life", attempt.id), now_ms + SNAPSHOT_GRACE_MS))
         return
+    partner = live.restored_talk.get(attempt.id)
+    if partner is not None:
+        _talk_on(live, attempt, partner, now_ms)  # it ended while no engine ran: the agent still owes a word
+        attempt = live.attempts[attempt.id]
     if attempt.bridged_at_ms is not None:
         outcome = Outcome.CONNECTED
     elif attempt.outcome is not None:

@@ -1,0 +1,357 @@
+"""What agents do at the desk, and what is remembered for after the call."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.core import effects, events
+from engine.core.desk import LOGIN_RING_MS
+from engine.core.model import AgentId, AgentState, CampaignId, CustomerState, LeadState, Outcome, WrapUpMode
+from tests.conversation import (
+    AGAIN,
+    ANNA,
+    BORYS,
+    LATER,
+    MINUTE_MS,
+    NEVER,
+    SOLD,
+    SPRING,
+    Conversation,
+    campaign,
+    lead,
+    policy,
+    profile,
+)
+
+
+def talking(**changes: object) -> Conversation:
+    floor = Conversation(lead(1), lead(2), **changes)  # type: ignore[arg-type]
+    floor.ready(ANNA)
+    floor.talk(floor.dial())
+    return floor
+
+
+def wrapping_up(**changes: object) -> Conversation:
+    floor = talking(**changes)
+    floor.hang_up(floor.attempt(floor.dialed()[0]).leg)
+    return floor
+
+
+# ── log-in ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_log_in_calls_the_desk_phone_and_the_agent_starts_paused() -> None:
+    floor = Conversation()
+    assert not floor.command(events.AgentLogin, agent=ANNA)
+    call = floor.last(effects.OriginateAgent)
+    assert (call.phone, floor.agent().state) == (profile(ANNA).phone, AgentState.CONNECTING)
+    orders = floor.tell(events.LegAnswered(call.leg))
+    assert floor.all(effects.OpenBridge, orders)[0].leg == call.leg
+    assert (floor.agent().state, floor.agent().pause_reason) == (AgentState.PAUSED, "system:after_login")
+
+
+def test_a_phone_that_nobody_lifts_logs_out_again() -> None:
+    floor = Conversation()
+    floor.command(events.AgentLogin, agent=ANNA)
+    orders = floor.wait(LOGIN_RING_MS)
+    assert floor.all(effects.Hangup, orders)
+    assert floor.agent().state is AgentState.LOGGED_OUT
+
+
+def test_a_phone_that_rejects_the_log_in_logs_out_again() -> None:
+    for refused in (True, False):
+        floor = Conversation()
+        floor.command(events.AgentLogin, agent=ANNA)
+        leg = floor.last(effects.OriginateAgent).leg
+        floor.tell(events.OriginateRefused(leg, "no contact") if refused else events.LegHungUp(leg, 21, 603))
+        assert floor.agent().state is AgentState.LOGGED_OUT
+        assert not floor.command(events.AgentLogin, agent=ANNA)
+
+
+def test_log_in_is_refused_with_a_reason() -> None:
+    floor = Conversation()
+    assert floor.command(events.AgentLogin, agent=AgentId("nobody")) == "unknown_agent"
+    floor.tell(events.PhoneSeen(profile(ANNA).phone, registered=False))
+    assert floor.command(events.AgentLogin, agent=ANNA) == "phone_not_registered"
+    floor.log_in(BORYS)
+    assert floor.command(events.AgentLogin, agent=BORYS) == "already_logged_in"
+    floor.tell(events.DrainStarted(floor.now_ms))
+    assert floor.command(events.AgentLogin, agent=ANNA) == "draining"
+
+
+def test_every_command_of_someone_not_logged_in_is_refused() -> None:
+    floor = Conversation()
+    assert floor.command(events.AgentReady, agent=ANNA) == "not_logged_in"
+    assert floor.command(events.AgentPause, agent=ANNA, reason="x") == "not_logged_in"
+    assert floor.command(events.AgentLogout, agent=ANNA) == "not_logged_in"
+    assert floor.command(events.AgentHangup, agent=ANNA) == "no_call"
+    assert floor.command(events.AgentHold, agent=ANNA, on=True) == "no_call"
+    nobody = AgentId("nobody")
+    for kind, what in (
+        (events.AgentReady, {}),
+        (events.AgentPause, {"reason": "x"}),
+        (events.AgentLogout, {}),
+    ):
+        assert floor.command(kind, agent=nobody, **what) == "unknown_agent"
+
+
+# ── remembered ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pause_asked_for_in_talk_begins_after_the_wrap_up() -> None:
+    floor = talking()
+    attempt = floor.attempt(floor.dialed()[0])
+    assert not floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    assert floor.agent().state is AgentState.TALKING
+    floor.hang_up(attempt.leg)
+    assert floor.agent().state is AgentState.WRAP_UP
+    floor.dispose(attempt, SOLD)
+    agent = floor.agent()
+    assert (agent.state, agent.pause_reason, agent.wish) == (AgentState.PAUSED, "lunch", None)
+    assert len(floor.dialed()) == 1
+
+
+def test_a_log_out_asked_for_in_talk_ends_the_shift_after_the_wrap_up() -> None:
+    floor = talking()
+    attempt, phone = floor.attempt(floor.dialed()[0]), floor.agent().leg
+    floor.command(events.AgentLogout, agent=ANNA)
+    floor.hang_up(attempt.leg)
+    orders = floor.wait(60_000)
+    assert floor.agent().state is AgentState.LOGGED_OUT
+    assert phone in {o.leg for o in floor.all(effects.Hangup, orders)}
+
+
+def test_ready_takes_a_remembered_pause_back() -> None:
+    floor = talking()
+    attempt = floor.attempt(floor.dialed()[0])
+    floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    floor.command(events.AgentReady, agent=ANNA)
+    floor.hang_up(attempt.leg)
+    floor.dispose(attempt, SOLD)
+    assert floor.agent().state is AgentState.READY
+    assert len(floor.dialed()) == 2
+
+
+@pytest.mark.parametrize(("wish", "state"), [("pause", AgentState.PAUSED), ("logout", AgentState.LOGGED_OUT)])
+def test_a_wish_during_an_offer_is_granted_when_the_customer_leaves(wish: str, state: AgentState) -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.answer(leg)
+    if wish == "pause":
+        floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    else:
+        floor.command(events.AgentLogout, agent=ANNA)
+    assert floor.agent().state is AgentState.RESERVED
+    floor.hang_up(leg)
+    assert (floor.agent().state, floor.agent().wish) == (state, None)
+    assert len(floor.dialed()) == 1
+
+
+# ── hanging up ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_agent_hangs_up() -> None:
+    floor = talking()
+    leg = floor.dialed()[0]
+    assert not floor.command(events.AgentHangup, agent=ANNA)
+    assert floor.last(effects.Hangup).leg == leg
+    assert floor.agent().state is AgentState.TALKING, "until the line is really gone"
+    floor.hang_up(leg)
+    assert floor.agent().state is AgentState.WRAP_UP
+    assert floor.end().attempt.outcome is Outcome.CONNECTED
+
+
+def test_hanging_up_twice_frees_the_agent_whatever_the_line_does() -> None:
+    floor = talking()
+    floor.command(events.AgentHangup, agent=ANNA)
+    floor.command(events.AgentHangup, agent=ANNA)
+    assert floor.agent().state is AgentState.WRAP_UP
+
+
+def test_a_hang_up_that_the_switch_did_not_hear_is_repeated() -> None:
+    floor = talking()
+    floor.command(events.AgentHangup, agent=ANNA)
+    orders = floor.wait(3_000)
+    assert floor.all(effects.Hangup, orders)
+    assert floor.all(effects.AskSwitch, orders)
+
+
+def test_no_lead_is_stranded_when_the_line_ends_long_after_the_wrap_up() -> None:
+    floor = talking()
+    leg = floor.dialed()[0]
+    floor.command(events.AgentHangup, agent=ANNA)
+    floor.command(events.AgentHangup, agent=ANNA)
+    floor.wait(60_000)
+    assert floor.agent().state is AgentState.READY
+    assert floor.last(effects.SaveLead).change.rule == "no_disposition"
+    floor.hang_up(leg)
+    assert floor.end().change is None
+    assert lead(1).id not in floor.live.leads
+
+
+def test_hanging_up_without_a_link_frees_the_agent() -> None:
+    floor = talking()
+    floor.tell(events.SwitchLost("gone"))
+    floor.command(events.AgentHangup, agent=ANNA)
+    assert floor.agent().state is AgentState.WRAP_UP
+    assert floor.command(events.AgentHold, agent=ANNA, on=True) == "no_call"
+
+
+def test_a_phone_lost_after_the_agent_hung_up_keeps_the_conversation_theirs() -> None:
+    floor = talking()
+    attempt, phone = floor.attempt(floor.dialed()[0]), floor.agent().leg
+    floor.command(events.AgentHangup, agent=ANNA)
+    assert phone is not None
+    floor.hang_up(phone)
+    assert floor.agent().state is AgentState.LOGGED_OUT
+    floor.hang_up(attempt.leg)
+    assert floor.end().change is None
+    assert not floor.dispose(attempt, SOLD)
+    assert floor.last(effects.SaveDisposition).change.state is LeadState.CLOSED
+
+
+# ── wrap-up, four modes ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("mode", "early_ready", "after_disposition", "after_time"),
+    [
+        (WrapUpMode.OPTIONAL, "", AgentState.READY, AgentState.WRAP_UP),
+        (WrapUpMode.REQUIRED, "disposition_needed", AgentState.READY, AgentState.WRAP_UP),
+        (WrapUpMode.TIMED, "disposition_needed", AgentState.READY, AgentState.READY),
+        (WrapUpMode.TIMED_NO_EXIT, "wrap_up_not_over", AgentState.WRAP_UP, AgentState.READY),
+    ],
+)
+def test_wrap_up_modes(
+    mode: WrapUpMode, early_ready: str, after_disposition: AgentState, after_time: AgentState
+) -> None:
+    floor = wrapping_up(wrap_up_mode=mode)
+    assert floor.command(events.AgentReady, agent=ANNA) == early_ready
+
+    floor = wrapping_up(wrap_up_mode=mode)
+    floor.dispose(next(iter(floor.live.attempts.values())), SOLD)
+    assert floor.agent().state is after_disposition
+    if after_disposition is AgentState.WRAP_UP:
+        floor.wait(60_000)
+        assert floor.agent().state is AgentState.READY
+
+    floor = wrapping_up(wrap_up_mode=mode)
+    floor.wait(60_000)
+    assert floor.agent().state is after_time
+    if after_time is AgentState.READY:
+        assert floor.last(effects.SaveLead).change.state is LeadState.CLOSED
+
+
+def test_a_disposition_given_in_talk_is_kept_and_the_wrap_up_may_be_left() -> None:
+    floor = talking(wrap_up_mode=WrapUpMode.REQUIRED)
+    attempt = floor.attempt(floor.dialed()[0])
+    assert not floor.dispose(attempt, SOLD)
+    floor.hang_up(attempt.leg)
+    assert floor.end().change is None
+    assert not floor.command(events.AgentReady, agent=ANNA)
+    assert floor.agent().state is AgentState.READY
+
+
+def test_a_phone_lost_in_wrap_up_does_not_leave_the_lead_waiting() -> None:
+    floor = wrapping_up()
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.hang_up(phone)
+    assert floor.agent().state is AgentState.LOGGED_OUT
+    floor.wait(60_000)
+    assert floor.last(effects.SaveLead).change.state is LeadState.CLOSED
+    assert floor.agent().attempt is None
+    assert not floor.live.attempts
+
+
+def test_the_word_is_still_owed_after_a_new_log_in() -> None:
+    floor = wrapping_up(wrap_up_mode=WrapUpMode.REQUIRED)
+    (attempt,) = floor.live.attempts.values()
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.hang_up(phone)
+    floor.log_in(ANNA)
+    assert floor.command(events.AgentReady, agent=ANNA) == "disposition_needed"
+    assert not floor.dispose(attempt, SOLD)
+    assert not floor.command(events.AgentReady, agent=ANNA)
+
+
+# ── dispositions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_callback_is_kept_at_its_time_and_by_its_agent() -> None:
+    floor = wrapping_up()
+    (attempt,) = floor.live.attempts.values()
+    at_ms = floor.now_ms + 90 * MINUTE_MS
+    assert floor.dispose(attempt, LATER) == "callback_time_needed"
+    assert floor.dispose(attempt, LATER, callback_at_ms=floor.now_ms) == "callback_in_past"
+    assert not floor.dispose(attempt, LATER, callback_at_ms=at_ms, callback_mine=True)
+    saved = floor.last(effects.SaveDisposition)
+    assert (saved.callback_at_ms, saved.change.owner) == (at_ms, ANNA)
+    assert (saved.change.state, saved.change.next_at_ms) == (LeadState.CALLBACK, at_ms)
+
+
+def test_a_retry_disposition_calls_again_after_its_time() -> None:
+    floor = wrapping_up()
+    (attempt,) = floor.live.attempts.values()
+    floor.dispose(attempt, AGAIN)
+    change = floor.last(effects.SaveDisposition).change
+    assert (change.state, change.next_at_ms) == (LeadState.RETRY, floor.now_ms + AGAIN.retry_after_ms)
+
+
+def test_never_again_takes_the_lead_out_of_every_hopper() -> None:
+    floor = wrapping_up()
+    (attempt,) = floor.live.attempts.values()
+    floor.leads = []
+    floor.dispose(attempt, NEVER)
+    assert floor.last(effects.SaveDisposition).change.state is LeadState.SUPPRESSED
+    assert not floor.live.hoppers[SPRING].leads
+
+
+def test_a_disposition_can_be_corrected_until_the_lead_is_called_again() -> None:
+    floor = wrapping_up()
+    (attempt,) = floor.live.attempts.values()
+    floor.dispose(attempt, AGAIN)
+    assert not floor.dispose(attempt, SOLD)
+    assert floor.last(effects.SaveDisposition).change.state is LeadState.CLOSED
+    assert floor.dispose(attempt, SOLD, agent=BORYS) == "too_late"
+
+
+def test_a_corrected_lead_is_not_dialed_from_what_the_hopper_remembers() -> None:
+    floor = wrapping_up()
+    (attempt,) = floor.live.attempts.values()
+    floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    floor.dispose(attempt, AGAIN)
+    floor.tell(events.LeadsFetched(SPRING, (lead(1, state=LeadState.RETRY),)))
+    floor.dispose(attempt, SOLD)
+    floor.command(events.AgentReady, agent=ANNA)
+    assert [o.attempt.lead for o in floor.all(effects.SaveAttempt)] == [1, 2]
+
+
+def test_a_disposition_for_a_campaign_that_is_gone_is_too_late() -> None:
+    floor = wrapping_up()
+    (attempt,) = floor.live.attempts.values()
+    floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    floor.dispose(attempt, SOLD)
+    autumn = campaign(id=CampaignId("autumn"))
+    floor.tell(events.ConfigChanged(policy(autumn, agents=(profile(ANNA, campaigns=(autumn.id,)),))))
+    assert floor.dispose(attempt, AGAIN) == "too_late"
+
+
+def test_dispositions_are_refused_with_a_reason() -> None:
+    floor = wrapping_up()
+    (attempt,) = floor.live.attempts.values()
+    assert floor.dispose(attempt, AGAIN, agent=BORYS) == "too_late"
+    unknown = type(SOLD)(id="nope", kind=SOLD.kind, labels={})  # type: ignore[arg-type]
+    assert floor.dispose(attempt, unknown) == "unknown_disposition"
+
+
+def test_suppressed_in_talk_stays_suppressed_whatever_the_agent_says() -> None:
+    floor = talking()
+    attempt = floor.attempt(floor.dialed()[0])
+    floor.command(events.LeadSuppressed, lead=attempt.lead, reason="asked")
+    assert floor.attempt(attempt.leg).state is CustomerState.TALKING, "nobody is cut off"
+    floor.hang_up(attempt.leg)
+    floor.dispose(attempt, AGAIN)
+    assert floor.last(effects.SaveDisposition).change.state is LeadState.SUPPRESSED

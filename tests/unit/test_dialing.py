@@ -1,0 +1,318 @@
+"""Whom we call, when, on which line, and why not more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.core import effects, events
+from engine.core.dialing import HOPPER_LOW, HOPPER_RECHECK_MS, SEND_WITHIN_MS
+from engine.core.model import CampaignId, CustomerState, LeadState, Mode, NotDialing, Outcome
+from tests.conversation import (
+    ALWAYS,
+    ANNA,
+    BORYS,
+    MINUTE_MS,
+    MONDAY_MS,
+    OFFICE_HOURS,
+    SPRING,
+    Conversation,
+    campaign,
+    lead,
+    policy,
+    profile,
+)
+
+
+def reason(floor: Conversation) -> str:
+    return floor.live.dialing[SPRING].reason
+
+
+def test_one_call_per_ready_agent() -> None:
+    floor = Conversation(lead(1), lead(2), lead(3))
+    assert floor.dialed() == []
+    floor.ready(ANNA)
+    assert len(floor.dialed()) == 1
+    floor.ready(BORYS)
+    assert len(floor.dialed()) == 2
+
+
+def test_the_next_lead_is_dialed_when_a_call_is_not_answered() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA)
+    floor.ring(floor.dial())
+    floor.hang_up(floor.dial(), cause=17)
+    assert [o.attempt.lead for o in floor.all(effects.SaveAttempt)] == [1, 2]
+
+
+def test_an_attempt_is_saved_before_its_dial_and_counted_at_once() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    kinds = [type(o) for o in floor.orders]
+    assert kinds.index(effects.SaveAttempt) < kinds.index(effects.OriginateCustomer)
+    assert floor.live.leads[lead(1).id].attempts_count == 1
+
+
+def test_a_dial_goes_stale_after_two_seconds_or_when_the_hours_end() -> None:
+    floor = Conversation(lead(1), lead(2), hours=OFFICE_HOURS)
+    floor.ready(ANNA)
+    assert floor.last(effects.OriginateCustomer).send_before_ms == floor.now_ms + SEND_WITHIN_MS
+    evening_ms = MONDAY_MS + 10 * 60 * MINUTE_MS - 500
+    floor = Conversation(lead(1), hours=OFFICE_HOURS, now_ms=evening_ms)
+    floor.ready(ANNA)
+    assert floor.last(effects.OriginateCustomer).send_before_ms == evening_ms + 500
+
+
+def test_no_call_outside_the_calling_hours_and_the_lead_comes_back_when_they_begin() -> None:
+    floor = Conversation(lead(1), hours=OFFICE_HOURS, now_ms=MONDAY_MS + 12 * 60 * MINUTE_MS)
+    floor.ready(ANNA)
+    assert floor.dialed() == []
+    change = floor.last(effects.SaveLead).change
+    assert (change.state, change.rule) == (LeadState.NEW, "calling_hours")
+    assert change.next_at_ms == MONDAY_MS + 23 * 60 * MINUTE_MS
+
+
+def test_a_lead_that_may_never_be_dialed_is_closed_and_not_fetched_for_ever() -> None:
+    floor = Conversation(lead(1, attempts_count=5), lead(2))
+    floor.ready(ANNA)
+    assert floor.last(effects.SaveLead).change.state is LeadState.CLOSED
+    assert [o.attempt.lead for o in floor.all(effects.SaveAttempt)] == [2]
+
+
+def test_two_leads_with_one_number_are_never_called_at_the_same_time() -> None:
+    floor = Conversation(lead(1, "+380671111111"), lead(2, "+380671111111"))
+    floor.ready(ANNA, BORYS)
+    assert len(floor.dialed()) == 1
+    floor.hang_up(floor.dial(), cause=17)
+    assert [o.attempt.lead for o in floor.all(effects.SaveAttempt)] == [1, 2]
+
+
+def test_a_dry_store_is_asked_again_within_a_minute() -> None:
+    floor = Conversation()
+    floor.ready(ANNA)
+    assert reason(floor) == NotDialing.NO_LEADS
+    floor.leads.append(lead(1))
+    floor.wait(HOPPER_RECHECK_MS)
+    assert len(floor.dialed()) == 1
+
+
+def test_imported_leads_are_dialed_at_once() -> None:
+    floor = Conversation()
+    floor.ready(ANNA)
+    floor.leads.append(lead(1))
+    floor.tell(events.LeadsChanged(SPRING))
+    assert len(floor.dialed()) == 1
+
+
+def test_a_lead_due_later_is_dialed_then() -> None:
+    floor = Conversation()
+    floor.ready(ANNA)
+    due_ms = floor.now_ms + 20_000
+    floor.leads.append(lead(1))
+    floor.tell(events.LeadsFetched(SPRING, (), next_due_at_ms=due_ms))
+    floor.wait(19_999)
+    assert floor.dialed() == []
+    floor.wait(1)
+    assert len(floor.dialed()) == 1
+
+
+def test_leads_that_changed_while_they_were_fetched_are_thrown_away() -> None:
+    floor = Conversation()
+    hopper = floor.live.hoppers[SPRING]
+    hopper.fetching = True
+    floor.tell(events.LeadsChanged(SPRING), events.LeadsFetched(SPRING, (lead(1),)))
+    assert not hopper.leads
+
+
+def test_a_lead_of_a_live_call_is_not_loaded_again() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    floor.tell(events.LeadsFetched(SPRING, (lead(1), lead(2))))
+    assert [held.id for held in floor.live.hoppers[SPRING].leads] == [2]
+
+
+def test_the_hopper_is_filled_before_it_is_empty() -> None:
+    floor = Conversation(*(lead(n) for n in range(1, 80)))
+    floor.ready(ANNA)
+    assert len(floor.live.hoppers[SPRING].leads) >= HOPPER_LOW
+
+
+def test_lines_are_a_cap() -> None:
+    floor = Conversation(lead(1), lead(2), policy=policy(campaign(), agents=(profile(ANNA), profile(BORYS)), lines=1))
+    floor.ready(ANNA, BORYS)
+    assert len(floor.dialed()) == 1
+    floor.hang_up(floor.dial(), cause=17)
+    assert len(floor.dialed()) == 2
+
+
+def test_calls_per_second_spread_the_dials() -> None:
+    leads = [lead(n) for n in range(1, 5)]
+    floor = Conversation(*leads, policy=policy(campaign(), agents=(profile(ANNA), profile(BORYS)), per_second=2))
+    floor.ready(ANNA, BORYS)
+    assert len(floor.dialed()) == 1
+    floor.wait(500)
+    assert len(floor.dialed()) == 2
+
+
+def test_a_carrier_without_a_way_through_rests_and_is_tried_with_one_call() -> None:
+    floor = Conversation(*(lead(n) for n in range(1, 9)))
+    floor.ready(ANNA, BORYS)
+    first, second = floor.dialed()
+    floor.hang_up(first, cause=34, tech_cause=503)
+    floor.hang_up(second, cause=34, tech_cause=503)
+    assert reason(floor) == NotDialing.CARRIER
+    floor.wait(60_000)
+    assert len(floor.dialed()) == 3, "one call tries the carrier out"
+    assert not [key for key in floor.timers if key[0] == "pace"], "its news wakes us, not a spinning timer"
+    floor.ring(floor.dial())
+    assert len(floor.dialed()) == 4
+
+
+def test_a_refused_originate_rests_the_trunk_and_does_not_count() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA)
+    floor.tell(events.OriginateRefused(floor.dial(), "Allocation failed"))
+    end = floor.end()
+    assert (end.attempt.outcome, reason(floor)) == (Outcome.FAILED, NotDialing.CARRIER)
+    assert len(floor.dialed()) == 1
+
+
+def test_an_originate_without_a_reply_is_never_sent_again() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    orders = floor.tell(events.OriginateUnknown(leg))
+    assert floor.all(effects.AskSwitch, orders)
+    floor.wait(6_000)
+    floor.tell(events.SwitchUp(()))
+    assert floor.end().attempt.outcome is Outcome.LOST, "the phone may have rung: it counts"
+    assert len(floor.dialed()) == 1
+
+
+def test_a_stopped_campaign_places_no_call_and_cuts_none() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA, BORYS)
+    talking = floor.talk(floor.dialed()[0])
+    floor.command(events.CampaignSwitched, campaign=SPRING, running=False)
+    floor.hang_up(floor.dialed()[1], cause=17)
+    assert len(floor.dialed()) == 2
+    assert floor.attempt(talking.leg).state is CustomerState.TALKING
+    assert reason(floor) == NotDialing.STOPPED
+
+
+def test_a_campaign_that_does_not_exist_cannot_be_started() -> None:
+    floor = Conversation()
+    assert floor.command(events.CampaignSwitched, campaign=CampaignId("nope"), running=True) == "unknown_campaign"
+
+
+def test_manual_and_preview_campaigns_wait_for_the_agent() -> None:
+    for mode in (Mode.MANUAL, Mode.PREVIEW):
+        floor = Conversation(lead(1), mode=mode)
+        floor.ready(ANNA)
+        assert floor.dialed() == []
+        assert reason(floor) == NotDialing.MODE
+
+
+def test_a_lost_or_slow_switch_stops_dialing_and_a_snapshot_starts_it_again() -> None:
+    for trouble in (events.SwitchLost("socket closed"), events.SwitchSlow(slow=True)):
+        floor = Conversation(lead(1))
+        floor.tell(trouble)
+        assert floor.command(events.AgentLogin, agent=ANNA) == "switch_down"
+        assert reason(floor) == NotDialing.SWITCH
+        floor.tell(events.SwitchUp(()))
+        floor.ready(ANNA)
+        assert len(floor.dialed()) == 1
+
+
+def test_a_switch_that_answers_well_again_is_asked_what_it_has() -> None:
+    floor = Conversation(lead(1))
+    floor.tell(events.SwitchSlow(slow=True, reason="late"))
+    assert floor.all(effects.AskSwitch, floor.tell(events.SwitchSlow(slow=False)))
+    assert reason(floor) == NotDialing.SWITCH
+
+
+def test_a_store_that_does_not_save_stops_dialing_and_keeps_the_talking() -> None:
+    floor = Conversation(lead(1), lead(2), lead(3))
+    floor.ready(ANNA, BORYS)
+    first, second = floor.dialed()
+    floor.talk(first)
+    floor.tell(events.StoreDown("disk full"))
+    floor.hang_up(second, cause=17)
+    assert len(floor.dialed()) == 2
+    assert reason(floor) == NotDialing.STORE
+    floor.tell(events.StoreUp())
+    assert len(floor.dialed()) == 3
+
+
+def test_draining_dials_nothing_more_and_lets_the_talking_end() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA, BORYS)
+    first, second = floor.dialed()
+    floor.talk(first)
+    orders = floor.tell(events.DrainStarted(floor.now_ms + 60_000))
+    assert not floor.all(effects.Hangup, orders)
+    floor.answer(second)
+    floor.tell(events.LegBridged(second))
+    assert floor.attempt(second).state is CustomerState.TALKING, "who was called is still served"
+    floor.hang_up(first)
+    floor.hang_up(second)
+    assert len(floor.dialed()) == 2
+    assert floor.live.talking() == 0
+
+
+def test_a_callback_waits_for_its_agent_and_then_for_anyone() -> None:
+    promised = lead(1, state=LeadState.CALLBACK, owner=BORYS, next_at_ms=MONDAY_MS)
+    floor = Conversation(promised)
+    floor.ready(ANNA)
+    assert floor.dialed() == []
+    floor.wait(16 * MINUTE_MS)
+    assert len(floor.dialed()) == 1
+
+
+def test_a_callback_goes_to_its_agent_though_another_waits_longer() -> None:
+    promised = lead(1, state=LeadState.CALLBACK, owner=BORYS, next_at_ms=MONDAY_MS)
+    floor = Conversation(promised)
+    floor.ready(ANNA)
+    floor.wait(1_000)
+    floor.ready(BORYS)
+    floor.answer(floor.dial())
+    assert floor.last(effects.ScreenPop).agent == BORYS
+
+
+def test_calls_of_one_campaign_do_not_take_the_agents_that_another_counts_on() -> None:
+    autumn = campaign(id=CampaignId("autumn"))
+    both = profile(ANNA, campaigns=(SPRING, autumn.id))
+    floor = Conversation(lead(1), lead(2, campaign=autumn.id), policy=policy(campaign(), autumn, agents=(both,)))
+    floor.ready(ANNA)
+    assert len(floor.dialed()) == 1
+
+
+def test_a_campaign_gone_from_the_file_dials_nothing_and_keeps_its_calls() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA)
+    attempt = floor.talk(floor.dial())
+    autumn = campaign(id=CampaignId("autumn"))
+    floor.tell(events.ConfigChanged(policy(autumn, agents=(profile(ANNA, campaigns=(autumn.id,)),))))
+    floor.hang_up(attempt.leg)
+    assert not floor.dispose(attempt, campaign().dispositions[0])
+    assert len(floor.dialed()) == 1
+
+
+def test_agents_who_no_longer_serve_a_campaign_are_not_dialed_for() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.command(events.CampaignSwitched, campaign=SPRING, running=False)
+    floor.ready(ANNA, BORYS)
+    floor.tell(events.ConfigChanged(policy(campaign(), agents=(profile(ANNA), profile(BORYS, campaigns=())))))
+    floor.command(events.CampaignSwitched, campaign=SPRING, running=True)
+    assert len(floor.dialed()) == 1
+    floor.tell(events.ConfigChanged(policy(campaign(), agents=(profile(ANNA), profile(BORYS)))))
+    assert len(floor.dialed()) == 2
+
+
+def test_a_changed_caller_id_and_cap_hold_from_the_next_call_on() -> None:
+    floor = Conversation(lead(1), lead(2), policy=policy(campaign(), agents=(profile(ANNA), profile(BORYS)), lines=1))
+    floor.ready(ANNA, BORYS)
+    floor.leads.append(lead(2))
+    changed = replace(campaign(hours=ALWAYS), caller_id=None)
+    floor.tell(events.ConfigChanged(policy(changed, agents=(profile(ANNA), profile(BORYS)), lines=2)))
+    assert [o.caller_id is None for o in floor.all(effects.OriginateCustomer)] == [False, True]
+    assert floor.live.line(next(iter(floor.live.trunks))).in_use == 2

@@ -1,0 +1,411 @@
+"""After a restart or a lost link: what goes on is taken over, what is gone is closed, what is nobody's is hung up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.core import effects, events
+from engine.core.model import (
+    Agent,
+    AgentId,
+    AgentState,
+    Attempt,
+    AttemptId,
+    CampaignId,
+    CustomerState,
+    LeadState,
+    LegId,
+    LegKind,
+    Outcome,
+    PhoneNumber,
+    TrunkId,
+    agent_leg,
+    customer_leg,
+)
+from engine.core.recovery import SNAPSHOT_GRACE_MS
+from tests.conversation import (
+    ANNA,
+    BORYS,
+    MINUTE_MS,
+    MONDAY_MS,
+    SOLD,
+    SPRING,
+    Conversation,
+    campaign,
+    lead,
+    policy,
+    profile,
+)
+
+OLD = AttemptId("1-5")
+CUSTOMER = customer_leg(OLD)
+ANNAS, BORYSES = agent_leg(ANNA, "1-1"), agent_leg(BORYS, "1-2")
+
+
+def attempt(state: CustomerState, **changes: object) -> Attempt:
+    """An attempt of the last engine, a minute old."""
+    at_ms = MONDAY_MS - MINUTE_MS
+    talked = state in {CustomerState.TALKING, CustomerState.HELD}
+    usual = Attempt(
+        id=OLD,
+        campaign=SPRING,
+        lead=lead(1).id,
+        phone_position=0,
+        number=PhoneNumber("+380670000001"),
+        trunk=TrunkId("carrier"),
+        leg=CUSTOMER,
+        state=state,
+        planned_at_ms=at_ms,
+        answered_at_ms=at_ms if talked or state is CustomerState.WAITING else None,
+        bridged_at_ms=at_ms if talked else None,
+        agent=ANNA if talked else None,
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def restored(*attempts: Attempt, state: LeadState = LeadState.DIALING, **changes: object) -> events.Restored:
+    """What the store knew."""
+    usual = events.Restored(
+        attempts=tuple((one, lead(1, state=state, attempts_count=1)) for one in attempts),
+        undisposed=(),
+        logged_in=((ANNA, True), (BORYS, True)),
+        running=(SPRING,),
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def restart(facts: events.Restored, **changes: object) -> Conversation:
+    """A new engine that knows what the store knew, and has not heard the switch yet."""
+    floor = Conversation(link=False, running=False, epoch=2, **changes)  # type: ignore[arg-type]
+    orders = floor.tell(facts)
+    assert not [o for o in orders if isinstance(o, effects.SwitchOrder)], (
+        "nothing is ordered before the switch is heard"
+    )
+    return floor
+
+
+def found(leg: LegId, *with_: LegId, answered: bool = True, ours: bool = True) -> events.LegFound:
+    return events.LegFound(leg, answered=answered, ours_to_command=ours, bridged_with=with_)
+
+
+def switch_orders(orders: list[effects.Effect]) -> list[effects.Effect]:
+    """What was asked of the switch, but for new dials and repeated openings of bridges."""
+    return [o for o in orders if isinstance(o, effects.Urgent) and not isinstance(o, effects.OpenBridge)]
+
+
+def test_a_live_conversation_is_taken_over_without_touching_it() -> None:
+    floor = restart(restored(attempt(CustomerState.TALKING)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER), found(BORYSES))))
+    assert switch_orders(orders) == []
+    now = floor.attempt(CUSTOMER)
+    assert (now.state, now.agent, floor.agent().state) == (CustomerState.TALKING, ANNA, AgentState.TALKING)
+    assert floor.all(effects.ScreenPop, orders)[0].agent == ANNA, "the card opens again"
+    assert floor.agent(BORYS).state is AgentState.READY
+    floor.hang_up(CUSTOMER)
+    assert floor.agent().state is AgentState.WRAP_UP
+    assert floor.end().change is None
+
+
+def test_a_customer_who_waited_is_not_given_to_an_agent_who_is_talking() -> None:
+    other = attempt(CustomerState.WAITING, id=AttemptId("1-6"), leg=customer_leg(AttemptId("1-6")), lead=lead(2).id)
+    facts = restored(attempt(CustomerState.TALKING))
+    facts = replace(facts, attempts=(*facts.attempts, (other, lead(2, state=LeadState.DIALING))))
+    floor = restart(facts, agents=(profile(ANNA),))
+    orders = floor.tell(events.SwitchUp((found(other.leg), found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER))))
+    assert not floor.all(effects.Bridge, orders)
+    orders = floor.wait(0)
+    assert floor.all(effects.PlayMessageAndHangup, orders)[0].leg == other.leg, "they waited long enough: no silence"
+
+
+def test_a_waiting_customer_goes_to_an_adopted_agent() -> None:
+    floor = restart(restored(attempt(CustomerState.WAITING)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS))))
+    assert floor.all(effects.Bridge, orders)[0].agent == ANNAS
+
+
+def test_who_answered_while_no_engine_listened_hears_the_message_and_is_an_abandon() -> None:
+    floor = restart(restored(attempt(CustomerState.DIALING)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ours=False), found(ANNAS))))
+    assert switch_orders(orders) == [], "the message is not cut short"
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ours=False), found(ANNAS))))
+    assert switch_orders(orders) == []
+    floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is Outcome.ABANDONED
+    assert floor.live.pacers[SPRING].budget.state(floor.now_ms).abandoned == 1
+
+
+def test_who_answered_and_waits_for_us_is_served() -> None:
+    floor = restart(restored(attempt(CustomerState.DIALING)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS))))
+    assert floor.all(effects.Bridge, orders)[0].customer == CUSTOMER
+
+
+def test_a_phone_that_rings_on_rings_on() -> None:
+    floor = restart(restored(attempt(CustomerState.DIALING)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, answered=False), found(ANNAS))))
+    assert switch_orders(orders) == []
+    floor.tell(events.LegAnswered(CUSTOMER), events.LegBridged(CUSTOMER))
+    assert floor.attempt(CUSTOMER).state is CustomerState.TALKING
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (CustomerState.PLANNED, Outcome.LOST),
+        (CustomerState.DIALING, Outcome.LOST),
+        (CustomerState.RINGING, Outcome.LOST),
+        (CustomerState.WAITING, Outcome.ABANDONED),
+    ],
+)
+def test_what_is_gone_is_closed_by_what_is_known(state: CustomerState, outcome: Outcome) -> None:
+    floor = restart(restored(attempt(state)))
+    floor.tell(events.SwitchUp((found(ANNAS), found(BORYSES))))
+    end = floor.end()
+    assert end.attempt.outcome is outcome
+    assert end.change is not None, "no lead is left waiting for nobody"
+    assert end.change.state is LeadState.RETRY
+    assert floor.live.line(TrunkId("carrier")).in_use == 0
+
+
+def test_a_conversation_that_ended_while_no_engine_ran_is_still_wrapped_up() -> None:
+    floor = restart(restored(attempt(CustomerState.TALKING)))
+    orders = floor.tell(events.SwitchUp((found(ANNAS), found(BORYSES))))
+    assert (floor.agent().state, floor.agent().attempt) == (AgentState.WRAP_UP, OLD)
+    assert floor.all(effects.ScreenPop, orders)[0].agent == ANNA
+    assert (floor.end().attempt.outcome, floor.end().change) == (Outcome.CONNECTED, None)
+    assert not floor.dispose(attempt(CustomerState.TALKING), SOLD)
+    assert floor.agent().state is AgentState.READY
+
+
+def test_a_conversation_that_ended_with_its_agents_phone_is_tried_again() -> None:
+    floor = restart(restored(attempt(CustomerState.HELD)))
+    floor.tell(events.SwitchUp((found(BORYSES),)))
+    end = floor.end()
+    assert (end.attempt.outcome, end.change and end.change.rule) == (Outcome.CONNECTED, "agent_lost")
+
+
+def test_an_attempt_that_was_planned_and_never_sent_is_a_spent_attempt() -> None:
+    fresh = attempt(CustomerState.PLANNED, planned_at_ms=MONDAY_MS - 10)
+    floor = restart(restored(fresh))
+    floor.tell(events.SwitchUp(()))
+    assert OLD in floor.live.attempts, "a leg this young may not be in the snapshot yet"
+    floor.wait(SNAPSHOT_GRACE_MS)
+    floor.tell(events.SwitchUp(()))
+    assert floor.end().attempt.outcome is Outcome.LOST
+    assert not floor.dialed()
+
+
+def test_calls_of_the_last_engine_count_as_in_flight() -> None:
+    floor = restart(restored(attempt(CustomerState.DIALING), logged_in=((ANNA, True),)))
+    floor.leads = [lead(2)]
+    floor.tell(events.SwitchUp((found(CUSTOMER, answered=False), found(ANNAS))))
+    assert floor.dialed() == []
+    floor.hang_up(CUSTOMER, cause=17)
+    assert len(floor.dialed()) == 1
+
+
+def test_a_conversation_whose_disposition_is_given_needs_none_any_more() -> None:
+    facts = restored(attempt(CustomerState.TALKING), state=LeadState.CLOSED)
+    floor = restart(facts)
+    floor.tell(events.SwitchUp((found(ANNAS),)))
+    assert floor.end().change is None
+
+
+def test_a_conversation_ended_without_its_word_waits_for_the_agent_and_not_for_ever() -> None:
+    ended = attempt(CustomerState.ENDED, outcome=Outcome.CONNECTED, ended_at_ms=MONDAY_MS - 1_000, bridged_at_ms=1)
+    facts = restored(undisposed=((ANNA, ended, lead(1, state=LeadState.IN_CALL)),))
+    floor = restart(facts)
+    floor.tell(events.SwitchUp((found(ANNAS),)))
+    agent = floor.agent()
+    assert (agent.state, agent.pause_reason, agent.attempt) == (AgentState.PAUSED, "system:restarted", OLD)
+    assert not floor.dispose(ended, SOLD, agent=ANNA)
+    assert not floor.command(events.AgentReady, agent=ANNA)
+
+    floor = restart(facts)
+    floor.tell(events.SwitchUp(()))
+    floor.wait(60_000)
+    assert floor.last(effects.SaveLead).change.rule == "no_disposition"
+
+
+def test_legs_that_nobody_remembers_are_hung_up() -> None:
+    floor = restart(restored(logged_in=()))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS), found(agent_leg(AgentId("gone"), "1-3")))))
+    assert {o.leg for o in floor.all(effects.Hangup, orders)} == {CUSTOMER, ANNAS, agent_leg(AgentId("gone"), "1-3")}
+    assert floor.agent().state is AgentState.LOGGED_OUT
+
+
+def test_agents_are_restored_to_what_they_wanted() -> None:
+    floor = restart(restored(logged_in=((ANNA, True), (BORYS, False))))
+    orders = floor.tell(events.SwitchUp((found(ANNAS), found(BORYSES))))
+    assert floor.agent(ANNA).state is AgentState.READY
+    assert floor.agent(BORYS).state is AgentState.PAUSED
+    assert {o.leg for o in floor.all(effects.OpenBridge, orders)} == {ANNAS, BORYSES}, "it may never have been opened"
+
+
+def test_a_nailed_up_phone_that_is_gone_ends_the_shift() -> None:
+    floor = restart(restored())
+    orders = floor.tell(events.SwitchUp(()))
+    assert floor.agent().state is AgentState.LOGGED_OUT
+    saved = {o.agent.id: o.agent.state for o in floor.all(effects.SaveAgent, orders)}
+    assert saved[ANNA] is AgentState.LOGGED_OUT
+
+
+def test_the_shift_of_an_on_demand_agent_goes_on() -> None:
+    people = (profile(ANNA, leg_kind=LegKind.ON_DEMAND), profile(BORYS, leg_kind=LegKind.ON_DEMAND))
+    floor = restart(restored(attempt(CustomerState.TALKING)), policy=policy(campaign(), agents=people))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER), found(BORYSES))))
+    assert floor.agent(ANNA).state is AgentState.TALKING
+    assert floor.agent(BORYS).state is AgentState.READY
+    assert [o.leg for o in floor.all(effects.Hangup, orders)] == [BORYSES], "a phone at rest is let go"
+
+
+def test_an_attempt_of_a_campaign_that_is_gone_is_closed() -> None:
+    floor = restart(restored(attempt(CustomerState.DIALING, campaign=CampaignId("autumn"))))
+    end = floor.end()
+    assert (end.attempt.outcome, end.change and end.change.rule) == (Outcome.LOST, "campaign_gone")
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER),)))
+    assert floor.all(effects.Hangup, orders)[0].leg == CUSTOMER
+
+
+def test_an_attempt_on_a_trunk_that_is_gone_goes_on() -> None:
+    floor = restart(restored(attempt(CustomerState.TALKING, trunk=TrunkId("old"))))
+    floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER))))
+    assert floor.attempt(CUSTOMER).state is CustomerState.TALKING
+    floor.hang_up(CUSTOMER)
+    assert floor.live.line(TrunkId("old")).in_use == 0
+
+
+# ── a lost link ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def legs(floor: Conversation, *more: events.LegFound) -> events.SwitchUp:
+    """A snapshot with the phones of all agents, and these."""
+    named = {one.leg for one in more}
+    phones = [found(a.leg) for a in floor.live.agents.values() if a.leg is not None and a.leg not in named]
+    return events.SwitchUp((*phones, *more))
+
+
+def test_a_conversation_outlives_the_link() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.talk(floor.dial()).leg
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.tell(events.SwitchLost("socket closed"))
+    floor.wait(30_000)
+    orders = floor.tell(legs(floor, found(leg, phone), found(phone, leg)))
+    assert switch_orders(orders) == []
+    assert floor.agent().state is AgentState.TALKING
+
+
+def test_a_hang_up_in_the_gap_is_found_at_the_next_snapshot() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    floor.talk(floor.dial())
+    floor.tell(events.SwitchLost("socket closed"))
+    floor.wait(30_000)
+    floor.tell(legs(floor))
+    assert floor.end().attempt.outcome is Outcome.CONNECTED
+    assert floor.agent().state is AgentState.WRAP_UP
+
+
+def test_a_phone_gone_in_the_gap_gives_its_customer_to_the_next_agent() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA, BORYS)
+    talking = floor.talk(floor.dial())
+    other = BORYS if talking.agent == ANNA else ANNA
+    floor.tell(events.SwitchLost("socket closed"))
+    floor.wait(30_000)
+    others = floor.agent(other).leg
+    assert others is not None
+    orders = floor.tell(events.SwitchUp((found(others), found(talking.leg))))
+    assert floor.all(effects.Bridge, orders)[0].agent == others
+
+
+def test_nobody_is_abandoned_on_paper_while_the_link_is_down() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.answer(leg)
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.tell(events.SwitchLost("socket closed"))
+    floor.wait(5_000)
+    assert floor.agent().state is AgentState.RESERVED
+    orders = floor.tell(legs(floor, found(leg, phone), found(phone, leg)))
+    assert switch_orders(orders) == [], "the bridge was made; only its news was lost"
+    assert floor.agent().state is AgentState.TALKING
+
+
+def test_a_bridge_that_was_lost_with_the_link_is_made_again_and_its_clock_runs_again() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.answer(leg)
+    floor.tell(events.SwitchLost("socket closed"))
+    floor.wait(5_000)
+    orders = floor.tell(legs(floor, found(leg)))
+    assert floor.all(effects.Bridge, orders)[0].customer == leg
+    orders = floor.wait(2_000)
+    assert floor.all(effects.PlayMessageAndHangup, orders)
+
+
+def test_a_conversation_without_a_bridge_is_bridged_again() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.talk(floor.dial()).leg
+    floor.wait(60_000)
+    orders = floor.tell(legs(floor, found(leg)))
+    assert floor.all(effects.Bridge, orders)[0].customer == leg
+    floor.command(events.AgentHold, agent=ANNA, on=True)
+    orders = floor.tell(legs(floor, found(leg)))
+    assert not floor.all(effects.Bridge, orders), "who is on hold hears music and stays there"
+
+
+def test_an_answer_against_our_hang_up_in_the_gap_is_an_abandon_with_its_message() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.ring(leg)
+    floor.command(events.LeadSuppressed, lead=lead(1).id, reason="asked")
+    floor.tell(events.SwitchLost("socket closed"))
+    orders = floor.tell(legs(floor, found(leg)))
+    assert floor.all(effects.PlayMessageAndHangup, orders)[0].leg == leg
+
+
+def test_a_hang_up_that_was_lost_is_ordered_again() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.talk(floor.dial()).leg
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.command(events.AgentHangup, agent=ANNA)
+    orders = floor.tell(legs(floor, found(leg, phone), found(phone, leg)))
+    assert floor.all(effects.Hangup, orders)[0].leg == leg
+
+
+def test_a_snapshot_that_is_older_than_a_leg_does_not_end_it() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    orders = floor.tell(events.SwitchUp(()))
+    assert floor.agent().state is AgentState.READY
+    assert not floor.all(effects.SaveEnd, orders)
+
+
+def test_the_switch_is_asked_now_and_then_while_legs_are_live() -> None:
+    floor = Conversation()
+    assert not floor.all(effects.AskSwitch, floor.wait(30_000))
+    floor.log_in(ANNA)
+    assert len(floor.all(effects.AskSwitch, floor.wait(30_000))) == 3
+
+
+def test_an_agent_nobody_knows_in_a_snapshot_changes_nothing() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.talk(floor.dial()).leg
+    stranger = agent_leg(AgentId("gone"), "0-1")
+    floor.tell(legs(floor, found(leg, stranger)))
+    assert floor.live.counters["conversations_unexplained"] == 1
+    assert isinstance(floor.agent(), Agent)
