@@ -36,7 +36,8 @@ from asterisk.instance import Asterisk, find_binary
 from asterisk.pair import PairPorts, engine_asterisk
 from engine.ari import resources as ari
 from engine.ari import wire
-from engine.ari.client import IN_FLIGHT_MAX, AriAccount, AriClient, Backoff, Frame
+from engine.ari.client import IN_FLIGHT_MAX, AriAccount, AriClient, Frame
+from engine.backoff import Backoff
 
 ROUNDS, CALLS = 8, 400
 RATIO_MIN = 0.9

@@ -37,7 +37,7 @@ CORE_STDLIB = frozenset(
         "zoneinfo",
     }
 )
-FLOORLESS = ("engine.core", "engine.clock", "engine.ids", "engine.switch")  # what adapters may know
+FLOORLESS = ("engine.core", "engine.backoff", "engine.clock", "engine.ids", "engine.switch")  # what adapters may know
 WORDS = ("engine.messages", "engine.phones")
 SHELL = (*FLOORLESS, "engine.store", "engine.driver", "engine.timers", "engine.hub", "engine.reconcile", "engine.api")
 WIRING = ("engine", "crm_lite", "dialplan", "asterisk")
@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.demo": WIRING,
     "engine.telephony": WIRING,
     "engine.core": (),
+    "engine.backoff": (),
     "engine.clock": (),
     "engine.messages": (),
     "engine.ids": ("engine.core",),

@@ -26,6 +26,7 @@ from yarl import URL
 from engine.ari import resources
 from engine.ari.errors import AriError, DeadlineExceeded, LinkLost, NotSent, Refused, Unauthorized, refusal
 from engine.ari.resources import Application, Json, Request
+from engine.backoff import Backoff
 
 R = TypeVar("R")
 
@@ -57,20 +58,6 @@ class AriAccount:
     user: str
     secret: str = field(repr=False)
     app: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """The wait before reconnect number `n`: random below a ceiling that doubles from `base_ms` to `max_ms`."""
-
-    chance: Callable[[], float]  # uniform in [0, 1)
-    base_ms: int = 100
-    max_ms: int = 5_000
-
-    def wait_ms(self, failures: int) -> int:
-        """The wait after so many failures in a row, from 1."""
-        ceiling_ms = min(self.max_ms, self.base_ms * 2 ** min(failures - 1, 16))
-        return int(ceiling_ms * (0.5 + self.chance() / 2))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from typing import Any
 
 from engine.ari import resources as ari
 from engine.ari import wire
-from engine.ari.client import AriAccount, AriClient, Backoff, Frame, LinkUp
+from engine.ari.client import AriAccount, AriClient, Frame, LinkUp
 from engine.ari.errors import AriError, Conflict, NotFound
+from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.core.effects import AskSwitch, Hangup, OriginateAgent, OriginateCustomer, SwitchOrder
 from engine.core.events import (

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from engine.ari.client import AriAccount, Backoff
+from engine.ari.client import AriAccount
 from engine.ari.switch import AriSwitch
+from engine.backoff import Backoff
 from engine.clock import WallClock
 from engine.core.effects import (
     AskSwitch,

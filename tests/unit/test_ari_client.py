@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from engine.ari.client import AriAccount, AriClient, Backoff, Frame, LinkDown, LinkUp, at_least, rest_over_websocket
+from engine.ari.client import AriAccount, AriClient, Frame, LinkDown, LinkUp, at_least, rest_over_websocket
 from engine.ari.errors import AriError, Conflict, DeadlineExceeded, LinkLost, NotFound, NotSent, Refused
 from engine.ari.resources import applications, bridges, channels
+from engine.backoff import Backoff
 from tests.fakes.ari import APP, SECRET, USER, FakeAri, running
 
 WAIT_S = 3.0

@@ -1,0 +1,1 @@
+"""Asterisk's manager interface: registrations as facts, NOTIFYs to phones, reloads."""
