@@ -85,3 +85,9 @@ def test_every_layer_is_in_the_architecture() -> None:
 def test_every_link_leads_somewhere(document: Path) -> None:
     for target in LINK.findall(document.read_text(encoding="utf-8")):
         assert (document.parent / target).exists(), target
+
+
+def test_every_document_is_linked_from_the_readme() -> None:
+    linked = set(LINK.findall(read("README.md")))
+    documents = {str(file.relative_to(ROOT)) for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+    assert documents - {"README.md"} <= linked
