@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.core": (),
     "engine.backoff": (),
     "engine.clock": (),
+    "engine.backoff": (),
     "engine.messages": (),
     "engine.ids": ("engine.core",),
     "engine.switch": ("engine.core",),
