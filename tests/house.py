@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.store": FLOORLESS,
     "engine.leads": (*FLOORLESS, *WORDS, "engine.config", "engine.store"),
     "engine.importing": (*FLOORLESS, *WORDS, "engine.config", "engine.store", "engine.leads"),
+    "engine.verify": (*FLOORLESS, "engine.store"),
     "engine.driver": SHELL,
     "engine.timers": SHELL,
     "engine.hub": SHELL,

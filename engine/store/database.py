@@ -21,7 +21,7 @@ from typing import Final, Protocol, TypeVar
 import aiosqlite
 
 from engine.store import migrate
-from engine.store.errors import StoreDamagedError, StoreLockedError, translated
+from engine.store.errors import StoreBug, StoreDamagedError, StoreLockedError, translated
 from engine.store.queries import Statement
 
 #: How long a statement waits for another process's lock before the store counts as locked.
@@ -236,10 +236,13 @@ def chain_hash(before: str, seq: int, at_ms: int, actor: str, action: str, subje
 
 def _carry_out(connection: sqlite3.Connection, statement: Statement) -> Rows:
     sql, rows = statement.query.sql, statement.rows
-    if len(rows) == 1:
-        return connection.execute(sql, rows[0]).fetchmany(ROWS_MAX)
-    connection.executemany(sql, rows)
-    return []
+    if len(rows) != 1:
+        connection.executemany(sql, rows)
+        return []
+    answer = connection.execute(sql, rows[0]).fetchmany(ROWS_MAX + 1)
+    if len(answer) > ROWS_MAX:
+        raise StoreBug(f"{statement.query.name}: more than {ROWS_MAX} rows; ask for pages")
+    return answer
 
 
 @contextmanager

@@ -1,0 +1,136 @@
+-- Each query of a rule answers with its violations only: `what`, in words, and the `ids` that prove it.
+
+-- name: overlapping_by_lead
+SELECT 'lead ' || lead_id || ' is dialed while a call to it lives' AS what, before_id || ' ' || id AS ids FROM (
+  SELECT id, lead_id, planned_at_ms, lag(id) OVER w AS before_id,
+         max(coalesce(ended_at_ms, 9000000000000000)) OVER (
+           PARTITION BY lead_id ORDER BY planned_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS busy_until_ms
+  FROM attempts WINDOW w AS (PARTITION BY lead_id ORDER BY planned_at_ms, id)
+) AS tries WHERE planned_at_ms < busy_until_ms LIMIT :limit;
+
+-- name: overlapping_by_number
+SELECT 'a number is dialed while a call to it lives' AS what, before_id || ' ' || id AS ids FROM (
+  SELECT id, planned_at_ms, lag(id) OVER w AS before_id,
+         max(coalesce(ended_at_ms, 9000000000000000)) OVER (
+           PARTITION BY number ORDER BY planned_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS busy_until_ms
+  FROM attempts WINDOW w AS (PARTITION BY number ORDER BY planned_at_ms, id)
+) AS tries WHERE planned_at_ms < busy_until_ms LIMIT :limit;
+
+-- name: miscounted
+SELECT 'lead ' || l.id || ' shows ' || l.attempts_count || ' tries, its attempts are ' || count(a.id) AS what,
+       coalesce(group_concat(a.id, ' '), '') AS ids
+FROM leads l LEFT JOIN attempts a ON a.lead_id = l.id AND a.counted = 1
+GROUP BY l.id HAVING l.attempts_count <> count(a.id) LIMIT :limit;
+
+-- name: counted_wrongly
+SELECT 'an attempt that ' || CASE counted WHEN 1 THEN 'spends no' ELSE 'spends a' END || ' try is counted otherwise' AS what,
+       id AS ids
+FROM attempts WHERE outcome IS NOT NULL AND counted = (outcome IN ('congestion', 'failed', 'cancelled')) LIMIT :limit;
+
+-- name: tried_too_often
+SELECT 'lead ' || lead_id || ' was tried ' || count(*) || ' times of ' || :attempts_max AS what,
+       group_concat(id, ' ') AS ids
+FROM attempts WHERE campaign_id = :campaign AND counted = 1 GROUP BY lead_id HAVING count(*) > :attempts_max LIMIT :limit;
+
+-- name: dialed_though_suppressed
+SELECT 'a number was dialed after its do-not-call entry' AS what, a.id AS ids
+FROM suppressions s JOIN attempts a ON a.number = s.number
+WHERE a.planned_at_ms > s.at_ms + :grace_ms LIMIT :limit;
+
+-- name: not_final
+SELECT 'state and outcome disagree' AS what, id AS ids FROM attempts
+WHERE (state = 'ended') <> (outcome IS NOT NULL) LIMIT :limit;
+
+-- name: operators_word_lost
+SELECT 'the call shows ' || coalesce(c.disposition_id, 'no disposition') || ', the operator said last '
+         || d.disposition_id AS what, c.attempt_id AS ids
+FROM calls c JOIN dispositions d ON d.attempt_id = c.attempt_id
+WHERE d.at_ms = (SELECT max(l.at_ms) FROM dispositions l WHERE l.attempt_id = c.attempt_id)
+  AND (c.disposition_id IS NOT d.disposition_id OR c.note IS NOT d.note) LIMIT :limit;
+
+-- name: outcome_against_facts
+SELECT CASE
+    WHEN outcome = 'connected' AND bridged_at_ms IS NULL THEN 'connected, but never bridged'
+    WHEN outcome IN ('abandoned', 'hung_up_early') AND answered_at_ms IS NULL THEN outcome || ', but never answered'
+    ELSE 'answered, but ended as ' || outcome
+  END AS what, id AS ids
+FROM attempts
+WHERE (outcome = 'connected' AND bridged_at_ms IS NULL)
+   OR (outcome IN ('abandoned', 'hung_up_early') AND (answered_at_ms IS NULL OR bridged_at_ms IS NOT NULL))
+   OR (answered_at_ms IS NOT NULL AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early', 'machine', 'lost'))
+LIMIT :limit;
+
+-- name: connected_without_call
+SELECT 'connected, but there is no call row' AS what, a.id AS ids
+FROM attempts a LEFT JOIN calls c ON c.attempt_id = a.id
+WHERE a.bridged_at_ms IS NOT NULL AND c.attempt_id IS NULL LIMIT :limit;
+
+-- name: call_outlives_leg
+SELECT 'the call and its attempt do not end together' AS what, a.id AS ids
+FROM calls c JOIN attempts a ON a.id = c.attempt_id WHERE a.ended_at_ms IS NOT c.ended_at_ms LIMIT :limit;
+
+-- name: talking_to_nobody
+SELECT 'agent ' || g.id || ' is ' || g.state || ' without a live customer' AS what, coalesce(g.attempt_id, '') AS ids
+FROM agents g LEFT JOIN attempts a ON a.id = g.attempt_id
+WHERE g.state IN ('talking', 'reserved') AND (a.id IS NULL OR a.ended_at_ms < :now_ms - :grace_ms) LIMIT :limit;
+
+-- name: talked_to_nobody
+SELECT 'agent ' || l.agent_id || ' stayed talking ' || (l.next_ms - a.ended_at_ms) || ' ms after the customer left' AS what,
+       a.id AS ids
+FROM (SELECT agent_id, state, attempt_id, lead(at_ms) OVER (PARTITION BY agent_id ORDER BY at_ms) AS next_ms
+      FROM agent_log) AS l
+JOIN attempts a ON a.id = l.attempt_id
+WHERE l.state = 'talking' AND l.next_ms > a.ended_at_ms + :grace_ms LIMIT :limit;
+
+-- name: two_customers
+SELECT 'agent ' || agent_id || ' has two customers at once' AS what, before_id || ' ' || attempt_id AS ids FROM (
+  SELECT attempt_id, agent_id, bridged_at_ms, lag(attempt_id) OVER w AS before_id,
+         max(coalesce(ended_at_ms, 9000000000000000)) OVER (
+           PARTITION BY agent_id ORDER BY bridged_at_ms, attempt_id
+           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS busy_until_ms
+  FROM calls WINDOW w AS (PARTITION BY agent_id ORDER BY bridged_at_ms, attempt_id)
+) AS talks WHERE bridged_at_ms < busy_until_ms LIMIT :limit;
+
+-- name: still_open
+SELECT 'the attempt is open since ' || planned_at_ms AS what, id AS ids
+FROM attempts WHERE ended_at_ms IS NULL AND planned_at_ms <= :before_ms LIMIT :limit;
+
+-- name: stranded_leads
+SELECT 'lead ' || l.id || ' is ' || l.state || ', but nobody has it' AS what,
+       coalesce((SELECT a.id FROM attempts a WHERE a.lead_id = l.id ORDER BY a.planned_at_ms DESC LIMIT 1), '') AS ids
+FROM leads l
+WHERE l.state IN ('dialing', 'in_call')
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.lead_id = l.id AND c.disposition_id IS NULL AND l.state = 'in_call')
+LIMIT :limit;
+
+-- name: open_but_not_claimed
+SELECT 'lead ' || l.id || ' may be dialed (' || l.state || ') while a call to it lives' AS what, a.id AS ids
+FROM attempts a JOIN leads l ON l.id = a.lead_id
+WHERE a.ended_at_ms IS NULL AND l.state = 'new' LIMIT :limit;
+
+-- name: callbacks_forgotten
+SELECT 'a callback of lead ' || b.lead_id || ' is open, but the lead is ' || l.state AS what, coalesce(b.attempt_id, '') AS ids
+FROM callbacks b JOIN leads l ON l.id = b.lead_id
+WHERE b.closed_at_ms IS NULL AND l.state NOT IN ('callback', 'dialing', 'in_call') LIMIT :limit;
+
+-- name: callbacks_past_due
+SELECT 'lead ' || l.id || ' waits for a callback that was due at ' || l.next_at_ms AS what, coalesce(b.attempt_id, '') AS ids
+FROM leads l LEFT JOIN callbacks b ON b.lead_id = l.id AND b.closed_at_ms IS NULL
+WHERE l.state = 'callback' AND (b.id IS NULL OR l.next_at_ms < :before_ms) LIMIT :limit;
+
+-- name: out_of_order
+SELECT 'the times of the attempt run backwards' AS what, id AS ids FROM attempts
+WHERE accepted_at_ms < planned_at_ms OR ringing_at_ms < planned_at_ms OR answered_at_ms < planned_at_ms
+   OR bridged_at_ms < answered_at_ms OR ended_at_ms < planned_at_ms
+   OR ended_at_ms < answered_at_ms OR ended_at_ms < bridged_at_ms
+LIMIT :limit;
+
+-- name: attempts_page
+SELECT a.id, a.campaign_id, a.lead_id, a.number, a.trunk_id, a.planned_at_ms, a.accepted_at_ms, a.answered_at_ms,
+       a.ended_at_ms, a.outcome, l.zone
+FROM attempts a JOIN leads l ON l.id = a.lead_id
+WHERE a.id > :after ORDER BY a.id LIMIT :limit;
+
+-- name: audit_pages
+SELECT * FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
