@@ -129,8 +129,9 @@ bench-pacing: python3  ## The pacing algorithm beside the known ones, on simulat
 
 .PHONY: help
 help:  ## This list
-	@awk 'BEGIN {FS = ":.*## "} \
-		/^##@ / {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	@awk -v bold="$$([ ! -t 1 ] || printf '\033[1m')" -v plain="$$([ ! -t 1 ] || printf '\033[0m')" ' \
+		BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s%s%s\n", bold, substr($$0, 5), plain} \
 		/^[a-z0-9-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Without Python nothing starts: as root it is fetched, otherwise it is asked for by name.
