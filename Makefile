@@ -129,7 +129,7 @@ bench-pacing: python3  ## The pacing algorithm beside the known ones, on simulat
 
 .PHONY: help
 help:  ## This list
-	@awk -v bold="$$([ ! -t 1 ] || printf '\033[1m')" -v plain="$$([ ! -t 1 ] || printf '\033[0m')" ' \
+	@[ -t 1 ] && bold='\033[1m' plain='\033[0m' || bold='' plain=''; awk -v bold="$$bold" -v plain="$$plain" ' \
 		BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s%s%s\n", bold, substr($$0, 5), plain} \
 		/^[a-z0-9-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -91,3 +91,11 @@ def test_every_document_is_linked_from_the_readme() -> None:
     linked = set(LINK.findall(read("README.md")))
     documents = {str(file.relative_to(ROOT)) for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
     assert documents - {"README.md"} <= linked
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    decisions = sorted(ROOT.glob("docs/adr/*.md"))
+    numbers = [file.name.split("-")[0] for file in decisions]
+    assert len(numbers) == len(set(numbers))
+    for number, file in zip(numbers, decisions, strict=True):
+        assert file.read_text(encoding="utf-8").startswith(f"# {number} · "), file.name
