@@ -17,7 +17,7 @@ from aiohttp.web_exceptions import HTTPException
 from crm_lite import campaigns, deskpage, imports, leads, people
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
-from crm_lite.i18n import N_, load_words
+from crm_lite.i18n import load_words
 from crm_lite.live import Live
 from crm_lite.security import HEADERS, HSTS, SAFE_METHODS, same_origin
 from crm_lite.settings import settings_of
@@ -26,6 +26,7 @@ from crm_lite.web_keys import CRM, SESSION, page
 from engine.api import Engine
 from engine.clock import Clock
 from engine.config import Loaded
+from engine.messages import N_
 from engine.store.database import Database
 from engine.store.errors import StoreError
 from engine.store.records import Records
@@ -81,6 +82,7 @@ def make_app(engine: Engine, database: Database, loaded: Loaded, clock: Clock) -
     records = Records(database)
     crm = Crm(
         engine=engine,
+        database=database,
         records=records,
         clock=clock,
         loaded=loaded,
@@ -91,6 +93,7 @@ def make_app(engine: Engine, database: Database, loaded: Loaded, clock: Clock) -
     )
     app = web.Application(middlewares=[_outermost, _own_pages_only, _signed_in], client_max_size=BODY_BYTES_MAX)
     app[CRM] = crm
+    app[imports.SHELF] = imports.RejectShelf()
     app[_RIGHT] = {(method, path): right for method, path, _, right in ROUTES}
     for method, path, handler, _ in ROUTES:
         app.router.add_route(method, path, handler)
@@ -117,6 +120,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
         yield
         for task in tasks:
             task.cancel()
+    app[imports.SHELF].close()
 
 
 async def _send_away(app: web.Application) -> None:

@@ -14,6 +14,7 @@ from engine.api import Engine
 from engine.clock import Clock
 from engine.config import Loaded
 from engine.core.model import CampaignId, Phone
+from engine.store.database import Database
 from engine.store.records import Records
 from engine.store.rows import User
 
@@ -36,6 +37,7 @@ class Crm:
     """The parts of the CRM. `loaded` and `settings` are swapped when config.yaml changes."""
 
     engine: Engine
+    database: Database
     records: Records
     clock: Clock
     loaded: Loaded

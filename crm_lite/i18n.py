@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import re
 from collections.abc import Mapping
 from gettext import GNUTranslations
 from pathlib import Path
@@ -26,11 +27,8 @@ from markupsafe import Markup
 LANGUAGES: Final[Mapping[str, str]] = {"ru": "Русский", "uk": "Українська", "en": "English"}
 DEFAULT_LANGUAGE: Final = "ru"
 LOCALE_DIR: Final = Path(__file__).resolve().parent.parent / "web" / "locale"
-
-
-def N_(message: str) -> str:  # noqa: N802 - the name that gettext's tools know
-    """Mark a message for translation where no language is known yet."""
-    return message
+SCRIPTS_DIR: Final = LOCALE_DIR.parent / "static"
+_IN_SCRIPT: Final = re.compile(r'\bt\("([^"\\]+)"')
 
 
 def read_catalog(language: str, directory: Path = LOCALE_DIR) -> Catalog:
@@ -130,9 +128,7 @@ def _local(at_ms: int, zone: ZoneInfo) -> dt.datetime:
 
 
 def _script_words(catalog: Catalog) -> dict[str, str]:
-    words = {}
-    for message in catalog:
-        in_scripts = any(place.startswith("web/static/") for place, _ in message.locations)
-        if in_scripts and isinstance(message.id, str) and message.id:
-            words[message.id] = str(message.string)
-    return words
+    messages = {
+        message for file in sorted(SCRIPTS_DIR.glob("*.js")) for message in _IN_SCRIPT.findall(file.read_text("utf-8"))
+    }
+    return {message: str(found.string) for message in messages if (found := catalog.get(message)) is not None}

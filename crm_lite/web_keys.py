@@ -8,7 +8,8 @@ from aiohttp import web
 
 from crm_lite.auth import Right, may
 from crm_lite.crm import Crm
-from crm_lite.i18n import DEFAULT_LANGUAGE, N_, preferred_language
+from crm_lite.i18n import DEFAULT_LANGUAGE, preferred_language
+from engine.messages import N_
 from engine.store.rows import StoredSession, User
 
 CRM: Final = web.AppKey("crm", Crm)

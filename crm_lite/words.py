@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from crm_lite.i18n import N_, Words
+from crm_lite.i18n import Words
 from engine.core.effects import DialingChanged
 from engine.core.model import (
     AgentState,
@@ -20,6 +20,7 @@ from engine.core.model import (
     Refusal,
     SystemPause,
 )
+from engine.messages import N_
 
 #: (word, icon) of an agent's state; the colour is the CSS class of the same name.
 AGENT_STATES: Final[Mapping[AgentState, tuple[str, str]]] = {
