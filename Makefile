@@ -94,9 +94,10 @@ fmt: python3  ## Format the code and mend what ruff can mend
 ##@ Generate
 
 .PHONY: schema
-schema: python3  ## Write the JSON Schema of config.yaml for editors
+schema: python3  ## Write the JSON Schema and the reference of config.yaml (config.schema.json, docs/config.md)
 	@$(SETUP) run
-	@$(ZVONAR) schema $(ARGS)
+	@$(ZVONAR) config schema > var/config.schema.json && mv var/config.schema.json config.schema.json
+	@$(ZVONAR) config docs > var/config.md && mv var/config.md docs/config.md
 
 .PHONY: i18n
 i18n: python3  ## Gather the words of code and pages into the translation files

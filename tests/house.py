@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.clock": (),
     "engine.backoff": (),
     "engine.messages": (),
+    "engine.logs": (),
     "engine.ids": ("engine.core",),
     "engine.switch": ("engine.core",),
     "engine.phones": ("engine.core", "engine.messages"),

@@ -76,6 +76,10 @@ class ImportReport:
     counts: ImportCounts
     rejects: tuple[ImportReject, ...]
 
+    def __str__(self) -> str:
+        counts = self.counts
+        return f"{counts.rows} rows: {counts.leads} leads, {counts.duplicates} duplicates, {counts.rejects} bad"
+
 
 def meaning_of(config: Config) -> Meaning:
     """How lead files are read by this configuration."""

@@ -1,0 +1,498 @@
+"""`zvonar`: what one does with the call center from a shell. Data goes to standard output, words to standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+import orjson
+
+if TYPE_CHECKING:
+    from asterisk.conf import AsteriskInstance, Binary
+    from engine.config import ConfigProblem, Loaded
+    from engine.leads.files import ImportReport
+    from engine.store.database import AioDatabase
+
+T = TypeVar("T")
+
+
+class Exit(IntEnum):
+    """What the shell is told."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2  # click's own
+    CONFIG_INVALID = 3
+    NOT_REACHABLE = 4  # the database, Asterisk, or the engine that should run
+    INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run one command. A mistake of ours is one line too, unless ZVONAR_DEBUG is set."""
+    try:
+        sys.exit(zvonar(prog_name="zvonar"))
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("ZVONAR_DEBUG"):
+            raise
+        _say(f"a mistake of ours: {type(error).__name__}: {error}; ZVONAR_DEBUG=1 shows where, please report it")
+        sys.exit(Exit.FAILURE)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("config.yaml"),
+    envvar="ZVONAR_CONFIG",
+    show_default=True,
+    help="The configuration file; also ZVONAR_CONFIG.",
+)
+@click.version_option(package_name="zvonar")
+@click.pass_context
+def zvonar(context: click.Context, path: Path) -> None:
+    """Zvonar: a telephony-first call-center engine with a CRM attached, for Asterisk.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 config.yaml is invalid, 4 database, Asterisk or engine not reachable.
+    """
+    context.obj = path
+
+
+# ── the configuration ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@zvonar.command("check-config")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
+@click.pass_obj
+def check_config(path: Path, file: Path | None, as_json: bool) -> None:
+    """Say everything that is wrong in config.yaml, with file, line and column.
+
+    Example: zvonar check-config new-config.yaml
+    """
+    from engine.config import Loaded, load
+
+    result = load(file or path)
+    problems = result if isinstance(result, list) else list(result.warnings)
+    if as_json:
+        _print_json({"ok": isinstance(result, Loaded), "problems": [_as_json(problem) for problem in problems]})
+    else:
+        for problem in problems:
+            _say(str(problem))
+    if not isinstance(result, Loaded):
+        sys.exit(Exit.CONFIG_INVALID)
+    if not as_json:
+        click.echo("ok")
+
+
+@zvonar.group("config")
+def config() -> None:
+    """What config.yaml may say."""
+
+
+@config.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of config.yaml, for editors (config.schema.json)."""
+    from engine.config import describe
+
+    click.echo(describe.json_schema(), nl=False)
+
+
+@config.command("docs")
+def config_docs() -> None:
+    """Print the reference of every key (docs/config.md)."""
+    from engine.config import describe
+
+    click.echo(describe.markdown(), nl=False)
+
+
+def _loaded(path: Path) -> Loaded:
+    """The configuration, or its problems and the end."""
+    from engine.config import Loaded, load
+
+    result = load(path)
+    if not isinstance(result, Loaded):
+        for problem in result:
+            _say(str(problem))
+        sys.exit(Exit.CONFIG_INVALID)
+    return result
+
+
+def _as_json(problem: ConfigProblem) -> dict[str, Any]:
+    names = ("file", "line", "column", "path", "message", "warning")
+    return {name: getattr(problem, name) for name in names}
+
+
+# ── leads ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@zvonar.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--campaign", "campaign_name", required=True, help="The campaign that gets the leads, by its key.")
+@click.option("--dry-run", is_flag=True, help="Read and check only; the database is not opened.")
+@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Bad rows go there (.xlsx or .csv).")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_obj
+def import_(path: Path, file: Path, campaign_name: str, dry_run: bool, rejects: Path | None, as_json: bool) -> None:
+    """Bring a file of leads (XLSX, XLS, ODS, CSV) into a campaign.
+
+    Numbers may be written as people write them; what the columns mean is told by their names and contents. All of the
+    file is imported, or nothing of it. A number that the campaign has already is a duplicate.
+
+    Example: zvonar import leads.xlsx --campaign demo --rejects bad.xlsx
+    """
+    from engine.core.model import CampaignId
+    from engine.leads.files import check_file, import_file, meaning_of
+    from engine.leads.sheets import Refused
+
+    loaded = _loaded(path)
+    if campaign_name not in loaded.config.campaigns:
+        known = ", ".join(loaded.config.campaigns)
+        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+    meaning = meaning_of(loaded.config)
+
+    async def bring(database: AioDatabase, now_ms: int) -> ImportReport:
+        return await import_file(
+            database,
+            file,
+            campaign=CampaignId(campaign_name),
+            meaning=meaning,
+            file_name=file.name,
+            by=_who(),
+            now_ms=now_ms,
+            rejects_to=rejects,
+        )
+
+    try:
+        if dry_run:
+            report = check_file(file, meaning=meaning, file_name=file.name, rejects_to=rejects)
+        else:
+            report = _with_database(loaded, bring)
+    except Refused as refused:
+        _fail(f"{file}: {refused}; nothing was imported")
+    except OSError as error:
+        _fail(f"{error.filename or rejects}: {error.strerror}; nothing was imported")
+    _print_report(report, as_json, dry_run, rejects)
+
+
+def _print_report(report: ImportReport, as_json: bool, dry_run: bool, rejects: Path | None) -> None:
+    counts = report.counts
+    if as_json:
+        _print_json(
+            {
+                "rows": counts.rows,
+                "leads": counts.leads,
+                "duplicates": counts.duplicates,
+                "rejected": counts.rejects,
+                "columns": {column.title: column.key or column.role.value for column in report.layout.columns},
+                "rejects": [
+                    {"row": r.line, "column": r.field, "value": r.value, "reason": str(r.reason)}
+                    for r in report.rejects
+                ],
+            }
+        )
+        return
+    for column in report.layout.columns:
+        _say(f"  {column.title} → {column.key or column.role.value}")
+    for reject in report.rejects:
+        _say(f"{report.file_name}:{reject.line}: {reject.field}: {reject.reason}: {reject.value!r}")
+    if hidden := counts.rejects - len({reject.line for reject in report.rejects}):
+        _say(f"… and {hidden} more bad rows")
+    if counts.rejects and rejects:
+        _say(f"bad rows: {rejects}")
+    click.echo(("would be: " if dry_run else "") + str(report))
+
+
+# ── the database and its users ───────────────────────────────────────────────────────────────────────────────────
+
+
+@zvonar.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.pass_obj
+def migrate(path: Path, dry_run: bool) -> None:
+    """Bring the database to this program's schema; a backup is made first. Starting does the same."""
+    from engine.clock import WallClock
+    from engine.store import migrate as steps
+    from engine.store.database import connect
+    from engine.store.errors import StoreError
+
+    loaded = _loaded(path)
+    file = loaded.resolve(loaded.config.database)
+    if dry_run and not file.exists():
+        click.echo(f"{file}: would be created")
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = connect(file)
+        try:
+            done = steps.pending(connection, file) if dry_run else steps.migrate(connection, file, WallClock().now_ms())
+        finally:
+            connection.close()
+    except StoreError as error:
+        _fail(str(error), Exit.NOT_REACHABLE)
+    for step in done:
+        click.echo(f"{step.number:04d} {step.name}: {'would be applied' if dry_run else 'applied'}")
+    if not done:
+        click.echo(f"{file}: nothing to do")
+
+
+@zvonar.group()
+def user() -> None:
+    """People who may log in."""
+
+
+_LOGIN = click.argument("login")
+_PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
+@user.command("add")
+@_LOGIN
+@click.option("--role", type=click.Choice(["operator", "supervisor", "engineer", "admin"]), required=True)
+@click.option("--agent", help="The agent of config.yaml that an operator works as; by default the log-in name.")
+@click.option("--name", help="The name that colleagues see.")
+@click.option("--language", type=click.Choice(["ru", "uk", "en"]), help="By default the first of config.yaml.")
+@_PASSWORD_STDIN
+@click.pass_obj
+def user_add(
+    path: Path, login: str, role: str, agent: str | None, name: str | None, language: str | None, password_stdin: bool
+) -> None:
+    """Let somebody log in.
+
+    Example: zvonar user add operator1 --role operator
+    """
+    loaded = _loaded(path)
+    if role == "operator":
+        agent = agent or login
+    if agent is not None and agent not in loaded.config.agents:
+        raise click.BadParameter(f"{agent} is not in the agents of {path}", param_hint="--agent")
+    password = _password(password_stdin)
+
+    async def add(database: AioDatabase, now_ms: int) -> None:
+        from crm_lite.auth import create_user
+        from engine.store.records import Records
+
+        records = Records(database)
+        if await records.user_by_login(login) is not None:
+            raise ValueError(f"{login} is there already; a new password: zvonar user passwd {login}")
+        shown = name or (loaded.config.agents[agent].name if agent else login)
+        spoken = language or loaded.config.languages[0]
+        await create_user(records, login, password, role, agent, spoken, name=shown, now_ms=now_ms)
+
+    _change_user(loaded, add)
+    click.echo(f"{login}: may log in as {role}")
+
+
+@user.command("passwd")
+@_LOGIN
+@_PASSWORD_STDIN
+@click.pass_obj
+def user_passwd(path: Path, login: str, password_stdin: bool) -> None:
+    """Give somebody a new password and end their sessions."""
+    loaded = _loaded(path)
+    password = _password(password_stdin)
+
+    async def change(database: AioDatabase, now_ms: int) -> None:
+        from crm_lite.auth import create_user
+        from engine.store.records import Records
+
+        records = Records(database)
+        known = await records.user_by_login(login)
+        if known is None:
+            raise ValueError(f"nobody logs in as {login}")
+        await create_user(
+            records, login, password, known.role, known.agent, known.language, name=known.name, now_ms=now_ms
+        )
+        await records.end_sessions(login)
+
+    _change_user(loaded, change)
+    click.echo(f"{login}: has a new password")
+
+
+def _change_user(loaded: Loaded, change: Callable[[AioDatabase, int], Awaitable[None]]) -> None:
+    from crm_lite.auth import WeakPassword
+
+    try:
+        _with_database(loaded, change)
+    except (WeakPassword, ValueError) as error:
+        _fail(str(error))
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def _with_database(loaded: Loaded, work: Callable[[AioDatabase, int], Awaitable[T]]) -> T:
+    """Run `work(database, now_ms)`; a database that cannot be used ends the program."""
+    from engine.clock import WallClock
+    from engine.store.database import AioDatabase
+    from engine.store.errors import StoreError
+
+    file = loaded.resolve(loaded.config.database)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    now_ms = WallClock().now_ms()
+
+    async def run() -> T:
+        async with AioDatabase.open(file, now_ms=now_ms) as database:
+            return await work(database, now_ms)
+
+    try:
+        return asyncio.run(run())
+    except StoreError as error:
+        _fail(str(error), Exit.NOT_REACHABLE)
+
+
+# ── Asterisk ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@zvonar.group()
+def asterisk() -> None:
+    """The files of the managed Asterisk."""
+
+
+@asterisk.command("render")
+@click.pass_obj
+def asterisk_render(path: Path) -> None:
+    """Write Asterisk's files from config.yaml, each only if it changed. A running engine does this by itself."""
+    from asterisk.instance import render
+
+    for name in _at_asterisk(path, render):
+        click.echo(name)
+
+
+@asterisk.command("check")
+@click.pass_obj
+def asterisk_check(path: Path) -> None:
+    """Say what in Asterisk's files is not what config.yaml says."""
+    from asterisk.instance import check
+
+    found = _at_asterisk(path, check)
+    for problem in found:
+        click.echo(problem)
+    if found:
+        sys.exit(Exit.FAILURE)
+    _say("ok")
+
+
+def _at_asterisk(path: Path, act: Callable[[AsteriskInstance, Binary], list[str]]) -> list[str]:
+    from asterisk.conf import InvalidSettings
+    from asterisk.instance import AsteriskFailed, find_binary
+    from engine.telephony import private_asterisk
+
+    loaded = _loaded(path)
+    if not loaded.config.asterisk.managed:
+        _fail(f"{path}: asterisk.managed is no: its files are yours")
+    try:
+        return act(private_asterisk(loaded), find_binary())
+    except AsteriskFailed as error:
+        _fail(str(error), Exit.NOT_REACHABLE)
+    except (InvalidSettings, OSError) as error:
+        _fail(str(error))
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@zvonar.command()
+@click.pass_obj
+def run(path: Path) -> None:
+    """Run the call center by config.yaml until a signal: the first SIGTERM or Ctrl+C drains, the second ends now."""
+    from engine.app import run as serve
+
+    _serve(serve(_loaded(path)))
+
+
+@zvonar.command()
+@click.pass_obj
+def demo(path: Path) -> None:
+    """Show the main job by itself: a demo carrier, robot operators, 200 leads, a free seat for you."""
+    from engine.demo import show
+
+    _serve(show(_loaded(path)))
+
+
+def _serve(work: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    from engine import logs
+    from engine.app import CannotStart
+    from engine.store.errors import StoreError
+
+    logs.set_up()
+    reasons: list[str] = []
+    try:
+        uvloop.run(work)
+    except* (CannotStart, StoreError) as stopped:
+        reasons = [str(error) for error in _single(stopped)]
+    if reasons:
+        _fail("; ".join(reasons), Exit.NOT_REACHABLE)
+
+
+def _single(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _single(error)
+        else:
+            yield error
+
+
+@zvonar.command()
+@click.pass_obj
+def drain(path: Path) -> None:
+    """Ask the running engine to dial no more and to end when its calls have ended."""
+    loaded = _loaded(path)
+    file = loaded.resolve(loaded.config.database)
+    lock = file.with_name(file.name + ".lock")
+    process = _holder(lock)
+    if process is None:
+        _fail(f"no engine runs on {file}", Exit.NOT_REACHABLE)
+    try:
+        os.kill(process, signal.SIGTERM)
+    except PermissionError:
+        _fail(f"the engine (process {process}) is another user's")
+    click.echo(f"process {process}: asked to drain; again ends it at once")
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that holds the engine's lock on the database, if one does."""
+    try:
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read(32))
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)
+
+
+def _fail(words: str, code: Exit = Exit.FAILURE) -> NoReturn:
+    _say(f"error: {words}")
+    sys.exit(code)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _who() -> str:
+    return f"shell:{os.environ.get('USER') or os.getuid()}"

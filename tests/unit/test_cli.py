@@ -1,0 +1,150 @@
+"""The shell commands: exit codes, data on standard output, words on standard error, never a traceback."""
+
+import fcntl
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engine import cli
+from engine.cli import Exit, zvonar
+from engine.config import describe
+from scripts.make_ugly_leads import TABLE, text
+from tests.unit.test_config import SMALL
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "config.yaml").write_text(SMALL, encoding="utf-8")
+    (tmp_path / "leads.csv").write_bytes(text((*TABLE, ("Абонент 004", "12", ""))))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str, typed: str = "") -> Result:
+    return CliRunner().invoke(zvonar, arguments, input=typed)
+
+
+def test_a_good_configuration_is_ok(here: Path) -> None:
+    result = call("check-config")
+    assert (result.exit_code, result.stdout) == (Exit.OK, "ok\n")
+
+
+def test_a_bad_configuration_is_told_line_by_line_and_ends_with_3(here: Path) -> None:
+    (here / "config.yaml").write_text(SMALL.replace("max: 3", "maxx: 3"), encoding="utf-8")
+    result = call("check-config")
+    assert (result.exit_code, result.stdout) == (Exit.CONFIG_INVALID, "")
+    assert "config.yaml:23:7: campaigns.spring.attempts.maxx: unknown key; did you mean max?" in result.stderr
+    told = json.loads(call("check-config", "--json").stdout)
+    assert told["ok"] is False
+    assert (told["problems"][1]["line"], told["problems"][1]["path"]) == (23, "campaigns.spring.attempts.maxx")
+
+
+def test_every_command_refuses_a_bad_configuration(here: Path) -> None:
+    (here / "config.yaml").write_text("campaigns: 5", encoding="utf-8")
+    for command in (["import", "leads.csv", "--campaign", "spring"], ["migrate"], ["drain"]):
+        assert call(*command).exit_code == Exit.CONFIG_INVALID
+
+
+def test_the_schema_and_the_reference_are_printed(here: Path) -> None:
+    assert call("config", "schema").stdout == describe.json_schema()
+    assert call("config", "docs").stdout == describe.markdown()
+
+
+def test_a_dry_run_reads_and_leaves_no_database(here: Path) -> None:
+    result = call("import", "leads.csv", "--campaign", "spring", "--dry-run")
+    assert (result.exit_code, result.stdout) == (Exit.OK, "would be: 4 rows: 3 leads, 0 duplicates, 1 bad\n")
+    assert "leads.csv:5: Телефон: the phone number is too short: '12'" in result.stderr
+    assert not (here / "var").exists()
+
+
+def test_an_import_adds_leads_once(here: Path) -> None:
+    first = call("import", "leads.csv", "--campaign", "spring", "--rejects", "bad.csv")
+    again = json.loads(call("import", "leads.csv", "--campaign", "spring", "--json").stdout)
+    assert first.stdout == "4 rows: 3 leads, 0 duplicates, 1 bad\n"
+    assert (again["leads"], again["duplicates"], again["rejected"]) == (0, 3, 1)
+    assert "Абонент 004;12" in (here / "bad.csv").read_text(encoding="utf-8-sig")
+
+
+def test_an_import_into_an_unknown_campaign_is_wrong_usage(here: Path) -> None:
+    result = call("import", "leads.csv", "--campaign", "sprng")
+    assert result.exit_code == Exit.USAGE
+    assert "known: spring" in result.stderr
+
+
+def test_a_refused_file_is_told_in_one_line(here: Path) -> None:
+    (here / "leads.csv").write_bytes(b"")
+    result = call("import", "leads.csv", "--campaign", "spring")
+    assert (result.exit_code, result.stderr) == (
+        Exit.FAILURE,
+        "error: leads.csv: the file is empty; nothing was imported\n",
+    )
+
+
+def test_a_database_is_made_once(here: Path) -> None:
+    assert "would be created" in call("migrate", "--dry-run").stdout
+    assert "0001 spine: applied" in call("migrate").stdout
+    assert "nothing to do" in call("migrate").stdout
+
+
+def test_a_file_that_is_no_database_is_not_reachable(here: Path) -> None:
+    (here / "var").mkdir()
+    (here / "var/zvonar.db").write_text("this is a letter, and no database at all " * 100)
+    result = call("migrate")
+    assert result.exit_code == Exit.NOT_REACHABLE
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_user_is_added_once_and_gets_a_new_password(here: Path) -> None:
+    add = ("user", "add", "anna", "--role", "operator", "--password-stdin")
+    assert call(*add, typed="correct horse\n").exit_code == Exit.OK
+    assert "is there already" in call(*add, typed="correct horse\n").stderr
+    assert call("user", "passwd", "anna", "--password-stdin", typed="battery staple\n").exit_code == Exit.OK
+    assert "nobody logs in as boris" in call("user", "passwd", "boris", "--password-stdin", typed="x" * 12).stderr
+
+
+def test_a_weak_password_is_refused_with_what_is_needed(here: Path) -> None:
+    result = call("user", "add", "boss", "--role", "admin", "--password-stdin", typed="x\n")
+    assert result.exit_code == Exit.FAILURE
+    assert "a password has" in result.stderr
+
+
+def test_an_operator_must_be_an_agent_of_the_configuration(here: Path) -> None:
+    result = call("user", "add", "boris", "--role", "operator", "--password-stdin", typed="correct horse\n")
+    assert result.exit_code == Exit.USAGE
+    assert "boris is not in the agents" in result.stderr
+
+
+def test_draining_what_does_not_run_is_told(here: Path) -> None:
+    (here / "var").mkdir()
+    (here / "var/zvonar.db.lock").write_text("1\n")
+    result = call("drain")
+    assert result.exit_code == Exit.NOT_REACHABLE
+    assert "no engine runs" in result.stderr
+
+
+def test_draining_asks_the_process_that_holds_the_database(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "var").mkdir()
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda process, number: asked.append((process, number)))
+    with (here / "var/zvonar.db.lock").open("w+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4242\n")
+        lock.flush()
+        assert call("drain").exit_code == Exit.OK
+    assert asked == [(4242, signal.SIGTERM)]
+
+
+def test_a_mistake_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(**_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.delenv("ZVONAR_DEBUG", raising=False)
+    monkeypatch.setattr(cli, "zvonar", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == Exit.FAILURE
+    assert capsys.readouterr().err.startswith("a mistake of ours: ZeroDivisionError: oops")
