@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -24,8 +25,10 @@ from engine.store import migrate
 from engine.store.errors import StoreBug, StoreDamagedError, StoreLockedError, translated
 from engine.store.queries import Statement
 
-#: How long a statement waits for another process's lock before the store counts as locked.
-BUSY_TIMEOUT_MS: Final = 5_000
+#: How long a transaction waits for another process's lock before the store counts as locked.
+BUSY_TIMEOUT_MS: Final = 1_000
+#: SQLite's own waiting sleeps ever longer and can starve beside a busy importer; ours asks again this soon.
+BUSY_POLL_MS: Final = 1
 #: Connections that read at once; a further reader waits.
 READERS_MAX: Final = 2
 #: Pages kept in memory per connection: the hot part of the indexes of a million leads.
@@ -96,7 +99,7 @@ class AioDatabase:
         """
         async with AsyncExitStack() as stack:
             stack.enter_context(await asyncio.to_thread(_prepared, path, now_ms=now_ms, controller=controller))
-            writer = _Connection(lambda: connect(path), iter_chunk_size=64)
+            writer = _Connection(lambda: _connect_writer(path), iter_chunk_size=64)
             readers = [_Connection(lambda: connect(path, write=False), iter_chunk_size=64) for _ in range(READERS_MAX)]
             for connection in (writer, *readers):
                 _ = await stack.enter_async_context(connection)
@@ -138,7 +141,7 @@ class InlineDatabase:
     ) -> Iterator[InlineDatabase]:
         """As `AioDatabase.open`. Not `durable`: survives the process's death, but not the machine's."""
         with _prepared(path, now_ms=now_ms, controller=controller):
-            connection = connect(path)
+            connection = _connect_writer(path)
             try:
                 if not durable:
                     connection.execute("PRAGMA synchronous = OFF")
@@ -193,7 +196,7 @@ def write(connection: sqlite3.Connection, path: str, statements: Sequence[Statem
     """One write transaction of those statements: all or nothing."""
     doing = "begin"
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        _begin_writing(connection)
         answers: list[Rows] = []
         for statement in statements:
             doing = statement.query.name
@@ -232,6 +235,25 @@ def chain_hash(before: str, seq: int, at_ms: int, actor: str, action: str, subje
         octets = field.encode()
         digest.update(b"%d:%b" % (len(octets), octets))
     return digest.hexdigest()
+
+
+def _connect_writer(path: Path) -> sqlite3.Connection:
+    connection = connect(path)
+    connection.execute("PRAGMA busy_timeout = 0")  # `_begin_writing` waits instead
+    return connection
+
+
+def _begin_writing(connection: sqlite3.Connection) -> None:
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_s:
+                raise
+            time.sleep(BUSY_POLL_MS / 1000)
+        else:
+            return
 
 
 def _carry_out(connection: sqlite3.Connection, statement: Statement) -> Rows:

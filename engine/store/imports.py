@@ -6,6 +6,7 @@ its end, piece by piece, also by the next start when this one dies. Before that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
@@ -23,6 +24,8 @@ from engine.store.store import SQL as DIALING
 #: Rows staged, and leads published, in one transaction: a few tens of milliseconds of the writer's time.
 STAGE_CHUNK_MAX: Final = 1_000
 PUBLISH_CHUNK_MAX: Final = 500
+#: Between two pieces the lock is free for so long: an engine in another process dials on.
+PIECE_PAUSE_MS: Final = 2
 #: Rows of one file; more is refused, the file must be split.
 IMPORT_ROWS_MAX: Final = 2_000_000
 #: A staging that began so long ago has no living owner.
@@ -78,6 +81,7 @@ async def import_leads(
     try:
         while piece := await database.aside(staging.next_piece):
             await database.write(*piece)
+            await asyncio.sleep(PIECE_PAUSE_MS / 1000)
     except Exception:
         await _forget(database, import_id, now_ms)
         raise
@@ -149,6 +153,7 @@ async def _publish(database: Database, import_id: int, now_ms: int) -> None:
             SQL.still_staged(import_id=import_id),
         )
         staged = bool(left[0]["staged"])
+        await asyncio.sleep(PIECE_PAUSE_MS / 1000)
     await database.write(SQL.end_import(import_id=import_id, at_ms=now_ms))
 
 
