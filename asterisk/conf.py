@@ -28,8 +28,6 @@ _CODECS = frozenset({"alaw", "ulaw", "g722", "opus"})
 _RESERVED_NAMES = frozenset({"global", "system", "general", "transport-udp", "zvonar"})
 
 
-_SYSTEM_DATA = (Path("/usr/share/asterisk"), Path("/var/lib/asterisk"))
-
 # Nothing to set, but Asterisk logs an error where they are missing.
 _QUIET = {
     "acl": "",
@@ -270,8 +268,7 @@ def load_or_make_secrets(paths: Paths) -> Secrets:
 
 def _voice(language: str, binary: Binary) -> str:
     """The language of spoken messages: the wanted one where its sounds are installed, else English."""
-    places = (binary.data,) if binary.data else _SYSTEM_DATA
-    return language if any((place / "sounds" / language).exists() for place in places) else "en"
+    return language if binary.data and (binary.data / "sounds" / language).exists() else "en"
 
 
 def _only_present(text: str, binary: Binary) -> str:

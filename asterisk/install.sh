@@ -67,6 +67,7 @@ installed=$(newest)
 if [ -z "$installed" ] || [ "$upgrade" = yes ]; then
   say "Installing a private Asterisk $major under $cache (about 1 minute, no root needed, nothing changed in the system)"
   fresh=$cache/.asterisk-$major.new
+  rm -rf "$fresh" "$fresh".* # what an interrupted run left behind; the lock says that nobody works on it
   "$here/../scripts/debtree.sh" --into "$fresh" "${recipe[@]}"
   # The packages would link the languages to their voices when configured.
   for voice in "$fresh"/usr/share/asterisk/sounds/??_*; do

@@ -31,6 +31,7 @@ from asterisk.conf import (
 from asterisk.process import spawn
 
 _HERE = Path(__file__).parent
+_DATA = Path("/var/lib/asterisk")  # of an Asterisk built from source
 _SOCKET_PATH_MAX = 107  # sun_path of a Unix socket, less its final zero
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
@@ -56,10 +57,13 @@ def find_binary(major: int = 22) -> Binary:
         raise AsteriskFailed(f"{exe} does not say its version (it said {told.strip()!r})")
     version = tuple(int(part) for part in number.group().split("."))
     tree = exe.parent.parent
-    if not (tree / "packages.txt").exists():
+    prefix = tree / "usr" if (tree / "packages.txt").exists() else exe.resolve().parent.parent
+    modules = next((path.parent for path in prefix.glob("lib*/**/asterisk/modules/chan_pjsip.so")), None)
+    data = next((path for path in (prefix / "share/asterisk", _DATA) if (path / "documentation").exists()), None)
+    if modules is None or data is None:
+        # Built in a way of its own; then it knows its places itself.
         return Binary(exe=exe, version=version)
-    modules = next(tree.glob("usr/lib/**/asterisk/modules"))
-    return Binary(exe=exe, version=version, modules=modules, data=tree / "usr/share/asterisk")
+    return Binary(exe=exe, version=version, modules=modules, data=data)
 
 
 def render(instance: AsteriskInstance, binary: Binary) -> list[str]:
@@ -96,11 +100,14 @@ class Asterisk:
 
     async def start(self) -> None:
         """Render, start (or adopt the one that already runs) and return when it is fully booted."""
-        render(self.instance, self.binary)
-        if self.pid() is None:
+        changed = render(self.instance, self.binary)
+        adopted = self.pid() is not None
+        if not adopted:
             self._refuse_taken_ports()
             self._spawn()
         await self._ready()
+        if adopted and changed:
+            await self.cli("core reload")
 
     async def stop(self) -> None:
         """End it: first politely, then for certain. Nothing happens if it does not run."""

@@ -39,7 +39,8 @@ free_mb=$(df -Pm "$(dirname "$into")" | awk 'NR==2 {print $4}')
 [ "$free_mb" -ge "$DISK_NEEDED_MB" ] || die "only $free_mb MB free in $(dirname "$into"), $DISK_NEEDED_MB MB are needed" \
   "free some space, or set XDG_CACHE_HOME to a roomier place"
 work=$(mktemp -d "$into.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+download=''
+trap '[ -z "$download" ] || kill "$download" 2>/dev/null || true; rm -rf "$work"' EXIT
 state=$work/apt
 mkdir -p "$state"/{lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d,etc/sources.list.d} "$work/tree"
 
@@ -114,8 +115,16 @@ done < <(mirrors)
 
 private_apt apt-get -y --print-uris install "${packages[@]}" >"$work/uris" 2>"$work/resolve.log" \
   || { sed 's/^/    /' "$work/resolve.log" >&2; die "apt cannot resolve: ${packages[*]}"; }
-awk -v q="'" 'index($0, q) == 1 {n++; s += $3} END {printf "  downloading %d packages, %.0f MB\n", n, s / 1e6}' "$work/uris" >&2
-private_apt apt-get -y -qq --download-only install "${packages[@]}" >"$work/download.log" 2>&1 \
+read -r count total_mb < <(awk -v q="'" 'index($0, q) == 1 {n++; s += $3} END {printf "%d %d\n", n, s / 1e6}' "$work/uris")
+say "downloading $count packages, $total_mb MB"
+private_apt apt-get -y -qq --download-only install "${packages[@]}" >"$work/download.log" 2>&1 &
+download=$!
+for ((second = 1; ; second++)); do
+  kill -0 "$download" 2>/dev/null || break
+  sleep 1
+  if [ $((second % 5)) -eq 0 ]; then say "… $(du -sm "$state/cache" | cut -f 1) of $total_mb MB"; fi
+done
+wait "$download" \
   || { tail -n 5 "$work/download.log" | sed 's/^/    /' >&2; die "the download failed" "run it again; full disk? broken network?"; }
 
 say "unpacking"

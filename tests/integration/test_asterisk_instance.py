@@ -1,5 +1,6 @@
 """One Asterisk of ours: starts quietly, keeps to itself, takes new phones under live calls."""
 
+import dataclasses
 import stat
 from pathlib import Path
 
@@ -80,20 +81,20 @@ async def test_a_taken_port_is_named(asterisk_pair: AsteriskPair, asterisk_root:
         await Asterisk(other, find_binary()).start()
 
 
-async def test_a_second_engine_adopts_the_running_switch(asterisk_root: Path) -> None:
+async def test_a_second_engine_adopts_the_running_switch_with_its_own_settings(asterisk_root: Path) -> None:
     instance = _alone(asterisk_root / "adopted")
     async with running(instance) as (first,):
-        second = Asterisk(instance, find_binary())
+        second = Asterisk(dataclasses.replace(instance, phones=PHONES[:3]), find_binary())
         await second.start()
         assert second.pid() == first.pid()
+        await until(lambda: _knows(second, PHONES[2].name))
+        assert first.complaints() == []
 
 
 def test_check_names_the_file_that_is_not_what_the_settings_say(asterisk_pair: AsteriskPair) -> None:
     instance, binary = asterisk_pair.engine.instance, asterisk_pair.engine.binary
     assert check(instance, binary) == []
-    changed = AsteriskInstance(
-        **{name: getattr(instance, name) for name in instance.__dataclass_fields__} | {"phones": PHONES[:1]}
-    )
+    changed = dataclasses.replace(instance, phones=PHONES[:1])
     assert [line for line in check(changed, binary) if "pjsip_phones.conf" in line] != []
 
 

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from asterisk.carrier.plan import CHANCE, FATES, carrier_dialplan, fate_of, table
-from asterisk.conf import InvalidSettings, Phone, Trunk, differing, problems, render_pjsip, write_if_changed
+from asterisk.conf import (
+    AsteriskInstance,
+    Binary,
+    InvalidSettings,
+    Phone,
+    Secrets,
+    Trunk,
+    differing,
+    problems,
+    render_files,
+    render_pjsip,
+    write_if_changed,
+)
 from asterisk.dialplans import engine_dialplan
 from asterisk.journal import carried_calls, read_journal
 
@@ -87,6 +99,24 @@ def test_only_what_changed_is_written_and_only_the_owner_reads_it(tmp_path: Path
     assert differing(tmp_path, {"a.conf": "one", "b.conf": "three", "c.conf": ""}) == ["c.conf"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.conf", "b.conf"]
     assert (tmp_path / "b.conf").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("language", "voice"), [("ru", "ru"), ("uk", "en")])
+def test_a_language_without_a_voice_speaks_english(tmp_path: Path, language: str, voice: str) -> None:
+    (tmp_path / "sounds" / "ru").mkdir(parents=True)
+    binary = Binary(exe=tmp_path / "asterisk", version=(22, 10, 1), modules=tmp_path, data=tmp_path)
+    instance = AsteriskInstance(
+        name="engine",
+        root=tmp_path,
+        sip_port=5160,
+        http_port=8188,
+        ami_port=5138,
+        rtp_ports=(16_000, 16_999),
+        dialplan=engine_dialplan(),
+        language=language,
+    )
+    secrets = Secrets(ari_user="zvonar", ari_password="quiet", ami_user="zvonar", ami_secret="quiet")
+    assert f"defaultlanguage = {voice}\n" in render_files(instance, binary, secrets)["asterisk.conf"]
 
 
 @pytest.mark.parametrize("message", ["", "a b", "a,b", "${X}", "a\nexten"])
