@@ -42,7 +42,7 @@ setup: python3  ## Everything for `run` and `test`, ahead of time
 
 .PHONY: clean
 clean:  ## Remove what set-up and tests made in this checkout; the database in var/ stays
-	rm -rf node_modules web/static/vendor var/setup asterisk/generated dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf node_modules web/static/vendor var/setup dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 	@if [ -L .venv ]; then rm .venv; else rm -rf .venv; fi
 
