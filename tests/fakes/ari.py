@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +65,7 @@ class FakeAri:
         self.hushed: set[str] = set()
         self.fates = {"03": "answer", "20": "busy", "30": "ring", "40": "dead"}
         self.connects = 0
+        self.after_listing: Callable[[], Awaitable[None]] | None = None  # runs between a snapshot and its arrival
         self.closing_requests: list[str] = []
         self._socket: web.WebSocketResponse | None = None
         self._transport: asyncio.Transport | None = None
@@ -196,7 +197,11 @@ class FakeAri:
             case "GET", "asterisk", "info":
                 return 200, {"system": {"version": self.version}, "status": {"startup_time": TIMESTAMP}}
             case "GET", "channels":
-                return 200, [channel.as_json() for channel in self.channels.values()]
+                listed = [channel.as_json() for channel in self.channels.values()]
+                if self.after_listing is not None:
+                    await self.after_listing()
+                    self.after_listing = None
+                return 200, listed
             case "GET", "endpoints":
                 return 200, [self._endpoint(name) for name in sorted(self.known_endpoints)]
             case "GET", "bridges":

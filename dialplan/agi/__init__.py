@@ -1,0 +1,1 @@
+"""FastAGI scripts in a process of their own: callers are recognised also while the engine is down."""
