@@ -478,6 +478,37 @@ def _holder(lock: Path) -> int | None:
     return None
 
 
+@zvonar.command()
+@click.option("--at-rest", is_flag=True, help="The engine has stopped: nothing may be open any more.")
+@click.option(
+    "--carrier",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The demo carrier's journal of all calls it got from this database.",
+)
+@click.pass_obj
+def verify(path: Path, at_rest: bool, carrier: Path | None) -> None:
+    """Check that what is on disk keeps every promise: limits, hours, one call per lead, the audit's chain.
+
+    Changes to limits or hours since may make an old attempt look wrong. Exit code 1: promises were broken.
+    """
+    from asterisk.journal import carried_calls, read_journal
+    from engine.verify import Violation
+    from engine.verify import verify as check
+
+    loaded = _loaded(path)
+    carried = carried_calls(read_journal(carrier)[0]) if carrier else None
+
+    async def look(database: AioDatabase, now_ms: int) -> list[Violation]:
+        return await check(database, now_ms=now_ms, policy=loaded.policy, carried=carried, at_rest=at_rest)
+
+    found = _with_database(loaded, look)
+    for violation in found:
+        click.echo(str(violation))
+    if found:
+        sys.exit(Exit.FAILURE)
+    _say("every promise is kept")
+
+
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -104,7 +104,6 @@ class TrunkSettings(_Section):
     """A carrier line and its caps."""
 
     host: HostPort = Field(description="The carrier's SIP address and port.")
-    transport: Literal["udp", "tcp"] = Field(default="udp", description="How SIP is carried.")
     lines_max: int = Field(ge=1, le=10_000, description="Calls at the same time, at most.")
     calls_per_second_max: float = Field(gt=0, le=200, description="New calls per second, at most.")
     username: Text | None = Field(
@@ -114,10 +113,6 @@ class TrunkSettings(_Section):
     password: Secret | None = Field(default=None, description="Password for the carrier, as `!env NAME`.")
     password_file: FilePath | None = Field(default=None, description="File with the password for the carrier.")
     register_with_carrier: Flag = Field(default=False, alias="register", description="Register with the carrier.")
-    send_plus: Flag = Field(
-        default=True,
-        description="Send numbers with their leading plus; some carriers want none.",
-    )
     codecs: tuple[Literal["alaw", "ulaw", "g722", "opus"], ...] = Field(
         default=("alaw", "ulaw"),
         min_length=1,
@@ -231,18 +226,6 @@ class Numbering(_Section):
     )
 
 
-class Manual(_Section):
-    """The agent starts each call."""
-
-    mode: Literal["manual"] = Field(description="Agents start each call themselves.")
-
-
-class Preview(_Section):
-    """The agent sees the lead first."""
-
-    mode: Literal["preview"] = Field(description="The agent sees the lead before it is dialed.")
-
-
 class Progressive(_Section):
     """One call per ready agent."""
 
@@ -295,7 +278,7 @@ class CampaignSettings(_Section):
     """Leads, rules and agents under one name."""
 
     name: Text = Field(description="What the campaign is called on the pages.")
-    pacing: Annotated[Manual | Preview | Progressive | Ratio, Field(discriminator="mode")] = Field(
+    pacing: Annotated[Progressive | Ratio, Field(discriminator="mode")] = Field(
         description="How calls are started.",
     )
     trunks: tuple[Name, ...] = Field(min_length=1, description="Trunks to dial through, in failover order.")

@@ -118,6 +118,12 @@ def test_an_operator_must_be_an_agent_of_the_configuration(here: Path) -> None:
     assert "boris is not in the agents" in result.stderr
 
 
+def test_a_fresh_database_keeps_every_promise(here: Path) -> None:
+    call("import", "leads.csv", "--campaign", "spring")
+    result = call("verify", "--at-rest")
+    assert (result.exit_code, result.stdout, result.stderr) == (Exit.OK, "", "every promise is kept\n")
+
+
 def test_draining_what_does_not_run_is_told(here: Path) -> None:
     (here / "var").mkdir()
     (here / "var/zvonar.db.lock").write_text("1\n")
