@@ -202,7 +202,7 @@ async def play_round(contender: Contender, account: AriAccount, calls: int, pref
                 group.create_task(waited(dial, f"a.{prefix}-{number}.c"), name="dial")
         score.per_s.append(calls / (time.perf_counter() - began))
         async with asyncio.timeout(NO_CALLS_WAIT_S):
-            while await channels_left(session, account):  # noqa: ASYNC110  (only a look tells)
+            while await channels_left(session, account):
                 await asyncio.sleep(0.05)
         score.cpu_ms_per_call.append((time.process_time() - cpu_began) * 1000 / calls)
         source = {"eventSource": f"endpoint:PJSIP/{TRUNK}"}

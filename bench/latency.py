@@ -1,0 +1,420 @@
+"""Answer → conversation: how long a customer who has answered waits for an agent who is free.
+
+    python -m bench.latency [--seconds 40] [--no-browser]
+
+Both figures come from one run on one Asterisk, one after the other, and from Asterisk's own time stamps:
+`StasisStart` of the customer (the answer) → `ChannelEnteredBridge` (they hear each other). Ours is the whole engine,
+every attempt on disk before it is dialed; the floor is a bare WebSocket that does nothing but bridge. Agents are real
+SIP phones (baresip) with real RTP; customers are SIPp: answer at once, hang up after a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import aiohttp
+
+from asterisk.conf import Phone as DeskPhone
+from asterisk.conf import Trunk as Carrier
+from asterisk.instance import Asterisk, find_binary
+from asterisk.pair import PairPorts, engine_asterisk
+from asterisk.process import end, spawn
+from asterisk.robots import RobotPhones, phone_programs
+from engine.ari.client import AriAccount, Frame
+from engine.ari.switch import AriSwitch
+from engine.clock import WallClock
+from engine.core.effects import AgentChanged
+from engine.core.events import AgentLogin, AgentReady, CampaignSwitched, Dispose
+from engine.core.floor import Floor
+from engine.core.model import (
+    AgentId,
+    AgentProfile,
+    AgentState,
+    AttemptPolicy,
+    CallingHours,
+    Campaign,
+    CampaignId,
+    CommandId,
+    Disposition,
+    DispositionId,
+    DispositionKind,
+    Mode,
+    PhoneId,
+    PhoneNumber,
+    Policy,
+    Trunk,
+    TrunkId,
+    WrapUpMode,
+)
+from engine.driver import Driver
+from engine.store.database import AioDatabase
+from engine.store.imports import import_leads
+from engine.store.store import Store
+
+AGENTS: Final = 50
+CALLS_PER_S: Final = 30
+TALK_MS: Final = 1_000
+CAMPAIGN: Final = CampaignId("bench")
+CARRIER: Final = TrunkId("carrier")
+SALE: Final = DispositionId("sale")
+#: The floor's calls and the first seconds of ours warm up phones, caches and the database.
+WARM_UP_S: Final = 3.0
+
+_CALLEE: Final = """<?xml version="1.0" encoding="UTF-8"?>
+<scenario name="answers at once, hangs up after a while">
+  <recv request="INVITE" crlf="true" rrs="true">
+    <action><ereg regexp=".*" search_in="hdr" header="From:" assign_to="1"/></action>
+  </recv>
+  <send><![CDATA[
+    SIP/2.0 200 OK
+    [last_Via:]
+    [last_From:]
+    [last_To:];tag=[pid]SIPpTag[call_number]
+    [last_Call-ID:]
+    [last_CSeq:]
+    Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+    Content-Type: application/sdp
+    Content-Length: [len]
+
+    v=0
+    o=callee 1 1 IN IP4 [local_ip]
+    s=-
+    c=IN IP4 [media_ip]
+    t=0 0
+    m=audio [media_port] RTP/AVP 8
+    a=rtpmap:8 PCMA/8000
+  ]]></send>
+  <recv request="ACK" crlf="true"/>
+  <pause milliseconds="{talk_ms}"/>
+  <send retrans="500"><![CDATA[
+    BYE [next_url] SIP/2.0
+    Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+    From: <sip:callee@[local_ip]:[local_port]>;tag=[pid]SIPpTag[call_number]
+    To: [$1]
+    Call-ID: [call_id]
+    CSeq: 2 BYE
+    Max-Forwards: 70
+    Content-Length: 0
+
+  ]]></send>
+  <recv response="200" crlf="true"/>
+</scenario>
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A lead of the bench, as the import takes it."""
+
+    line: int
+    phones: tuple[PhoneNumber, ...]
+    name: str = "Bench"
+    zone: str | None = None
+    priority: int = 0
+    external_id: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Delays:
+    """Answer → bridge, by Asterisk's clock."""
+
+    answered: dict[str, datetime] = field(default_factory=dict)
+    ms: list[float] = field(default_factory=list)
+
+    def see(self, event: dict[str, Any]) -> None:
+        """Note an event of a customer's channel."""
+        channel = event.get("channel", {}).get("id", "")
+        if not channel.startswith("a."):
+            return
+        if event["type"] == "StasisStart":
+            self.answered[channel] = datetime.fromisoformat(event["timestamp"])
+        elif event["type"] == "ChannelEnteredBridge" and channel in self.answered:
+            waited = datetime.fromisoformat(event["timestamp"]) - self.answered.pop(channel)
+            self.ms.append(waited.total_seconds() * 1000)
+
+    def quantile(self, share: float) -> float:
+        """A quantile in ms, without the warm-up."""
+        ordered = sorted(self.ms[round(WARM_UP_S * CALLS_PER_S) :])
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class TimedSwitch(AriSwitch):
+    """The engine's own switch, with an eye on the time stamps."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.delays = Delays()
+
+    def _take(self, frame: Frame) -> bool:
+        if isinstance(frame, dict):
+            self.delays.see(frame)
+        return super()._take(frame)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A switch with desk phones and a carrier that answers at once."""
+
+    asterisk: Asterisk
+    account: AriAccount
+    phones: tuple[DeskPhone, ...]
+    root: Path
+
+
+@asynccontextmanager
+async def stage(port: int) -> AsyncIterator[Stage]:
+    """Asterisk, fifty desk phones and SIPp, ended with the scope. Ports are counted from `port`."""
+    async with AsyncExitStack() as scope:
+        root = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="zb-")))
+        ports = PairPorts(
+            sip=port, ari=port + 1, ami=port + 2, carrier_sip=port + 3, carrier_ari=0, carrier_ami=0, rtp=port + 100
+        )
+        phones = tuple(DeskPhone(name=str(201 + n), password=f"phone-{201 + n}") for n in range(AGENTS))
+        carrier = Carrier(name=CARRIER, host="127.0.0.1", port=ports.carrier_sip, lines_max=500, qualify_s=0)
+        instance = engine_asterisk(root / "engine", ports, phones=phones, trunks=(carrier,))
+        asterisk = Asterisk(instance, await asyncio.to_thread(find_binary), die_with_parent=True)
+        await asterisk.start()
+        scope.push_async_callback(asterisk.stop)
+        scenario = root / "callee.xml"
+        scenario.write_text(_CALLEE.replace("{talk_ms}", str(TALK_MS)), encoding="utf-8")
+        programs = await asyncio.to_thread(phone_programs)
+        sipp = spawn(
+            [str(programs / "sipp"), "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(ports.carrier_sip), "-nostdin"],
+            log=root / "sipp.log",
+            cwd=root,
+            die_with_parent=True,
+        )
+        scope.push_async_callback(asyncio.to_thread, end, sipp)
+        robots = RobotPhones(
+            root / "phones",
+            phones,
+            server=f"127.0.0.1:{ports.sip}",
+            control_port=port + 5,
+        )
+        await robots.start()
+        scope.push_async_callback(robots.stop)
+        async with asyncio.timeout(20):
+            while len(await robots.registered()) < AGENTS:
+                await asyncio.sleep(0.2)
+        secrets = asterisk.secrets
+        account = AriAccount(
+            url=f"http://127.0.0.1:{ports.ari}/ari", user=secrets.ari_user, secret=secrets.ari_password, app="zvonar"
+        )
+        yield Stage(asterisk=asterisk, account=account, phones=phones, root=root)
+
+
+# ── ours ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _policy(stage: Stage) -> Policy:
+    campaign = Campaign(
+        id=CAMPAIGN,
+        name="Bench",
+        mode=Mode.PROGRESSIVE,
+        trunks=(CARRIER,),
+        caller_id=None,
+        attempts=AttemptPolicy(max=1, retry=MappingProxyType({})),
+        hours=CallingHours(spans=(((0, 1440),),) * 7, zone="Europe/Kyiv"),
+        dispositions=(Disposition(id=SALE, kind=DispositionKind.FINAL, labels=MappingProxyType({})),),
+        wrap_up_mode=WrapUpMode.TIMED,
+        wrap_up_ms=5_000,
+    )
+    agents = {
+        AgentId(phone.name): AgentProfile(
+            id=AgentId(phone.name), name=phone.name, phone=PhoneId(phone.name), campaigns=(CAMPAIGN,)
+        )
+        for phone in stage.phones
+    }
+    trunk = Trunk(id=CARRIER, lines_max=500, calls_per_second_max=CALLS_PER_S)
+    return Policy(
+        campaigns=MappingProxyType({CAMPAIGN: campaign}),
+        trunks=MappingProxyType({CARRIER: trunk}),
+        agents=MappingProxyType(agents),
+    )
+
+
+async def ours(stage: Stage, seconds: float) -> Delays:
+    """The whole engine: floor, store, switch; agents who dispose at once."""
+    clock = WallClock()
+    policy = _policy(stage)
+    async with AioDatabase.open(stage.root / "bench.db", now_ms=clock.now_ms(), controller=True) as database:
+        leads = round((seconds + 5) * CALLS_PER_S)
+        rows = (Row(line=n, phones=(PhoneNumber(f"+7000{n:07d}"),)) for n in range(leads))
+        await import_leads(database, CAMPAIGN, rows, file_name="bench", by="bench", now_ms=clock.now_ms())
+        store = Store(database)
+        switch = TimedSwitch(
+            stage.account,
+            clock=clock,
+            chance=random.random,
+            trunks=[CARRIER],
+            phones=[PhoneId(phone.name) for phone in stage.phones],
+        )
+        driver = Driver(
+            Floor(policy, epoch=await store.next_epoch(clock.now_ms())), switch=switch, store=store, clock=clock
+        )
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(driver.run(), name="engine"), group.create_task(_agents(driver), name="agents")]
+            await _shift(driver, list(policy.agents))
+            await asyncio.sleep(seconds)
+            for task in tasks:
+                task.cancel()
+        return switch.delays
+
+
+async def _shift(driver: Driver, agents: list[AgentId]) -> None:
+    await _until(lambda: not driver.snapshot().switch_problem, "Asterisk is reached")
+    for agent in agents:
+        await driver.do(AgentLogin(command=_command(), by=agent, agent=agent))
+    await _until(
+        lambda: all(a.state is AgentState.PAUSED for a in driver.snapshot().agents), "all agents are logged in"
+    )
+    for agent in agents:
+        await driver.do(AgentReady(command=_command(), by=agent, agent=agent))
+    await driver.do(CampaignSwitched(command=_command(), by="bench", campaign=CAMPAIGN, running=True))
+
+
+async def _agents(driver: Driver) -> None:
+    """Agents who choose a result the moment the customer is gone."""
+    async with asyncio.TaskGroup() as group, driver.subscribe() as notices:
+        async for notice in notices:
+            if not isinstance(notice, AgentChanged) or notice.agent.state is not AgentState.WRAP_UP:
+                continue
+            agent = notice.agent
+            if agent.attempt is not None and not agent.disposed:
+                order = Dispose(
+                    command=_command(), by=agent.id, agent=agent.id, attempt=agent.attempt, disposition=SALE
+                )
+                group.create_task(driver.do(order), name="dispose")
+
+
+# ── the floor ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def floor(stage: Stage, seconds: float) -> Delays:
+    """Nothing but ARI: originate thirty times a second, bridge each answer at once to the next free leg."""
+    delays = Delays()
+    account = stage.account
+    headers = {"Authorization": aiohttp.encode_basic_auth(account.user, account.secret)}
+    url = f"{account.url}/events?app={account.app}&subscribeAll=false"
+    async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(url, max_msg_size=0) as socket:
+        bare = _Bare(socket, delays)
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(bare.read(), name="reader")
+            for phone in stage.phones:
+                await bare.call(f"PJSIP/{phone.name}", f"g.{phone.name}", "zvonar-agent")
+            await _until(lambda: len(bare.free) == AGENTS, "all legs are up")
+            started = asyncio.get_running_loop().time()
+            for n in range(round(seconds * CALLS_PER_S)):
+                await asyncio.sleep(max(0.0, started + n / CALLS_PER_S - asyncio.get_running_loop().time()))
+                await bare.call(f"PJSIP/+7000{n:07d}@{CARRIER}", f"a.{n}.c", "zvonar-customer")
+            await asyncio.sleep(TALK_MS / 1000 + 0.5)
+            reader.cancel()
+        for leg in stage.phones:
+            await bare.ask("DELETE", f"channels/g.{leg.name}")
+    return delays
+
+
+class _Bare:
+    """A WebSocket and the least that bridges."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, delays: Delays) -> None:
+        self.free: deque[str] = deque()
+        self._socket = socket
+        self._delays = delays
+        self._taken: dict[str, str] = {}
+        self._numbers = itertools.count()
+
+    async def ask(self, method: str, uri: str, **query: str) -> None:
+        """Send a request; its answer is not waited for."""
+        frame = {
+            "type": "RESTRequest",
+            "request_id": str(next(self._numbers)),
+            "method": method,
+            "uri": uri,
+            "query_strings": [{"name": name, "value": value} for name, value in query.items()],
+        }
+        await self._socket.send_str(json.dumps(frame))
+
+    async def call(self, endpoint: str, channel: str, context: str) -> None:
+        """Dial into the same dialplan stub as the engine does."""
+        await self.ask(
+            "POST", "channels", endpoint=endpoint, channelId=channel, context=context, extension="s", priority="1"
+        )
+
+    async def read(self) -> None:
+        """Bridge whoever answers."""
+        async for message in self._socket:
+            event = json.loads(message.data)
+            self._delays.see(event)
+            channel = event.get("channel", {}).get("id", "")
+            if event["type"] == "StasisStart" and channel.startswith("g."):
+                await self.ask("POST", f"bridges/b.{channel}", type="mixing")
+                await self.ask("POST", f"bridges/b.{channel}/addChannel", channel=channel)
+                self.free.append(channel)
+            elif event["type"] == "StasisStart" and self.free:
+                self._taken[channel] = leg = self.free.popleft()
+                await self.ask("POST", f"bridges/b.{leg}/addChannel", channel=channel)
+            elif event["type"] == "StasisEnd" and channel in self._taken:
+                self.free.append(self._taken.pop(channel))
+
+
+# ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _until(is_so: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            while not is_so():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise SystemExit(f"the bench gave up waiting until {what}") from None
+
+
+_commands = itertools.count()
+
+
+def _command() -> CommandId:
+    return CommandId(f"bench-{next(_commands)}")
+
+
+async def _run(seconds: float, port: int) -> dict[str, float]:
+    async with stage(port) as built:
+        bare = await floor(built, seconds)
+        engine = await ours(built, seconds)
+    result: dict[str, float] = {"calls": len(engine.ms), "floor_calls": len(bare.ms)}
+    for name, delays in (("bridged", engine), ("floor", bare)):
+        for label, share in (("p50", 0.50), ("p99", 0.99), ("max", 1.0)):
+            result[f"{name}_{label}_ms"] = delays.quantile(share)
+    return result
+
+
+def main() -> None:
+    """Run, print the table, end with RESULT."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--seconds", type=float, default=40.0)
+    asked.add_argument("--port", type=int, default=24_600)
+    options = asked.parse_args()
+    result = asyncio.run(_run(options.seconds, options.port))
+    print(f"{AGENTS} nailed-up agents, {CALLS_PER_S} calls/s, {result['calls']:.0f} conversations")
+    print(f"{'':<8}{'p50 ms':>8}{'p99 ms':>8}{'max ms':>8}")
+    for name, said in (("bridged", "engine"), ("floor", "floor")):
+        print(f"{said:<8}" + "".join(f"{result[f'{name}_{q}_ms']:>8.1f}" for q in ("p50", "p99", "max")))
+    print("RESULT " + json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The composition root: configuration, store, switch, engine and pages, wired once and owned by one scope.
+
+What is missing is not fatal: without Asterisk nothing is dialed and the pages still work, and the link is tried again
+and again. Only the database and the pages' port must be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from asterisk.instance import Asterisk, AsteriskFailed, find_binary
+from crm_lite.app import make_app
+from engine.ari.switch import AriSwitch
+from engine.clock import Clock, WallClock
+from engine.config import ConfigWatch, Loaded, changes
+from engine.core.events import ConfigChanged, Event
+from engine.core.floor import Floor
+from engine.core.model import PhoneId, Policy, TrunkId
+from engine.driver import Driver
+from engine.store.database import AioDatabase
+from engine.store.store import Store
+from engine.switch import Switch
+from engine.telephony import ari_account, phones_and_trunks, private_asterisk
+
+log = logging.getLogger(__name__)
+
+#: How long live conversations may go on after we are asked to end.
+DRAIN_LIMIT_MS: Final = 10 * 60_000
+#: How long the pages may take to say good-bye.
+WEB_SHUTDOWN_S: Final = 2.0
+
+
+class CannotStart(Exception):
+    """What keeps the program from starting, in words for the person who started it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A wired engine."""
+
+    loaded: Loaded
+    clock: Clock
+    database: AioDatabase
+    store: Store
+    driver: Driver
+    first: tuple[Event, ...]
+    switch: AriSwitch
+    asterisk: Asterisk | None
+
+
+async def new_driver(
+    policy: Policy,
+    *,
+    store: Store,
+    switch: Switch,
+    clock: Clock,
+    record: Callable[[int, Event], None] | None = None,
+) -> tuple[Driver, tuple[Event, ...]]:
+    """A driver with an epoch of its own, and what it decides on first: the state that the last engine left."""
+    epoch = await store.next_epoch(clock.now_ms())
+    driver = Driver(Floor(policy, epoch=epoch), switch=switch, store=store, clock=clock, record=record)
+    return driver, (await store.restore(),)
+
+
+async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, None]] | None = None) -> None:
+    """Run until a signal: the first SIGTERM or SIGINT drains, the second ends now. `play` runs beside (the demo).
+
+    Raises CannotStart and StoreError.
+    """
+    async with AsyncExitStack() as scope:
+        parts = await wire(loaded, scope)
+        await scope.enter_async_context(_pages(parts))
+        stop = _Stop()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(parts.driver.run(parts.first), name="engine"),
+                group.create_task(_follow_config(parts), name="config-watch"),
+            ]
+            if play is not None:
+                tasks.append(group.create_task(play(parts), name="demo"))
+            await stop.asked(1)
+            log.info("draining", extra={"action": "drain", "limit_ms": DRAIN_LIMIT_MS})
+            for task in tasks[2:]:
+                task.cancel()
+            await _first_of(parts.driver.drain(DRAIN_LIMIT_MS), stop.asked(2))
+            for task in tasks:
+                task.cancel()
+
+
+async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
+    """All parts of an engine, closed with the scope."""
+    clock = WallClock()
+    database = await scope.enter_async_context(
+        AioDatabase.open(loaded.resolve(loaded.config.database), now_ms=clock.now_ms(), controller=True)
+    )
+    store = Store(database)
+    asterisk = await _private_asterisk(loaded) if loaded.config.asterisk.managed else None
+    try:
+        account = ari_account(loaded, asterisk)
+    except OSError as error:
+        raise CannotStart(f"the ARI password cannot be read: {error}") from None
+    switch = AriSwitch(
+        account,
+        clock=clock,
+        chance=random.random,
+        trunks=[TrunkId(name) for name in loaded.config.trunks],
+        phones=[PhoneId(name) for name in loaded.config.phones],
+    )
+    driver, first = await new_driver(loaded.policy, store=store, switch=switch, clock=clock)
+    return Parts(
+        loaded=loaded,
+        clock=clock,
+        database=database,
+        store=store,
+        driver=driver,
+        first=first,
+        switch=switch,
+        asterisk=asterisk,
+    )
+
+
+async def _private_asterisk(loaded: Loaded) -> Asterisk | None:
+    """Our own Asterisk, started or found running. It outlives us on purpose: calls go on while the engine restarts."""
+    try:
+        asterisk = Asterisk(private_asterisk(loaded), await asyncio.to_thread(find_binary))
+        await asterisk.start()
+    except AsteriskFailed as error:
+        log.error("no Asterisk: nothing is dialed", extra={"action": "asterisk_failed", "reason": str(error)})  # noqa: TRY400 - theirs, said in one line
+        return None
+    return asterisk
+
+
+@asynccontextmanager
+async def _pages(parts: Parts) -> AsyncIterator[None]:
+    address = parts.loaded.config.web.listen
+    app = make_app(parts.driver, parts.database, parts.loaded, parts.clock)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=WEB_SHUTDOWN_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            raise CannotStart(
+                f"the pages cannot have {address.host}:{address.port} (web.listen): {error.strerror}; "
+                "end the program that holds the port, or choose another one"
+            ) from None
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _follow_config(parts: Parts) -> None:
+    """Take up config.yaml whenever it changes; with a mistake in it the old one stays."""
+    watch = ConfigWatch(parts.loaded.path)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.wake)
+    current = parts.loaded
+    async for loaded in watch.reloads():
+        if not isinstance(loaded, Loaded):
+            for problem in loaded:
+                log.error("config.yaml is not taken up", extra={"action": "config_refused", "problem": str(problem)})
+            continue
+        for change in changes(current.config, loaded.config):
+            log.info("config changed", extra={"action": "config_changed", "change": str(change)})
+        current = loaded
+        if parts.asterisk is not None:
+            await parts.asterisk.apply(*phones_and_trunks(loaded))
+        await parts.switch.subscribe(map(TrunkId, loaded.config.trunks), map(PhoneId, loaded.config.phones))
+        parts.driver.offer(ConfigChanged(loaded.policy))
+
+
+class _Stop:
+    """Counts the signals that ask us to end."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+        loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._count)
+
+    def _count(self) -> None:
+        self._asked += 1
+        self._changed.set()
+
+    async def asked(self, times: int) -> None:
+        """Returns once so many signals have come."""
+        while self._asked < times:
+            self._changed.clear()
+            await self._changed.wait()
+
+
+async def _first_of(*waits: Coroutine[Any, Any, None]) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(wait, name="drain") for wait in waits]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

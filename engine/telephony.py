@@ -1,0 +1,94 @@
+"""From config.yaml to telephony: phones, trunks, secrets, the private Asterisk, the account we use on it."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Final
+
+from asterisk.conf import AsteriskInstance, Phone, Trunk
+from asterisk.dialplans import engine_dialplan
+from asterisk.instance import Asterisk
+from engine.ari.client import AriAccount
+from engine.config import Loaded, read_secret
+
+#: The Stasis application that the dialplan hands calls to.
+APPLICATION: Final = "zvonar"
+PASSWORD_BYTES: Final = 18
+
+
+def phones_and_trunks(loaded: Loaded) -> tuple[tuple[Phone, ...], tuple[Trunk, ...]]:
+    """Phones and trunks of config.yaml; a phone without a password gets one. Raises OSError on unreadable secrets."""
+    config = loaded.config
+    phones = tuple(
+        Phone(
+            name=name,
+            password=phone.password.get_secret_value() if phone.password else _secret(loaded.phone_secret_file(name)),
+            caller_id=phone.caller_id or phone.name or name,
+            codecs=phone.codecs,
+        )
+        for name, phone in config.phones.items()
+    )
+    trunks = tuple(
+        Trunk(
+            name=name,
+            host=trunk.host.host,
+            port=trunk.host.port,
+            lines_max=trunk.lines_max,
+            username=trunk.username or "",
+            password=_trunk_password(loaded, name),
+            register=trunk.register_with_carrier,
+            codecs=trunk.codecs,
+        )
+        for name, trunk in config.trunks.items()
+    )
+    return phones, trunks
+
+
+def private_asterisk(loaded: Loaded) -> AsteriskInstance:
+    """The Asterisk that we run ourselves, as config.yaml wants it."""
+    phones, trunks = phones_and_trunks(loaded)
+    settings = loaded.config.asterisk
+    return AsteriskInstance(
+        name="engine",
+        root=loaded.resolve(Path("var/asterisk/engine")).absolute(),
+        sip_address=settings.sip.host,
+        sip_port=settings.sip.port,
+        control_address=settings.ari.host,
+        http_port=settings.ari.port,
+        ami_port=settings.ami.port,
+        rtp_ports=(settings.rtp_ports.first, settings.rtp_ports.last),
+        dialplan=engine_dialplan(app=APPLICATION),
+        phones=phones,
+        trunks=trunks,
+        language=loaded.config.languages[0],
+    )
+
+
+def ari_account(loaded: Loaded, private: Asterisk | None) -> AriAccount:
+    """Whom we are to ARI: the generated account of the private Asterisk, or the one that config.yaml names.
+
+    Raises OSError when the named secret cannot be read.
+    """
+    settings = loaded.config.asterisk
+    url = f"http://{settings.ari.host}:{settings.ari.port}/ari"
+    if private is not None:
+        return AriAccount(url=url, user=private.secrets.ari_user, secret=private.secrets.ari_password, app=APPLICATION)
+    secret = read_secret(settings.ari_password, loaded.switch_secret_file("ari"))
+    return AriAccount(url=url, user=settings.ari_user, secret=secret, app=APPLICATION)
+
+
+def _trunk_password(loaded: Loaded, name: str) -> str:
+    trunk = loaded.config.trunks[name]
+    if not trunk.username:
+        return ""
+    return read_secret(trunk.password, loaded.resolve(trunk.password_file or Path()))
+
+
+def _secret(file: Path) -> str:
+    """The secret in the file, made at first use and readable by us only."""
+    if not file.exists():
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(PASSWORD_BYTES) + "\n", encoding="utf-8")
+    return file.read_text(encoding="utf-8").strip()
