@@ -51,7 +51,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.core": (),
     "engine.backoff": (),
     "engine.clock": (),
-    "engine.backoff": (),
     "engine.messages": (),
     "engine.logs": (),
     "engine.ids": ("engine.core",),
