@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import closing
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -224,7 +225,7 @@ def migrate(path: Path, dry_run: bool) -> None:
     """Bring the database to this program's schema; a backup is made first. Starting does the same."""
     from engine.clock import WallClock
     from engine.store import migrate as steps
-    from engine.store.database import connect
+    from engine.store.database import bring_up_to_date, connect
     from engine.store.errors import StoreError
 
     loaded = _loaded(path)
@@ -234,11 +235,11 @@ def migrate(path: Path, dry_run: bool) -> None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = connect(file)
-        try:
-            done = steps.pending(connection, file) if dry_run else steps.migrate(connection, file, WallClock().now_ms())
-        finally:
-            connection.close()
+        if dry_run:
+            with closing(connect(file, write=False)) as connection:
+                done = steps.pending(connection, file)
+        else:
+            done = bring_up_to_date(file, now_ms=WallClock().now_ms())
     except StoreError as error:
         _fail(str(error), Exit.NOT_REACHABLE)
     for step in done:

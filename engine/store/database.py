@@ -167,6 +167,26 @@ class InlineDatabase:
         return job()
 
 
+def bring_up_to_date(path: Path, *, now_ms: int, locked: bool = False) -> list[migrate.Migration]:
+    """Create, check and migrate the file; returns the steps done. A file that is not ours stays as it is.
+
+    `StoreLockedError` while an engine of an older schema dials from it, unless that is us (`locked`).
+    """
+    connection = connect(path)
+    try:
+        with ExitStack() as migrating:
+            if not locked and migrate.pending(connection, path):
+                migrating.enter_context(_controller_lock(path))
+            done = migrate.migrate(connection, path, now_ms)
+            connection.execute("PRAGMA journal_mode = WAL")
+        _check_soundness(connection, path)
+    except sqlite3.Error as error:
+        raise translated(error, str(path), "journal_mode") from error
+    finally:
+        connection.close()
+    return done
+
+
 def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
     """A connection with our settings; only reads unless `write`. `StoreError` for a file that is not usable."""
     try:
@@ -182,9 +202,7 @@ def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB:d}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits with the power: law 3
-        if write:
-            connection.execute("PRAGMA journal_mode = WAL")
-        else:
+        if not write:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         connection.close()
@@ -273,15 +291,7 @@ def _prepared(path: Path, *, now_ms: int, controller: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if controller:
             stack.enter_context(_controller_lock(path))
-        connection = connect(path)
-        try:
-            with ExitStack() as migrating:
-                if not controller and migrate.pending(connection, path):
-                    migrating.enter_context(_controller_lock(path))
-                migrate.migrate(connection, path, now_ms)
-            _check_soundness(connection, path)
-        finally:
-            connection.close()
+        bring_up_to_date(path, now_ms=now_ms, locked=controller)
         yield
 
 
