@@ -18,7 +18,8 @@ from crm_lite import campaigns, deskpage, imports, leads, people
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
-from crm_lite.live import Live
+from crm_lite.live import Live, is_from_our_page, open_socket
+from crm_lite.live_protocol import Close
 from crm_lite.security import HEADERS, HSTS, SAFE_METHODS, same_origin
 from crm_lite.settings import settings_of
 from crm_lite.templating import WEB_DIR, Pages, build_id
@@ -123,6 +124,15 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     app[imports.SHELF].close()
 
 
+async def _turned_away(request: web.Request) -> web.StreamResponse:
+    # A refused upgrade looks to a script like a dead server: it would try for ever. A close code says why.
+    if not is_from_our_page(request):
+        raise web.HTTPForbidden
+    ws = await open_socket(request)
+    await ws.close(code=Close.SIGNED_OUT, message=b"signed out")
+    return ws
+
+
 async def _send_away(app: web.Application) -> None:
     await app[CRM].live.shut()
 
@@ -196,7 +206,9 @@ async def _signed_in(request: web.Request, handler: Handler) -> web.StreamRespon
     if not may(session.user if session else None, right):
         if session is not None:
             raise web.HTTPForbidden
-        if request.method == hdrs.METH_GET and not path.startswith("/ws/"):
+        if path.startswith("/ws/"):
+            return await _turned_away(request)
+        if request.method == hdrs.METH_GET:
             raise web.HTTPFound("/login")
         raise web.HTTPUnauthorized
     response = await handler(request)

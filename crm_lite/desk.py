@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ from engine.core.model import (
 from engine.store.errors import StoreError
 from engine.store.rows import LeadCard, PastAttempt
 
+#: A card that the store did not give is asked for again.
+READ_AGAIN_S: Final = 1.0
 #: A promise further away than this is a slip of the hand.
 CALLBACK_AHEAD_MAX_MS: Final = 366 * 86_400_000
 _RELATIVE: Final = re.compile(r"\+(\d{1,4})m")
@@ -74,7 +77,7 @@ class Desk(Channel):
         return self._shown
 
     async def look(self) -> Mapping[str, Mapping[str, object]]:
-        """What changed on the desk: `pop` or `idle` (the work area), `agent` (the bar)."""
+        """What changed on the desk: `pop` or `idle` (the work area), `card` (read at last), `agent` (the bar)."""
         agent = self._crm.live.board.agents.get(self._agent_id, Agent(id=self._agent_id))
         attempt = self._attempt(agent)
         campaign = self._crm.engine.policy().campaigns.get(attempt.campaign) if attempt else None
@@ -83,21 +86,24 @@ class Desk(Channel):
             self._conversation = None
             work = await self._idle(agent)
             if work != self._shown.get("work"):
-                changes["idle"] = {"work": work, "attempt": "", "draft": None}
+                changes["idle"] = {"work": work, "attempt": "", "draft": None, "name": ""}
         elif self._conversation is None or self._conversation.attempt != attempt.id:
             self._conversation = await self._read(attempt)
             changes["pop"] = {
-                "work": self._work(attempt, campaign, self._conversation),
+                "work": self._render("desk/work.html", attempt, campaign, self._conversation),
                 "attempt": attempt.id,
                 "draft": self._conversation.draft,
                 "name": self._name(),
             }
+        elif self._conversation.card is None:
+            self._conversation = await self._read(attempt)
+            changes["card"] = self._card(attempt, campaign, self._conversation)
         bar = self._bar(agent, attempt, campaign)
         if any(self._shown.get(key) != value for key, value in bar.items()):
             changes["agent"] = bar
         for content in changes.values():
             self._shown.update(content)
-        return changes
+        return {kind: content for kind, content in changes.items() if content}
 
     def noted(self, attempt: str, text: str, at_ms: int) -> None:
         """The note was saved: a snapshot brings it to the next reader."""
@@ -120,7 +126,8 @@ class Desk(Channel):
             history = await self._crm.records.lead_history(attempt.lead)
             draft = await self._crm.records.draft(self._agent_id, attempt.lead, attempt.id)
         except StoreError:
-            # The customer is on the line: a card without history beats no card. The next pop reads again.
+            # The customer is on the line: a note and a result without a card beat no desk. It is read again soon.
+            asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
             return Conversation(attempt.id, None, (), None)
         typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
         return Conversation(attempt.id, card, tuple(history), typed)
@@ -129,12 +136,25 @@ class Desk(Channel):
         card = self._conversation.card if self._conversation else None
         return card.name if card else ""
 
-    def _work(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> str:
+    def _card(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> Mapping[str, object]:
+        if conversation.card is None:
+            return {}
+        parts = {"left": "desk/left.html", "client": "desk/client.html"}
+        return {
+            "attempt": attempt.id,
+            "name": self._name(),
+            "islands": {
+                island: self._render(template, attempt, campaign, conversation) for island, template in parts.items()
+            },
+            "work": self._render("desk/work.html", attempt, campaign, conversation),
+        }
+
+    def _render(self, template: str, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> str:
         now_ms = self._clock.now_ms()
         card = conversation.card
         return self._crm.pages.render(
             self._viewer.words.language,
-            "desk/work.html",
+            template,
             attempt=attempt,
             campaign=campaign,
             card=card,

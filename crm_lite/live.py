@@ -36,7 +36,7 @@ from crm_lite.security import own_origin
 from engine.api import Engine, SubscriptionOverflow
 from engine.clock import Clock
 from engine.core.effects import AgentChanged, AttemptChanged, CommandDone, DialingChanged, Notice, ScreenPop
-from engine.core.model import Agent, AgentId, Attempt, AttemptId, CampaignId, CustomerState
+from engine.core.model import Agent, AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState
 from engine.store.errors import StoreError
 from engine.store.rows import StoredSession
 
@@ -50,7 +50,7 @@ HELLO_WITHIN_S: Final = 10
 LOOK_AGAIN_S: Final = 0.5
 #: The floor is looked at at most this often.
 FLOOR_EVERY_MS: Final = 1_000
-PROBLEMS_EVERY_MS: Final = 500
+PROBLEMS_EVERY_MS: Final = 1_000
 
 
 class Board:
@@ -149,6 +149,7 @@ class Channel(ABC):
     def __init__(self, feed: Feed, build: str, clock: Clock) -> None:
         self.feed = feed
         self.sockets: set[Socket] = set()
+        self.task: asyncio.Task[None] | None = None
         self._build = build
         self._clock = clock
         self._refreshing = asyncio.Lock()
@@ -194,9 +195,13 @@ class Channel(ABC):
     async def _try_refresh(self) -> None:
         try:
             await self.refresh()
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             # Theirs: what is on screen stays, the banner of the store's problem comes with the next look.
             log.warning("look_failed", extra={"action": "look", "feed": self.feed.name, "error": str(error)})
+            await asyncio.sleep(LOOK_AGAIN_S)
+        except Exception:
+            # Ours, but one desk's bug must not end the desks of the others.
+            log.exception("look_broken", extra={"action": "look", "feed": self.feed.name})
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def rest(self) -> None:
@@ -225,7 +230,7 @@ class Live:
         self._engine = engine
         self._clock = clock
         self._channels: dict[str, Channel] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._dialing_said = False
         self._group: asyncio.TaskGroup | None = None
         self._open: set[Socket] = set()
         #: Feeds of another start of the server have another name, so their numbers cannot fit by chance.
@@ -253,18 +258,23 @@ class Live:
             self._touch(self._channels.values())
             async for notice in notices:
                 agent = self.board.apply(notice)
+                self._dialing_said |= isinstance(notice, DialingChanged)
                 desk = self._channels.get(desk_key(agent)) if agent is not None else None
                 floors = [channel for key, channel in self._channels.items() if key.startswith("floor:")]
                 self._touch(floors if desk is None else [desk, *floors])
 
     async def _watch_problems(self) -> None:
-        """No notice tells that the switch or the store is lost."""
+        """No notice tells that the switch or the store is lost; and desks learn in calm why no calls come."""
         while True:
             await asyncio.sleep(PROBLEMS_EVERY_MS / 1000)
             view = self._engine.snapshot()
             if (view.switch_problem, view.store_problem) != (self.board.switch_problem, self.board.store_problem):
                 self.board.switch_problem, self.board.store_problem = view.switch_problem, view.store_problem
                 self.touch_all()
+            if self._dialing_said:
+                self._dialing_said = False
+                waiting = [agent.id for agent in self.board.agents.values() if agent.state is AgentState.READY]
+                self._touch(desk for agent in waiting if (desk := self.find(desk_key(agent))) is not None)
 
     def channel(self, key: str, make: Callable[[], Channel]) -> Channel:
         """The channel of that key, made when there is none."""
@@ -283,9 +293,12 @@ class Live:
     def forget(self, key: str) -> None:
         """Make the channel anew: language or rights changed."""
         channel = self._channels.pop(key, None)
-        if channel is not None:
-            for socket in channel.sockets:
-                socket.close(Close.RESTART, "changed")
+        if channel is None:
+            return
+        if channel.task is not None:
+            channel.task.cancel()
+        for socket in channel.sockets:
+            socket.close(Close.RESTART, "changed")
 
     def sign_out(self, sessions: Iterable[str]) -> None:
         """Close the sockets of these sessions."""
@@ -361,8 +374,8 @@ class Live:
         if reader.key.startswith("desk:"):
             _take_over(channel, socket)
         await channel.greet(socket, hello)
-        if (reader.key not in self._tasks or self._tasks[reader.key].done()) and self._group is not None:
-            self._tasks[reader.key] = self._group.create_task(channel.run(), name=f"live-{reader.key}")
+        if self._group is not None and (channel.task is None or channel.task.done()):
+            channel.task = self._group.create_task(channel.run(), name=f"live-{reader.key}")
         return channel
 
     async def _do(self, socket: Socket, reader: Reader, said: Do) -> None:

@@ -71,7 +71,6 @@ class Hello:
     desk: str
     build: str
     browser: str
-    take: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def read_message(text: str) -> Message:
         case {"type": "pong"}:
             return Pong()
         case {"type": "hello", "since": int(since), "desk": str(desk), "build": str(build), "browser": str(browser)}:
-            return Hello(since, desk[:80], build[:80], browser[:80], raw.get("take") is True)
+            return Hello(since, desk[:80], build[:80], browser[:80])
         case {"type": "do", "id": str(command), "verb": str(verb), "args": dict(args)}:
             if not _COMMAND_ID.fullmatch(command):
                 raise BadMessage("bad command id")

@@ -61,5 +61,5 @@ function viaWorker(feed, reader, build, opening, heard) {
 
 function viaTab(opening, heard) {
   const link = new Link({ ...opening, tell: heard });
-  return (message) => (message.kind === "do" ? link.do(message.command, message.keep) : link.take_back());
+  return (message) => (message.kind === "do" ? link.do(message.command, message.keep) : link.takeBack());
 }

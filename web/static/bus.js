@@ -24,7 +24,7 @@ self.onconnect = ({ ports: [port] }) => {
         link.do(data.command, data.keep);
         return;
       case "take":
-        link.take_back();
+        link.takeBack();
         return;
       case "bye":
         ports.delete(port);

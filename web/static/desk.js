@@ -1,6 +1,6 @@
 // The operator's desk. Frames fill islands that nobody types in; what is typed changes only by the operator's hand.
 import { newId, openBus } from "./bus-tab.js";
-import { clearNote, readNote, sweepNotes, writeNote } from "./notes.js";
+import { clearNote, forgetNotes, readNote, sweepNotes, writeNote } from "./notes.js";
 import { draw, setNow } from "./timers.js";
 import { toast } from "./toast.js";
 import { t } from "./words.js";
@@ -42,13 +42,15 @@ function onFrame(frame) {
     case "agent":
       showBar(frame);
       break;
-    case "ack":
-    case "nack":
-      settled(frame);
+    case "card":
+      for (const [id, html] of Object.entries(frame.islands)) {
+        if (frame.attempt === now.attempt) document.getElementById(id).innerHTML = html;
+      }
   }
 }
 
 function showWork({ work: html, attempt, draft, name }) {
+  if (html === undefined) return; // the server could not read it yet; a frame follows
   if (attempt && attempt === now.attempt) return; // the operator may be typing in it
   const left = now.attempt;
   if (left && readNote(left)?.open) {
@@ -183,6 +185,9 @@ desk.addEventListener("change", (event) => {
   if (event.target.name === "when") form().elements.at.value = "";
 });
 
+// The next person at this computer finds nothing of this one's notes; the server has them.
+document.querySelector('form[action="/logout"]').addEventListener("submit", forgetNotes);
+
 desk.addEventListener("submit", (event) => {
   if (event.target.id !== "result") return;
   event.preventDefault();
@@ -272,14 +277,9 @@ async function press(button) {
   const { do: verb, reason = "", attempt = "", on = "" } = button.dataset;
   button.disabled = true;
   document.getElementById("pause-menu").hidePopover?.();
-  await bus.send(verb, { reason, attempt, on: on === "1" });
+  const answer = await bus.send(verb, { reason, attempt, on: on === "1" });
+  if (answer.type === "nack") toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
   offline();
-}
-
-function settled(frame) {
-  const ours = ["login", "ready", "pause", "logout", "hangup", "hold"];
-  if (frame.type !== "nack" || !ours.includes(frame.verb)) return;
-  toast("bad", frame.words || t("No connection to the server. Use the buttons of the phone."));
 }
 
 const PRESSED_BY = {

@@ -34,9 +34,9 @@ export class Link {
     socket.onclose = (event) => socket === this.socket && this.lost(event.code);
   }
 
-  hello(take = false) {
+  hello() {
     const { seq, desk, build, browser } = this;
-    this.socket.send(JSON.stringify({ type: "hello", since: seq, desk, build, browser, take }));
+    this.socket.send(JSON.stringify({ type: "hello", since: seq, desk, build, browser }));
   }
 
   /** Ask for everything anew: a new tab has nothing yet. */
@@ -46,7 +46,7 @@ export class Link {
   }
 
   /** Come back after another computer took the desk. */
-  take_back() {
+  takeBack() {
     if (this.status !== "live") this.connect();
   }
 

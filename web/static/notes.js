@@ -14,10 +14,19 @@ export function clearNote(attempt) {
   localStorage.removeItem(PREFIX + attempt);
 }
 
+/** Forget all notes: somebody else may sit down here. */
+export function forgetNotes() {
+  for (const key of noteKeys()) localStorage.removeItem(key);
+}
+
 /** Forget notes that nobody came back to. */
 export function sweepNotes() {
-  for (const key of Object.keys(localStorage).filter((key) => key.startsWith(PREFIX))) {
+  for (const key of noteKeys()) {
     const note = JSON.parse(localStorage.getItem(key));
     if (Date.now() - note.at > KEPT_FOR_MS) localStorage.removeItem(key);
   }
+}
+
+function noteKeys() {
+  return Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
 }
