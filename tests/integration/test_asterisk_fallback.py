@@ -20,6 +20,11 @@ def _of(pair: AsteriskPair, channel_id: str, kind: str) -> Entry | None:
     return next((entry for entry in pair.journal() if (entry.channel_id, entry.kind) == (channel_id, kind)), None)
 
 
+def _of_caller(pair: AsteriskPair, kind: str) -> Entry | None:
+    ours = ("a.", "g.")
+    return next((one for one in pair.journal() if one.kind == kind and not one.channel_id.startswith(ours)), None)
+
+
 async def test_an_answer_that_nobody_hears_gets_the_message_within_two_seconds_and_a_line(
     asterisk_pair: AsteriskPair,
 ) -> None:
@@ -56,6 +61,21 @@ async def test_a_missing_sound_is_replaced_by_the_packaged_message(asterisk_pair
         await ari.originate(NEVER_HANGS_UP, "a.nosound.c", "zvonar-customer", ZV_ATTEMPT="n", ZV_MESSAGE="not/there")
     played = await until(lambda: _of(asterisk_pair, "a.nosound.c", "ZV_MESSAGE_END"))
     assert played.extra == "SUCCESS"
+
+
+async def test_a_caller_reaches_the_engine_with_the_number_dialed_and_without_it_hears_the_message(
+    asterisk_pair: AsteriskPair,
+) -> None:
+    async with raw_ari(asterisk_pair.carrier) as callers:
+        async with raw_ari(asterisk_pair.engine, app="zvonar") as ari:
+            await callers.originate("PJSIP/+74951234567@engine", "caller.1", "person", RING_S="0", TALK_S="5")
+            start = await until(lambda: next((one for one in ari.events if one["type"] == "StasisStart"), None))
+            assert start["args"] == ["inbound", "+74951234567"]
+            await ari.hang_up(start["channel"]["id"])
+        await callers.originate("PJSIP/+74951234568@engine", "caller.2", "person", RING_S="0", TALK_S="5")
+        message = await until(lambda: _of_caller(asterisk_pair, "ZV_MESSAGE"))
+        assert message.extra == "unheard"
+        await callers.hang_up("caller.2")
 
 
 async def test_no_call_outlives_its_time(asterisk_pair: AsteriskPair) -> None:

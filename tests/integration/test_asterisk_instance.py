@@ -142,3 +142,22 @@ async def test_the_auto_answer_header_reaches_the_phone_and_a_dead_carrier_ends_
         assert (end["cause"], end["tech_cause"]) == (19, 480)
         assert "Call-Info: <sip:zvonar>;answer-after=0" in next(one for one in peer.heard if one.startswith("INVITE"))
         await engine.apply(PHONES, engine.instance.trunks)
+
+
+async def test_a_stranger_gets_no_call_and_a_line_in_the_security_log(asterisk_pair: AsteriskPair) -> None:
+    engine = asterisk_pair.engine.instance
+    invite = (
+        f"INVITE sip:79990000003@127.0.0.1:{engine.sip_port} SIP/2.0\r\n"
+        "Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK-stranger\r\n"
+        "From: <sip:stranger@127.0.0.1>;tag=1\r\n"
+        f"To: <sip:79990000003@127.0.0.1:{engine.sip_port}>\r\n"
+        "Call-ID: stranger\r\nCSeq: 1 INVITE\r\nContact: <sip:stranger@127.0.0.1:{port}>\r\n"
+        "Max-Forwards: 10\r\nContent-Length: 0\r\n\r\n"
+    )
+    async with silent_peer() as stranger:
+        for _ in range(6):
+            stranger.send(invite.format(port=stranger.port), engine.sip_port)
+        await until(lambda: stranger.heard)
+    assert {answer.split(" ")[1] for answer in stranger.heard} == {"401"}
+    security = engine.paths.log / "security.log"
+    await until(lambda: 'AccountID="stranger"' in security.read_text())
