@@ -33,6 +33,8 @@ BUSY_POLL_MS: Final = 1
 READERS_MAX: Final = 2
 #: Pages kept in memory per connection: the hot part of the indexes of a million leads.
 CACHE_KIB: Final = 64 * 1024
+#: The write-ahead log is cut back to this size after a checkpoint; a long reader may let it grow meanwhile.
+WAL_KEPT_BYTES: Final = 64 * 1024 * 1024
 #: Compiled statements kept per connection: more than there are queries.
 STATEMENTS_MAX: Final = 512
 #: Rows that one query may answer with.
@@ -257,6 +259,7 @@ def chain_hash(before: str, seq: int, at_ms: int, actor: str, action: str, subje
 
 def _connect_writer(path: Path) -> sqlite3.Connection:
     connection = connect(path)
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES:d}")
     connection.execute("PRAGMA busy_timeout = 0")  # `_begin_writing` waits instead
     return connection
 

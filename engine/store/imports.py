@@ -28,6 +28,8 @@ PUBLISH_CHUNK_MAX: Final = 500
 PIECE_PAUSE_MS: Final = 2
 #: Rows of one file; more is refused, the file must be split.
 IMPORT_ROWS_MAX: Final = 2_000_000
+#: As the schema has it: what is staged must be publishable, or the import could never end.
+PRIORITY_MAX: Final = 50
 #: A staging that began so long ago has no living owner.
 STAGING_STALE_MS: Final = 24 * 3_600_000
 #: Rejects that one page shows.
@@ -205,6 +207,8 @@ class _Staging:
         numbers = {phone.e164 for phone in row.phones}
         if not numbers:
             raise ValueError(f"row {row.line}: a lead without a number must be a reject")
+        if abs(row.priority) > PRIORITY_MAX:
+            raise ValueError(f"row {row.line}: a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}")
         if self._seen & numbers:
             self.duplicates += 1
             return False

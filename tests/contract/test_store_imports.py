@@ -141,6 +141,14 @@ async def test_a_file_that_breaks_in_the_middle_leaves_nothing(database: Databas
     assert [row["state"] for row in await rows(database, "SELECT state FROM imports")] == ["cancelled"]
 
 
+@pytest.mark.parametrize("wrong", [FileRow(line=2, phones=()), FileRow(line=2, phones=(number(2),), priority=51)])
+async def test_what_could_never_be_published_is_not_staged(database: Database, wrong: FileRow) -> None:
+    with pytest.raises(ValueError, match="row 2"):
+        await brought(database, [FileRow(line=1, phones=(number(1),)), wrong])
+    assert await leads_count(database) == 0
+    assert await finish_imports(database, NOON + imports.STAGING_STALE_MS + 1) == 0
+
+
 @pytest.mark.parametrize("writes", range(1, 9))
 async def test_a_crash_at_any_write_ends_in_all_or_nothing(database: Database, writes: int) -> None:
     count = imports.PUBLISH_CHUNK_MAX * 2 + 1
