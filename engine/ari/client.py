@@ -24,7 +24,7 @@ from aiohttp import WSMsgType
 from yarl import URL
 
 from engine.ari import resources
-from engine.ari.errors import AriError, DeadlineExceeded, LinkLost, NotSent, Refused, Unauthorized, refusal
+from engine.ari.errors import AriError, DeadlineExceeded, LinkLost, NotSent, Refused, Unauthorized, Unreadable, refusal
 from engine.ari.resources import Application, Json, Request
 from engine.backoff import Backoff
 
@@ -211,7 +211,9 @@ class AriClient:
                     message = await socket.receive()
                     if message.type is not WSMsgType.TEXT:
                         return f"Asterisk closed the link ({socket.close_code})"
-                    frame = orjson.loads(message.data)
+                    frame = _frame(message.data)
+                    if frame is None:
+                        return "Asterisk sent something that is no event"
                     if frame["type"] == "RESTResponse":
                         link.replied(frame)
                     else:
@@ -280,11 +282,10 @@ class _SocketLink:
             frame = await reply
         finally:
             self._waiting.pop(request_id, None)
-        body = frame.get("message_body")
-        return frame["status_code"], orjson.loads(body) if body else None
+        return frame.get("status_code", 0), _body(request, frame.get("message_body"))
 
     def replied(self, frame: dict[str, Any]) -> None:
-        reply = self._waiting.get(frame["request_id"])
+        reply = self._waiting.get(frame.get("request_id", ""))
         if reply is None or reply.done():
             log.warning("ARI reply after its deadline", extra={"action": "ari_late", "uri": frame.get("uri")})
         else:
@@ -318,7 +319,7 @@ class _HttpLink:
                 headers=_JSON_HEADERS if request.body is not None else None,
             ) as reply:
                 raw = await reply.read()
-                return reply.status, orjson.loads(raw) if raw and reply.content_type == "application/json" else None
+                return reply.status, _body(request, raw if reply.content_type == "application/json" else None)
         except aiohttp.ClientConnectorError as error:
             raise NotSent(_name(request), str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
@@ -354,9 +355,27 @@ async def _exchange(link: _Link, request: Request[R], deadline_ms: int, deadline
     except TimeoutError:
         raise DeadlineExceeded(_name(request), f"no reply for {deadline_ms} ms") from None
     if 200 <= status < 300:
-        return request.parse(body)
+        try:
+            return request.parse(body)
+        except (KeyError, TypeError) as error:
+            raise Unreadable(_name(request), f"an answer that we cannot read: {error!r}") from None
     reason = (body.get("message") or body.get("error") or "") if isinstance(body, dict) else ""
     raise refusal(status, _name(request), str(reason))
+
+
+def _frame(raw: bytes) -> dict[str, Any] | None:
+    try:
+        frame = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return frame if isinstance(frame, dict) and "type" in frame else None
+
+
+def _body(request: Request[R], raw: str | bytes | None) -> Json:
+    try:
+        return orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError:
+        raise Unreadable(_name(request), "an answer that is no JSON") from None
 
 
 def _session(account: AriAccount, *, keep_alive: bool) -> aiohttp.ClientSession:

@@ -38,6 +38,12 @@ class DeadlineExceeded(AriError):
     may_have_acted = True
 
 
+class Unreadable(AriError):
+    """Asterisk answered in a form that we do not know: it may well have done it."""
+
+    may_have_acted = True
+
+
 class LinkLost(AriError):
     """The link went down before the reply."""
 

@@ -95,6 +95,7 @@ class AriSwitch:
         self._lost_reason: str | None = ""
         self._slow = False
         self._lag = _Lag()
+        self._one_snapshot = asyncio.Lock()
         self._ended_meanwhile: set[LegId] | None = None
 
     async def run(self, sink: Sink) -> None:
@@ -211,9 +212,15 @@ class AriSwitch:
 
     def _take_event(self, frame: dict[str, Any]) -> bool:
         now_ms = self._clock.now_ms()
-        if now_ms >= self._lag.next_sample_ms:
-            self._lag.sample(frame["timestamp"], now_ms)
-        event = wire.event_of(frame)
+        try:
+            if now_ms >= self._lag.next_sample_ms:
+                self._lag.sample(frame["timestamp"], now_ms)
+            event = wire.event_of(frame)
+        except (KeyError, TypeError, ValueError) as error:
+            # Another Asterisk's dialect; the next snapshot tells what we missed.
+            kind = frame.get("type")
+            log.warning("event not understood", extra={"action": "ari_event", "kind": kind, "reason": repr(error)})
+            return True
         if event is None:
             self._take_other(frame)
             return True
@@ -244,6 +251,10 @@ class AriSwitch:
     # --- snapshot and probe -------------------------------------------------------------------------------------
 
     async def _resync(self) -> None:
+        async with self._one_snapshot:
+            await self._take_snapshot()
+
+    async def _take_snapshot(self) -> None:
         # Whoever hangs up between the snapshot and its arrival is told of before it; the snapshot must not revive them.
         ended = self._ended_meanwhile = set()
         try:
@@ -252,8 +263,7 @@ class AriSwitch:
             endpoints = await self._client.request(ari.endpoints.list())
             channels = await self._client.request(ari.channels.list())
         finally:
-            if self._ended_meanwhile is ended:
-                self._ended_meanwhile = None
+            self._ended_meanwhile = None
         legs = wire.legs_found(channels, bridges, application)
         self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended)))
         for endpoint in endpoints:

@@ -52,6 +52,9 @@ AUTO_ANSWER: Final = {
     "PJSIP_HEADER(add,Alert-Info)": "<sip:engine>;info=alert-autoanswer;delay=0",
 }
 
+#: What a desk phone shows where no number is given.
+DESK_CALLER_ID: Final = "Zvonar <zvonar>"
+
 #: Heard by the agent alone, before the customer's first word.
 CALL_TONE: Final = "sound:beep"
 
@@ -195,7 +198,14 @@ def _originate(
         extension="s",
         priority=1,
         channelId=order.leg,
-        callerId=None if order.caller_id is None else order.caller_id.e164,
+        callerId=_caller_id(order),
         timeout=int(seconds(order.ring_timeout_ms)),
         variables=variables,
     )
+
+
+def _caller_id(order: OriginateCustomer | OriginateAgent) -> str | None:
+    if order.caller_id is not None:
+        return order.caller_id.e164
+    # A desk phone would show «Anonymous»; a customer's is the carrier's to choose.
+    return DESK_CALLER_ID if isinstance(order, OriginateAgent) else None

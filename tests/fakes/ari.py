@@ -63,6 +63,7 @@ class FakeAri:
         self.filter: list[str] | None = None
         self.requests: list[tuple[str, str, Query]] = []
         self.hushed: set[str] = set()
+        self.garbled: set[str] = set()
         self.fates = {"03": "answer", "20": "busy", "30": "ring", "40": "dead"}
         self.connects = 0
         self.after_listing: Callable[[], Awaitable[None]] | None = None  # runs between a snapshot and its arrival
@@ -101,6 +102,11 @@ class FakeAri:
             return
         event = {"type": kind, "application": APP, "timestamp": TIMESTAMP, **fields}
         await self._send(event)
+
+    async def say(self, text: str) -> None:
+        """Send any text over the event socket."""
+        assert self._socket is not None
+        await self._socket.send_str(text)
 
     async def ring(self, channel_id: str) -> None:
         """The far phone rings."""
@@ -183,6 +189,8 @@ class FakeAri:
     async def _exchange(self, method: str, path: str, query: Query, body: bytes) -> Reply:
         await self._held.wait()
         reply = await self._dispatch(method, path, query, body)
+        if path in self.garbled:
+            return 200, ["not", "what", "you", "expect"]
         if any(path.startswith(prefix) for prefix in self.hushed):
             wait: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._hush_waits.append(wait)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.ari.client import AriAccount, AriClient, Frame, LinkDown, LinkUp, at_least, rest_over_websocket
-from engine.ari.errors import AriError, Conflict, DeadlineExceeded, LinkLost, NotFound, NotSent, Refused
+from engine.ari.errors import AriError, Conflict, DeadlineExceeded, LinkLost, NotFound, NotSent, Refused, Unreadable
 from engine.ari.resources import applications, bridges, channels
 from engine.backoff import Backoff
 from tests.fakes.ari import APP, SECRET, USER, FakeAri, running
@@ -212,6 +212,24 @@ async def test_a_too_old_asterisk_is_named() -> None:
     async with running(fake), linked(client_of(fake)) as link:
         down = await link.until(lambda: [f for f in link.frames if isinstance(f, LinkDown)])
         assert "13.38.0 is too old" in down[0].reason
+
+
+async def test_an_answer_that_cannot_be_read_is_unknown(fake: FakeAri) -> None:
+    async with linked(client_of(fake)) as link:
+        await link.until_up()
+        fake.garbled.add("/channels")
+        outcome = await fails(link.client, dial("a.1.c"))
+        assert isinstance(outcome, Unreadable)
+        assert outcome.may_have_acted
+
+
+async def test_what_is_no_event_drops_the_link(fake: FakeAri) -> None:
+    async with linked(client_of(fake)) as link:
+        await link.until_up()
+        await fake.say("[1, 2")
+        down = await link.until(lambda: [f for f in link.frames if isinstance(f, LinkDown)])
+        assert down[0].reason == "Asterisk sent something that is no event"
+        await link.until_up(2)
 
 
 @pytest.mark.parametrize(

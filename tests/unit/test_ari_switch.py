@@ -197,5 +197,13 @@ async def test_who_hangs_up_during_the_snapshot_is_not_revived_by_it(fake: FakeA
         assert phone.facts[-2:] == [LegHungUp(leg, 16), up]
 
 
+async def test_an_event_that_is_not_understood_is_passed_over(fake: FakeAri) -> None:
+    async with connected(account_of(fake)) as phone:
+        await fake.emit("ChannelDestroyed", nothing="of use")
+        await fake.emit("Dial", peer={"id": "a.1-1.c"}, dialstatus="RINGING", timestamp="yesterday")
+        await phone.fact(LegHungUp, phone.dial(BUSY))
+        assert not [fact for fact in phone.facts if isinstance(fact, SwitchLost)]
+
+
 def _switch(fake: FakeAri) -> AriSwitch:
     return AriSwitch(account_of(fake), clock=WallClock(), chance=lambda: 0.0, trunks=[TrunkId("carrier")])

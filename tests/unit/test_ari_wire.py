@@ -138,6 +138,7 @@ def test_a_desk_phone_is_asked_to_answer_by_itself_only_where_configured() -> No
         for auto in (True, False)
     )
     assert dict(by_itself.query)["endpoint"] == "PJSIP/101"
+    assert dict(by_itself.query)["callerId"] == "Zvonar <zvonar>"
     assert by_itself.body is not None
     assert by_hand.body is not None
     assert by_itself.body["variables"]["PJSIP_HEADER(add,Call-Info)"].endswith("answer-after=0")
