@@ -159,15 +159,15 @@ def _read(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
     # A country code without its plus is found by phonenumbers only in numbers that some plan has.
     if numbering.allowed.fullmatch(international := "+" + re.sub(r"\D", "", bare)):
         return FoundPhone(PhoneNumber(international), extension)
-    problems: list[PhoneReason] = []
+    reads = []
     for region in numbering.regions:
         match _read_in(bare, region, numbering):
             case PhoneNumber() as number:
                 return FoundPhone(number, extension)
-            case reason:
-                problems.append(reason)
+            case read:
+                reads.append(read)
     # The reason nearest to a number says most: some region knew its length.
-    return PhoneProblem(min(problems, key=_NEARNESS.index), text)
+    return PhoneProblem(min(map(_why_not, reads), key=_NEARNESS.index), text)
 
 
 _NEARNESS: Final = (
@@ -191,16 +191,25 @@ _BY_ERROR: Final = {
 }
 
 
-def _read_in(text: str, region: str, numbering: Numbering) -> PhoneNumber | PhoneReason:
+def _read_in(
+    text: str, region: str, numbering: Numbering
+) -> PhoneNumber | phonenumbers.PhoneNumber | NumberParseException:
+    """The number, or what phonenumbers made of the text instead."""
     try:
         read = phonenumbers.parse(text, region)
     except NumberParseException as error:
-        return _BY_ERROR.get(error.error_type, PhoneReason.NOT_A_NUMBER)
+        return error
+    e164 = phonenumbers.format_number(read, PhoneNumberFormat.E164)
+    if not read.extension and (phonenumbers.is_valid_number(read) or numbering.allowed.fullmatch(e164)):
+        return PhoneNumber(e164)
+    return read
+
+
+def _why_not(read: phonenumbers.PhoneNumber | NumberParseException) -> PhoneReason:
+    if isinstance(read, NumberParseException):
+        return _BY_ERROR.get(read.error_type, PhoneReason.NOT_A_NUMBER)
     if read.extension:
         return PhoneReason.NOT_A_NUMBER
-    e164 = phonenumbers.format_number(read, PhoneNumberFormat.E164)
-    if phonenumbers.is_valid_number(read) or numbering.allowed.fullmatch(e164):
-        return PhoneNumber(e164)
     return _BY_LENGTH.get(phonenumbers.is_possible_number_with_reason(read), PhoneReason.NOT_IN_PLAN)
 
 

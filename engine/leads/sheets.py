@@ -1,36 +1,23 @@
-"""The rows of a spreadsheet or text table, read in a process of its own.
-
-A lead file comes from strangers. A few kilobytes can unfold into gigabytes (zip bombs; one cell in the last corner of a
-sheet; repeated empty rows), so the file is read by a child that may use `MEMORY_BYTES_MAX` and `CPU_SECONDS_MAX`, and
-that streams rows, one JSON array a line. Whatever happens to the child, the parent gets rows or `Refused`; and the
-engine's loop does not wait for a parser that holds the interpreter.
-"""
+"""The rows of a spreadsheet or text table, whatever kind, encoding and delimiter it is."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import datetime as dt
-import resource
-import subprocess
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-import orjson
 import python_calamine
 
 from engine.messages import N_
 
 FILE_BYTES_MAX: Final = 50 * 1024 * 1024
 UNPACKED_BYTES_MAX: Final = 1024 * 1024 * 1024
-MEMORY_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
-CPU_SECONDS_MAX: Final = 120
 COLUMNS_MAX: Final = 200
 CELL_CHARACTERS_MAX: Final = 10_000
 ENCODING_SAMPLE_BYTES: Final = 256 * 1024
@@ -67,58 +54,11 @@ class Refused(Exception):
         self.reason = reason
 
 
-@contextmanager
-def rows_of(path: Path) -> Iterator[Iterator[Row]]:
-    """The rows of the first sheet that has any, blank ones left out. Raises Refused at once or while reading."""
-    if not path.is_file():
-        raise Refused(RefusedReason.UNREADABLE)
-    # -I: neither the environment nor the working directory decides which code reads the file.
-    where = [str(Path(__file__).parents[2]), *sys.path]
-    boot = f"import sys; sys.path[:0] = {where!r}; from engine.leads.sheets import main; main()"
-    command = [sys.executable, "-I", "-c", boot, str(path.absolute())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        assert child.stdout is not None
-        try:
-            yield _received(child, child.stdout)
-        finally:
-            child.kill()
-
-
-def _received(child: subprocess.Popen[bytes], lines: IO[bytes]) -> Iterator[Row]:
-    for line in lines:
-        match orjson.loads(line):
-            case {"refused": str(name)}:
-                raise Refused(RefusedReason[name])
-            case [number, cells]:
-                yield number, cells
-            case other:
-                raise AssertionError(other)
-    code = child.wait()
-    if code < 0:
-        # Killed by its limits, or aborted when memory ran out.
-        raise Refused(RefusedReason.UNPACKS_TOO_LARGE)
-    if code > 0:
-        raise Refused(RefusedReason.DAMAGED)
-
-
-def main() -> None:
-    """The child: limit ourselves, then write rows, or why there are none."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS_MAX, CPU_SECONDS_MAX))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    out = sys.stdout.buffer
-    try:
-        for row in read(Path(sys.argv[1])):
-            out.write(orjson.dumps(row) + b"\n")
-    except Refused as refused:
-        out.write(orjson.dumps({"refused": refused.reason.name}) + b"\n")
-    except MemoryError:
-        out.write(orjson.dumps({"refused": RefusedReason.UNPACKS_TOO_LARGE.name}) + b"\n")
-    out.flush()
-
-
 def read(path: Path) -> Iterator[Row]:
-    """The rows, without limits on memory and time; `rows_of` is for files of strangers. Raises Refused."""
+    """The rows of the first sheet that has any, blank ones left out. Raises Refused at once or while reading.
+
+    Memory and time are the caller's to limit: `reader` does.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -301,7 +241,3 @@ def _delimiter(sample: list[str]) -> str:
         if score > best_score:
             best, best_score = delimiter, score
     return best
-
-
-if __name__ == "__main__":
-    main()

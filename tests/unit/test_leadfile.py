@@ -11,13 +11,12 @@ from engine.config import Loaded, load
 from engine.leads.columns import Meaning, Role, zone_of_city, zone_of_text
 from engine.leads.files import (
     ImportReport,
-    ImportRow,
-    RowReason,
     check_file,
     import_file,
     meaning_of,
-    open_lead_file,
 )
+from engine.leads.plan import ImportRow, RowReason
+from engine.leads.reader import open_lead_file
 from engine.leads.sheets import FILE_BYTES_MAX, Refused, RefusedReason
 from engine.phones import Numbering, PhoneReason
 from engine.store.database import Database, InlineDatabase
