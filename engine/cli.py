@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -17,7 +17,7 @@ import click
 import orjson
 
 if TYPE_CHECKING:
-    from asterisk.conf import AsteriskInstance, Binary
+    from asterisk.conf import AsteriskInstance
     from engine.config import ConfigProblem, Loaded
     from engine.leads.files import ImportReport
     from engine.store.database import AioDatabase
@@ -360,26 +360,51 @@ def _with_database(loaded: Loaded, work: Callable[[AioDatabase, int], Awaitable[
 
 @zvonar.group()
 def asterisk() -> None:
-    """The files of the managed Asterisk."""
+    """Asterisk's files, as config.yaml wants them."""
 
 
 @asterisk.command("render")
+@click.option(
+    "--to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="For an Asterisk of yours: write only phones, trunks and dialplan, into this directory.",
+)
 @click.pass_obj
-def asterisk_render(path: Path) -> None:
-    """Write Asterisk's files from config.yaml, each only if it changed. A running engine does this by itself."""
-    from asterisk.instance import render
+def asterisk_render(path: Path, to: Path | None) -> None:
+    """Write Asterisk's files from config.yaml, each only if it changed. A running engine does this by itself.
 
-    for name in _at_asterisk(path, render):
+    Example: zvonar asterisk render --to /etc/asterisk/zvonar
+    """
+    loaded = _loaded(path)
+    with _asterisk_problems():
+        if to is None:
+            from asterisk.instance import find_binary, render
+
+            names = render(_private_asterisk(loaded), find_binary())
+        else:
+            from asterisk.conf import write_if_changed
+
+            to.mkdir(mode=0o700, parents=True, exist_ok=True)
+            names = write_if_changed(to, _own_files(loaded))
+    for name in names:
         click.echo(name)
 
 
 @asterisk.command("check")
+@click.option("--in", "folder", type=click.Path(file_okay=False, path_type=Path), help="Files that render --to wrote.")
 @click.pass_obj
-def asterisk_check(path: Path) -> None:
+def asterisk_check(path: Path, folder: Path | None) -> None:
     """Say what in Asterisk's files is not what config.yaml says."""
-    from asterisk.instance import check
+    loaded = _loaded(path)
+    with _asterisk_problems():
+        if folder is None:
+            from asterisk.instance import check, find_binary
 
-    found = _at_asterisk(path, check)
+            found = check(_private_asterisk(loaded), find_binary())
+        else:
+            from asterisk.conf import differing
+
+            found = [f"{folder / name}: not what config.yaml says" for name in differing(folder, _own_files(loaded))]
     for problem in found:
         click.echo(problem)
     if found:
@@ -387,16 +412,30 @@ def asterisk_check(path: Path) -> None:
     _say("ok")
 
 
-def _at_asterisk(path: Path, act: Callable[[AsteriskInstance, Binary], list[str]]) -> list[str]:
-    from asterisk.conf import InvalidSettings
-    from asterisk.instance import AsteriskFailed, find_binary
+def _private_asterisk(loaded: Loaded) -> AsteriskInstance:
     from engine.telephony import private_asterisk
 
-    loaded = _loaded(path)
     if not loaded.config.asterisk.managed:
-        _fail(f"{path}: asterisk.managed is no: its files are yours")
+        _fail("asterisk.managed is no, so its directory is not known here: name it with --to or --in")
+    return private_asterisk(loaded)
+
+
+def _own_files(loaded: Loaded) -> dict[str, str]:
+    """What an Asterisk of one's own includes: phones, trunks, dialplan."""
+    from asterisk.conf import render_pjsip
+    from asterisk.dialplans import engine_dialplan
+    from engine.telephony import APPLICATION, phones_and_trunks
+
+    return {**render_pjsip(*phones_and_trunks(loaded)), **engine_dialplan(app=APPLICATION)}
+
+
+@contextmanager
+def _asterisk_problems() -> Iterator[None]:
+    from asterisk.conf import InvalidSettings
+    from asterisk.instance import AsteriskFailed
+
     try:
-        return act(private_asterisk(loaded), find_binary())
+        yield
     except AsteriskFailed as error:
         _fail(str(error), Exit.NOT_REACHABLE)
     except (InvalidSettings, OSError) as error:

@@ -295,9 +295,9 @@ class CampaignSettings(_Section):
         default=2_000,
         description="How long an answered customer waits for an agent before the message is played.",
     )
-    message: Annotated[str, text_form(64, "[A-Za-z0-9_/-]+", "the name of a sound file without its ending")] = Field(
+    message: Annotated[str, text_form(300, "[A-Za-z0-9/._&-]+", "sound names without ending, joined by &")] = Field(
         default="zvonar-sorry",
-        description="The sound played when nobody is free.",
+        description="The sound played when nobody is free: a name below Asterisk's sounds, several joined by &.",
     )
     wrap_up: WrapUp = Field(default=WrapUp(), description="The work after a call.")
     attempts: Attempts = Field(description="How often a lead is tried, and when again.")

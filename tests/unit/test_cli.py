@@ -118,6 +118,17 @@ def test_an_operator_must_be_an_agent_of_the_configuration(here: Path) -> None:
     assert "boris is not in the agents" in result.stderr
 
 
+def test_files_for_an_asterisk_of_ones_own_are_written_and_checked(here: Path) -> None:
+    (here / "config.yaml").write_text("asterisk: {managed: no}\n" + SMALL, encoding="utf-8")
+    assert call("asterisk", "check", "--in", "etc").exit_code == Exit.FAILURE
+    written = call("asterisk", "render", "--to", "etc")
+    assert {"pjsip_phones.conf", "pjsip_trunks.conf", "extensions.conf"} <= set(written.stdout.split())
+    assert "[101]" in (here / "etc/pjsip_phones.conf").read_text()
+    assert call("asterisk", "render", "--to", "etc").stdout == ""
+    assert call("asterisk", "check", "--in", "etc").exit_code == Exit.OK
+    assert "--to" in call("asterisk", "render").stderr
+
+
 def test_a_fresh_database_keeps_every_promise(here: Path) -> None:
     call("import", "leads.csv", "--campaign", "spring")
     result = call("verify", "--at-rest")

@@ -16,8 +16,8 @@ from engine.leads.files import (
     meaning_of,
 )
 from engine.leads.plan import ImportRow, RowReason
-from engine.leads.reader import open_lead_file
-from engine.leads.sheets import FILE_BYTES_MAX, Refused, RefusedReason
+from engine.leads.reader import CPU_SECONDS_MAX, MEMORY_BYTES_MAX, ROWS_MAX, open_lead_file
+from engine.leads.sheets import COLUMNS_MAX, FILE_BYTES_MAX, UNPACKED_BYTES_MAX, Refused, RefusedReason
 from engine.phones import Numbering, PhoneReason
 from engine.store.database import Database, InlineDatabase
 from engine.store.imports import import_rejects
@@ -358,3 +358,15 @@ def test_the_example_has_200_clean_leads_by_the_shipped_configuration() -> None:
     report = check_file(ROOT / "examples/leads.xlsx", meaning=meaning_of(loaded.config), file_name="leads.xlsx")
     assert (report.counts.leads, report.counts.duplicates, report.counts.rejects) == (200, 0, 0)
     assert {column.key for column in report.layout.of(Role.FIELD)} == {"city", "product", "Комментарий"}
+
+
+def test_the_documented_limits_are_the_real_ones() -> None:
+    said = (ROOT / "docs/lead-files.md").read_text(encoding="utf-8")
+    for words in (
+        f"| file | {FILE_BYTES_MAX >> 20} MB |",
+        f"| unpacked | {UNPACKED_BYTES_MAX >> 30} GiB, and {MEMORY_BYTES_MAX >> 30} GiB",
+        f"| rows | {ROWS_MAX:,} |".replace(",", " "),
+        f"| columns | {COLUMNS_MAX} |",
+        f"| time | {CPU_SECONDS_MAX} s",
+    ):
+        assert words in said
