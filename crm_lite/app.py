@@ -64,7 +64,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/import", imports.upload, Right.IMPORT_LEADS),
     ("GET", "/import/{report:[0-9a-f]{32}}/rejects", imports.rejects, Right.IMPORT_LEADS),
 )
-_RIGHT: Final = web.AppKey("right", dict[tuple[str, str], Right])
+_RIGHTS: Final = web.AppKey("rights", dict[web.AbstractRoute, Right])
 
 ERRORS: Final = {
     400: N_("The request was not understood. Go back and try again."),
@@ -95,10 +95,9 @@ def make_app(engine: Engine, database: Database, loaded: Loaded, clock: Clock) -
     app = web.Application(middlewares=[_outermost, _own_pages_only, _signed_in], client_max_size=BODY_BYTES_MAX)
     app[CRM] = crm
     app[imports.SHELF] = imports.RejectShelf()
-    app[_RIGHT] = {(method, path): right for method, path, _, right in ROUTES}
-    for method, path, handler, _ in ROUTES:
-        app.router.add_route(method, path, handler)
-    app.router.add_static("/static", WEB_DIR / "static")
+    app[_RIGHTS] = {app.router.add_route(method, path, handler): right for method, path, handler, right in ROUTES}
+    for route in app.router.add_static("/static", WEB_DIR / "static"):
+        app[_RIGHTS][route] = Right.ANYONE
     app.cleanup_ctx.append(_background)
     app.on_shutdown.append(_send_away)
     return app
@@ -155,7 +154,7 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         response = await handler(request)
     except HTTPException as error:
-        response = error if error.status < 400 else _error_page(request, error.status)
+        response = _redirect(error) if error.status < 400 else _error_page(request, error.status)
     except StoreError as error:
         log.warning("store_failed", extra={"action": "page", "path": request.path, "error": str(error)})
         response = _error_page(request, 503)
@@ -178,6 +177,10 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
     return response
 
 
+def _redirect(said: HTTPException) -> web.Response:
+    return web.Response(status=said.status, headers={"Location": said.headers["Location"]})
+
+
 def _error_page(request: web.Request, code: int) -> web.Response:
     return page(request, "error.html", code=code, number=code, message=ERRORS.get(code, UNEXPECTED))
 
@@ -194,11 +197,11 @@ async def _own_pages_only(request: web.Request, handler: Handler) -> web.StreamR
 async def _signed_in(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Finds the session and asks for the route's right; what was changed is in the audit."""
     crm = request.app[CRM]
-    resource = request.match_info.route.resource
-    path = resource.canonical if resource is not None else ""
-    if path.startswith("/static"):
-        return await handler(request)
-    right = request.app[_RIGHT].get((request.method.replace("HEAD", "GET"), path), Right.ANYONE)
+    route = request.match_info.route
+    if request.match_info.http_exception is not None:
+        return await handler(request)  # no such page
+    right = request.app[_RIGHTS][route]
+    path = route.resource.canonical if route.resource is not None else ""
     token = request.cookies.get(people.cookie_name(crm.settings))
     session = await crm.sessions.find(token) if token else None
     if session is not None:

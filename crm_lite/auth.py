@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import cache
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -128,6 +129,11 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+@cache
+def _nobody() -> str:
+    return PasswordHasher().hash(secrets.token_hex(16))
+
+
 class Sessions:
     """Opens, finds and closes log-ins."""
 
@@ -136,8 +142,6 @@ class Sessions:
         self._clock = clock
         self._cached: OrderedDict[str, StoredSession] = OrderedDict()
         self._hasher = PasswordHasher()
-        #: Checked when there is no such account, so that its absence takes as long.
-        self._nobody = self._hasher.hash(secrets.token_hex(16))
         self._checks = asyncio.Semaphore(PASSWORD_CHECKS_MAX)
         self._by_account = FailureLimit(LOGIN_FAILURES_PER_ACCOUNT_MAX, LOGIN_WINDOW_S)
         self._by_address = FailureLimit(LOGIN_FAILURES_PER_ADDRESS_MAX, LOGIN_WINDOW_S)
@@ -150,7 +154,7 @@ class Sessions:
             raise LoginRefused(wait_s)
         user = await self._records.user_by_login(account)
         known = user is not None and not user.disabled
-        right = await self._password_fits(user.password_hash if user and known else self._nobody, password)
+        right = await self._password_fits(user.password_hash if user and known else None, password)
         if user is None or not known or not right:
             self._by_account.failed(account.casefold())
             self._by_address.failed(address)
@@ -213,8 +217,11 @@ class Sessions:
         while len(self._cached) > SESSIONS_CACHED_MAX:
             self._cached.popitem(last=False)
 
-    async def _password_fits(self, password_hash: str, password: str) -> bool:
+    async def _password_fits(self, password_hash: str | None, password: str) -> bool:
+        """No account has no hash: another one is checked, so that the answer takes as long."""
         async with self._checks:
+            if password_hash is None:
+                password_hash = await asyncio.to_thread(_nobody)
             try:
                 return await asyncio.to_thread(self._hasher.verify, password_hash, password[:PASSWORD_CHARS_MAX])
             except (VerifyMismatchError, InvalidHashError):

@@ -15,7 +15,7 @@ from crm_lite.desk import day_start_ms, pause_words
 from crm_lite.deskpage import signed_in
 from crm_lite.live import FLOOR_EVERY_MS, Channel, Reader, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do, Feed, Verb
-from crm_lite.web_keys import CRM, SESSION, page, user_of
+from crm_lite.web_keys import CRM, SESSION, page, see_other, user_of
 from crm_lite.words import (
     CUSTOMER_STATES,
     LEAD_STATES,
@@ -259,4 +259,4 @@ async def run_campaign(request: web.Request) -> web.StreamResponse:
         rows = await campaign_rows(crm, crm.viewer(user_of(request)))
         words = refusal(crm.viewer(user_of(request)).words, refused)
         return page(request, "campaigns.html", code=409, campaigns=rows, problem=words, **campaign_context(True))
-    raise web.HTTPSeeOther("/campaigns")
+    return see_other("/campaigns")

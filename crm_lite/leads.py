@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from engine.core.model import CampaignId, LeadId, LeadState
 
 ROWS_PER_PAGE: Final = 50
 SEARCH_CHARS_MAX: Final = 100
+_ID: Final = re.compile(r"[0-9]{1,15}")
 
 
 async def list_page(request: web.Request) -> web.StreamResponse:
@@ -25,7 +27,7 @@ async def list_page(request: web.Request) -> web.StreamResponse:
     text = request.query.get("q", "")[:SEARCH_CHARS_MAX]
     wanted = CampaignId(request.query.get("campaign", ""))
     state = request.query.get("state", "")
-    after = int(request.query.get("after", "0")) if request.query.get("after", "0").isdecimal() else 0
+    after = int(said) if _ID.fullmatch(said := request.query.get("after", "")) else 0
     offered = [policy.campaigns[c] for c in (policy.campaigns if mine is None else mine) if c in policy.campaigns]
     scope = [campaign.id for campaign in offered if not wanted or campaign.id == wanted]
     rows = await crm.records.find_leads(

@@ -11,7 +11,7 @@ from crm_lite.auth import SESSION_ABSOLUTE_MS, THEMES, LoginRefused
 from crm_lite.i18n import LANGUAGES
 from crm_lite.live import desk_key
 from crm_lite.settings import Settings
-from crm_lite.web_keys import CRM, SESSION, home_of, page, user_of
+from crm_lite.web_keys import CRM, SESSION, home_of, page, see_other, user_of
 from crm_lite.words import AGENT_STATES, ON_HOLD, ROLES
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
         return response
     if SESSION in request:
         await crm.sessions.end(request[SESSION])
-    response = web.HTTPSeeOther(home_of(user))
+    response = see_other(home_of(user))
     response.set_cookie(
         cookie_name(crm.settings),
         token,
@@ -89,7 +89,7 @@ async def sign_out_everywhere(request: web.Request) -> web.StreamResponse:
 
 
 def _signed_out(settings: Settings) -> web.Response:
-    response = web.HTTPSeeOther("/login")
+    response = see_other("/login")
     response.del_cookie(cookie_name(settings), path="/", secure=settings.secure, httponly=True, samesite="Lax")
     # The next person at this computer finds nothing of the last one's notes.
     response.headers["Clear-Site-Data"] = '"storage"'
@@ -118,7 +118,7 @@ async def save_profile(request: web.Request) -> web.StreamResponse:
     crm.sessions.changed(user.login)
     if user.agent is not None:
         crm.live.forget(desk_key(user.agent))
-    raise web.HTTPSeeOther("/profile?saved")
+    return see_other("/profile?saved")
 
 
 async def patterns(request: web.Request) -> web.StreamResponse:

@@ -67,6 +67,11 @@ def page(request: web.Request, template: str, *, code: int = 200, **context: obj
     return web.Response(text=html, content_type="text/html", status=code, headers={"Cache-Control": "no-store"})
 
 
+def see_other(path: str) -> web.Response:
+    """After a form: the page to look at."""
+    return web.Response(status=303, headers={"Location": path})
+
+
 def fragment(request: web.Request, template: str, **context: object) -> web.Response:
     """A part of a page, for htmx."""
     crm = request.app[CRM]

@@ -1,0 +1,16 @@
+"""Waiting for something to become true, with a deadline: tests do not sleep for a guess."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+POLL_EVERY_S: Final = 0.01
+
+
+async def poll(is_true: Callable[[], bool], within_s: float = 5.0) -> None:
+    """Return when it is true; AssertionError when it is not in time."""
+    async with asyncio.timeout(within_s):
+        while not is_true():  # noqa: ASYNC110 - what is waited for knows of no event
+            await asyncio.sleep(POLL_EVERY_S)

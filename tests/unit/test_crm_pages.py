@@ -1,0 +1,391 @@
+"""The pages over HTTP: who gets in, who may do what, what a hostile page or file can do. The store is the real one."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from crm_lite.app import ROUTES
+from crm_lite.auth import RIGHTS, Right, WeakPassword, create_user, token_hash
+from crm_lite.security import LOGIN_FAILURES_PER_ACCOUNT_MAX, LOGIN_WINDOW_S, FailureLimit, own_origin, same_origin
+from engine.core.model import CampaignId
+from engine.store.rows import Role
+from tests.fakes.office import CAMPAIGN, PASSWORD, Office, office
+from tests.fakes.waiting import poll
+
+LOGINS = {Role.OPERATOR: "olena", Role.SUPERVISOR: "boss", Role.ENGINEER: "tech", Role.ADMIN: "root"}
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Office]:
+    async with office(tmp_path) as running:
+        yield running
+
+
+class Browser:
+    """A browser: cookies, and the headers that our own page's requests carry."""
+
+    def __init__(self, place: Office) -> None:
+        self.place = place
+        self.session = aiohttp.ClientSession(
+            base_url=place.url, cookie_jar=aiohttp.CookieJar(unsafe=True), headers={"Origin": place.url}
+        )
+
+    async def __aenter__(self) -> Browser:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    async def sign_in(self, login: str, password: str = PASSWORD) -> aiohttp.ClientResponse:
+        return await self.session.post("/login", data={"login": login, "password": password}, allow_redirects=False)
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.session.get(path, allow_redirects=False) as response:
+            return response.status, await response.text()
+
+
+# ── signing in ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_operator_signs_in_and_is_at_the_desk(place: Office) -> None:
+    async with Browser(place) as browser:
+        response = await browser.sign_in("olena")
+        assert (response.status, response.headers["Location"]) == (303, "/desk")
+        cookie = response.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+        assert (await browser.get("/desk"))[0] == 200
+
+
+async def test_the_store_knows_only_the_hash_of_a_session(place: Office) -> None:
+    async with Browser(place) as browser:
+        response = await browser.sign_in("olena")
+        token = response.cookies["zvonar"].value
+        assert await place.records.session(token) is None
+        assert (await place.records.session(token_hash(token))) is not None
+
+
+async def test_a_wrong_password_and_an_unknown_name_look_the_same(place: Office) -> None:
+    async with Browser(place) as browser:
+        wrong = await browser.sign_in("olena", "not it at all")
+        unknown = await browser.sign_in("nobody", "not it at all")
+        assert wrong.status == unknown.status == 422
+        assert (await wrong.text()).replace("olena", "") == (await unknown.text()).replace("nobody", "")
+
+
+async def test_signing_in_gives_a_new_session_and_ends_the_old_one(place: Office) -> None:
+    async with Browser(place) as browser:
+        first = (await browser.sign_in("olena")).cookies["zvonar"].value
+        second = (await browser.sign_in("olena")).cookies["zvonar"].value
+        assert first != second
+        assert await place.records.session(token_hash(first)) is None
+
+
+async def test_too_many_wrong_passwords_lock_the_account_for_a_while(place: Office) -> None:
+    async with Browser(place) as browser:
+        for _ in range(LOGIN_FAILURES_PER_ACCOUNT_MAX):
+            assert (await browser.sign_in("olena", "guess number one")).status == 422
+        locked = await browser.sign_in("olena")
+        assert locked.status == 429
+        assert 0 < int(locked.headers["Retry-After"]) <= LOGIN_WINDOW_S + 1
+        assert (await browser.sign_in("ivan")).status == 303
+
+
+def test_failures_are_forgotten_after_the_window() -> None:
+    now = [0.0]
+    limit = FailureLimit(2, 60, clock=lambda: now[0])
+    limit.failed("olena")
+    limit.failed("olena")
+    assert limit.wait_s("olena") > 0
+    assert limit.wait_s("ivan") == 0
+    now[0] = 61.0
+    assert limit.wait_s("olena") == 0
+
+
+async def test_signing_out_ends_the_session(place: Office) -> None:
+    async with Browser(place) as browser:
+        token = (await browser.sign_in("olena")).cookies["zvonar"].value
+        await browser.session.post("/logout")
+        assert (await browser.get("/desk"))[0] == 302
+        assert await place.records.session(token_hash(token)) is None
+
+
+async def test_signing_out_everywhere_ends_all_sessions(place: Office) -> None:
+    async with Browser(place) as here, Browser(place) as there:
+        await here.sign_in("olena")
+        await there.sign_in("olena")
+        await here.session.post("/profile/sign-out-everywhere")
+        assert (await there.get("/desk"))[0] == 302
+
+
+async def test_a_short_password_is_refused(place: Office) -> None:
+    with pytest.raises(WeakPassword):
+        await create_user(place.records, "new", "short", "operator", now_ms=1)
+
+
+async def test_passwords_are_hashed_with_argon2(place: Office) -> None:
+    user = await place.records.user_by_login("olena")
+    assert user is not None
+    assert user.password_hash.startswith("$argon2id$")
+
+
+# ── who may what ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def filled(path: str) -> str:
+    path = re.sub(r"\{lead:[^}]*\}\}", "1", path)
+    path = re.sub(r"\{report:[^}]*\}\}", "0" * 32, path)
+    return path.replace("{campaign}", "spring")
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+async def test_every_route_opens_to_exactly_the_roles_that_have_its_right(place: Office, role: Role | None) -> None:
+    async with Browser(place) as browser:
+        if role is not None:
+            await browser.sign_in(LOGINS[role])
+        for method, path, _, right in sorted(ROUTES, key=lambda route: route[1].startswith(("/logout", "/profile/"))):
+            allowed = right is Right.ANYONE or (role is not None and role in RIGHTS[right])
+            if (role is Role.ADMIN and right is Right.DESK) or (role is Role.SUPERVISOR and right is Right.DESK):
+                allowed = False  # these two are nobody's agent here
+            address = filled(path)
+            async with browser.session.request(method, address, allow_redirects=False) as response:
+                if path.startswith("/ws/"):
+                    # Not an upgrade: a reader with the right is asked to upgrade, others are turned away before.
+                    assert response.status in {400, 426} or not allowed, (role, path)
+                    continue
+                refused = response.status in (401, 403) or response.headers.get("Location") == "/login"
+                signing_out = path in ("/logout", "/profile/sign-out-everywhere")
+                assert refused != allowed or (signing_out and allowed), (role, method, path, response.status)
+            if signing_out and allowed and role is not None:
+                await browser.sign_in(LOGINS[role])
+
+
+async def test_an_operator_sees_only_leads_of_own_campaigns(place: Office) -> None:
+    async with Browser(place) as maria:
+        await maria.sign_in("maria")
+        assert (await maria.get("/leads/1"))[0] == 404
+        assert "Іваненко" not in (await maria.get("/leads?q=Іван"))[1]
+        assert "Іваненко" not in (await maria.get("/leads?campaign=spring"))[1]
+
+
+async def test_numbers_are_masked_for_those_without_the_right(place: Office) -> None:
+    async with Browser(place) as olena, Browser(place) as boss:
+        await olena.sign_in("olena")
+        await boss.sign_in("boss")
+        for path in ("/leads", "/leads/1"):
+            assert "+380671234501" not in (await olena.get(path))[1]
+            assert "…4501" in (await olena.get(path))[1]
+            assert "+380671234501" in (await boss.get(path))[1]
+
+
+async def test_writes_are_audited(place: Office) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        await boss.session.post("/campaigns/spring/run", data={"running": "1"})
+    actions = {row.action: row.by for row in await place.records.audit_page()}
+    assert actions["login"] == "boss"
+    assert actions["campaign_started"] == "boss"
+    assert actions["POST /campaigns/{campaign}/run"] == "boss"
+
+
+# ── hostile pages and texts ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://crm.lan"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "http://crm.lan"}, True),
+        ({"Origin": "http://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({}, False),
+    ],
+)
+def test_only_our_own_pages_may_change_something(headers: dict[str, str], passes: bool) -> None:
+    assert same_origin("POST", headers, "crm.lan") is passes
+    assert same_origin("GET", headers, "crm.lan")
+
+
+def test_a_socket_needs_our_origin_whatever_the_method() -> None:
+    assert own_origin({"Origin": "https://crm.lan"}, "crm.lan")
+    assert not own_origin({}, "crm.lan")
+    assert not own_origin({"Origin": "https://crm.lan.evil.example"}, "crm.lan")
+
+
+async def test_a_foreign_page_can_neither_post_nor_open_a_socket(place: Office) -> None:
+    async with Browser(place) as browser:
+        await browser.sign_in("olena")
+        evil = {"Origin": "http://evil.example"}
+        assert (await browser.session.post("/profile", data={"language": "en"}, headers=evil)).status == 403
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await browser.session.ws_connect("/ws/desk", headers=evil)
+        assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("path", ["/login", "/nothing", "/static/app.css", "/desk", "/healthz"])
+async def test_every_answer_carries_the_security_headers(place: Office, path: str) -> None:
+    async with Browser(place) as browser, browser.session.get(path, allow_redirects=False) as response:
+        csp = response.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in csp
+        assert "frame-ancestors 'none'" in csp
+        assert "unsafe" not in csp
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "aiohttp" not in response.headers["Server"]
+
+
+async def test_what_a_lead_file_brings_is_text_and_never_markup(place: Office) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        for path in ("/leads", "/leads/4"):
+            html = (await boss.get(path))[1]
+            assert "<b>Bob" not in html
+            assert "<img" not in html
+            assert "&lt;b&gt;Bob" in html
+
+
+async def test_nobody_sees_a_traceback(place: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("secret detail")
+
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        monkeypatch.setattr(place.crm.records, "find_leads", broken)
+        status, html = await boss.get("/leads")
+        assert status == 500
+        assert "secret detail" not in html
+        assert "Traceback" not in html
+
+
+async def test_unknown_pages_are_404_in_words(place: Office) -> None:
+    async with Browser(place) as browser:
+        status, html = await browser.get("/nothing")
+        assert status == 404
+        assert "Такой страницы нет" in html
+
+
+async def test_csp_reports_are_counted(place: Office) -> None:
+    async with Browser(place) as browser:
+        assert (await browser.session.post("/csp-report", data="{}")).status == 204
+    assert place.crm.csp_reports == 1
+
+
+async def test_health_says_why_nothing_is_dialed(place: Office) -> None:
+    async with Browser(place) as browser:
+        assert (await browser.get("/healthz"))[0] == 200
+        place.switch.lose()
+        await poll(lambda: bool(place.driver.snapshot().switch_problem))
+        async with browser.session.get("/healthz") as response:
+            assert response.status == 503
+            assert (await response.json())["problem"]
+
+
+# ── lists, profile, import ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("text", ["сидорова", "СИДОРОВА", "4502", "380671234502"])
+async def test_leads_are_found_by_name_in_any_case_and_by_digits(place: Office, text: str) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        html = (await boss.get(f"/leads?q={text}"))[1]
+        assert "Сидорова" in html
+        assert "Шевченко" not in html
+
+
+@pytest.mark.parametrize("query", ["after=abc", "state=%27", "campaign=nope", "after=99999999999999999999", "q=%25%27"])
+async def test_odd_queries_of_the_list_harm_nothing(place: Office, query: str) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        assert (await boss.get(f"/leads?{query}"))[0] == 200
+
+
+async def test_the_profile_changes_language_and_colours(place: Office) -> None:
+    async with Browser(place) as browser:
+        await browser.sign_in("olena")
+        await browser.session.post("/profile", data={"language": "uk", "theme": "dark"})
+        html = (await browser.get("/desk"))[1]
+        assert '<html lang="uk" data-theme="dark"' in html
+        assert "Робоче місце" in html
+
+
+def csv_of(*rows: str) -> bytes:
+    return "\n".join(rows).encode()
+
+
+async def send(browser: Browser, content: bytes, name: str = "leads.csv", campaign: str = "spring") -> tuple[int, str]:
+    form = aiohttp.FormData()
+    form.add_field("campaign", campaign)
+    form.add_field("file", io.BytesIO(content), filename=name, content_type="application/octet-stream")
+    async with browser.session.post("/import", data=form) as response:
+        return response.status, await response.text()
+
+
+async def test_a_lead_file_is_imported_with_a_report_and_a_reject_file(place: Office) -> None:
+    async with Browser(place) as boss, Browser(place) as root:
+        await boss.sign_in("boss")
+        await root.sign_in("root")
+        status, html = await send(
+            boss, csv_of("Имя;Телефон", "Гончар Олесь;067 123-45-77", "Известный;+380671234501", "Плохой;12")
+        )
+        assert status == 200
+        assert "1 новый лид" in html
+        assert "Плохой" not in (await boss.get("/leads"))[1]
+        assert "Гончар" in (await boss.get("/leads"))[1]
+        link = re.search(r"/import/[0-9a-f]{32}/rejects", html)
+        assert link is not None
+        async with boss.session.get(link[0]) as response:
+            assert response.status == 200
+            assert zipfile.is_zipfile(io.BytesIO(await response.read()))
+        assert (await root.get(link[0]))[0] == 404  # somebody else's
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "campaign"),
+    [
+        (b"", "empty.csv", "spring"),
+        (b"\x00\x01\x02\x03" * 100, "noise.xlsx", "spring"),
+        (csv_of("a;b", "x;y"), "no-phones.csv", "spring"),
+        (csv_of("Имя;Телефон", "Олесь;0671234577"), "leads.csv", "nope"),
+        (csv_of("Имя;Телефон", "Олесь;0671234577"), "", "spring"),
+    ],
+    ids=["empty", "no table", "no phone column", "no such campaign", "no file"],
+)
+async def test_a_bad_file_is_refused_with_a_reason_and_nothing_of_it_stays(
+    place: Office, content: bytes, name: str, campaign: str
+) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        status, html = await send(boss, content, name, campaign)
+        assert status == 422
+        assert 'role="alert"' in html
+        assert "Олесь" not in (await boss.get("/leads"))[1]
+
+
+def running(place: Office) -> set[CampaignId]:
+    return {said.campaign for said in place.driver.snapshot().dialing if said.running}
+
+
+async def test_a_campaign_is_started_and_stopped(place: Office) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        await boss.session.post("/campaigns/spring/run", data={"running": "1"})
+        assert CAMPAIGN in running(place)
+        await boss.session.post("/campaigns/spring/run", data={"running": "0"})
+        assert CAMPAIGN not in running(place)
+
+
+async def test_pages_work_without_the_telephone_switch(place: Office) -> None:
+    place.switch.lose()
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        for path in ("/live", "/campaigns", "/leads", "/leads/1", "/import", "/profile"):
+            assert (await boss.get(path))[0] == 200
