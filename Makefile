@@ -30,6 +30,11 @@ check-config: python3  ## Say everything that is wrong in config.yaml, with file
 	@$(SETUP) run
 	@$(ZVONAR) check-config $(ARGS)
 
+.PHONY: verify
+verify: python3  ## Check that the database keeps every promise: limits, hours, one call per lead
+	@$(SETUP) run
+	@$(ZVONAR) verify $(ARGS)
+
 .PHONY: doctor
 doctor: python3  ## Say what this machine has, what is missing and how to get it (needs no set-up)
 	@$(PYTHON) -m scripts.doctor
