@@ -120,10 +120,19 @@ class AriSwitch:
         task.add_done_callback(lambda done: self._forget(done, legs))
 
     async def subscribe(self, trunks: Iterable[TrunkId], phones: Iterable[PhoneId]) -> tuple[str, ...]:
-        """Take over the trunks and phones of a new configuration; returns those that Asterisk does not have."""
+        """Take over the trunks and phones of a new configuration; returns those that Asterisk does not have.
+
+        A snapshot follows: it tells of the new phones.
+        """
         self._trunks = frozenset(trunks)
         self._phones = frozenset(phones)
-        return await self._client.subscribe(self._sources())
+        try:
+            missing = await self._client.subscribe(self._sources())
+        except AriError as error:
+            self._client.drop(f"the new trunks and phones were not taken over: {error}")
+            return ()  # The next link subscribes to them.
+        self.send(AskSwitch())
+        return missing
 
     def _sources(self) -> list[str]:
         return [f"endpoint:PJSIP/{name}" for name in sorted((*self._trunks, *self._phones))]

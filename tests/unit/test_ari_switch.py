@@ -179,6 +179,23 @@ async def test_phones_are_told_and_trunks_are_not(fake: FakeAri) -> None:
         assert {fact.phone for fact in seen} == {"101"}
 
 
+async def test_new_phones_are_taken_over_and_told(fake: FakeAri) -> None:
+    async with connected(account_of(fake)) as phone:
+        fake.online |= {"101"}
+        missing = await phone.switch.subscribe([TrunkId("carrier")], [PhoneId("101"), PhoneId("typo")])
+        assert missing == ("endpoint:PJSIP/typo",)
+        assert (await phone.fact(PhoneSeen)) == PhoneSeen(PhoneId("101"), registered=True)
+
+
+async def test_new_phones_that_come_while_the_link_is_down_are_taken_over_with_the_next(fake: FakeAri) -> None:
+    async with connected(account_of(fake)) as phone:
+        phone.switch.drop("the test cut it")
+        await phone.fact(SwitchLost)
+        assert await phone.switch.subscribe([TrunkId("carrier")], [PhoneId("101")]) == ()
+        await phone.fact(PhoneSeen)
+        assert "PJSIP/101" in fake.sources
+
+
 async def test_bridges_whose_agent_is_gone_are_cleared_away_at_a_snapshot(fake: FakeAri) -> None:
     fake.bridges = {"b.g.1-1.olena": [], "somebody-elses": []}
     async with connected(account_of(fake)) as phone:
