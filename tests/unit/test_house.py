@@ -125,9 +125,10 @@ def pins(lock: str) -> dict[str, str]:
 def test_the_test_environment_holds_the_running_one() -> None:
     # `make run` after `make test` installs nothing more.
     assert pins("run.lock").items() <= pins("dev.lock").items()
+    assert pins("dev.lock").items() <= pins("bench.lock").items()
 
 
-@pytest.mark.parametrize("lock", ["run.lock", "dev.lock", "node.lock"])
+@pytest.mark.parametrize("lock", ["run.lock", "dev.lock", "bench.lock", "node.lock"])
 def test_every_python_package_is_pinned_by_hash(lock: str) -> None:
     text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
     assert pins(lock)
