@@ -209,11 +209,11 @@ def _zones() -> frozenset[str]:
 
 
 def _zone(value: object) -> str:
-    if value not in _zones():
+    if not isinstance(value, str) or value not in _zones():
         near = get_close_matches(str(value), _zones(), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else " such as Europe/Kyiv"
         raise ValueError(f"expected a time zone of the IANA database{hint}")
-    return str(value)
+    return value
 
 
 Zone: TypeAlias = Annotated[

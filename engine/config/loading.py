@@ -134,6 +134,8 @@ class _Reporter:
     def _in_words(self, path: yamlmarks.Path, details: ErrorDetails) -> str:
         given, context = details["input"], details.get("ctx", {})
         match details["type"]:
+            case _ if yamlmarks.ENV in details["loc"]:
+                words = f"{yamlmarks.ENV} is for secrets only"
             case "extra_forbidden":
                 words = _unknown_key(str(path[-1]), _keys_at(path[:-1], self.document.value))
             case "missing":

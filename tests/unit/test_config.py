@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.config import Config, ConfigProblem, ConfigWatch, Loaded, changes, describe, load, parse, read_secret
 from engine.config import yamlmarks as yaml
@@ -249,6 +251,43 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     assert load(tmp_path / "config.yaml") == [
         ConfigProblem("config.yaml", 1, 1, "", "cannot be read: No such file or directory")
     ]
+
+
+_PIECES = st.sampled_from(
+    [
+        "",
+        "x",
+        "x: 1",
+        "[]",
+        "{}",
+        "- a",
+        "null",
+        "5",
+        "-1",
+        "yes",
+        "!env HOME",
+        "{a: {b: c}}",
+        "[1, [2]]",
+        "'",
+        "*a",
+        "\t",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(SMALL)), st.integers(0, 12), _PIECES)
+def test_no_damage_to_the_file_breaks_the_loader(place: int, cut: int, piece: str) -> None:
+    result = parse(SMALL[:place] + piece + SMALL[place + cut :], Path("config.yaml"))
+    assert isinstance(result, Loaded) or result
+
+
+@settings(deadline=None)
+@given(st.sampled_from(SMALL.splitlines()), _PIECES)
+def test_no_wrong_value_breaks_the_loader(line: str, piece: str) -> None:
+    key, _, _ = line.partition(":")
+    result = parse(SMALL.replace(line, f"{key}: {piece}"), Path("config.yaml"))
+    assert isinstance(result, Loaded) or result
 
 
 # ── secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────
