@@ -22,10 +22,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import aiohttp
+import uvloop
+from playwright.async_api import Page, async_playwright
 
 from asterisk.conf import Phone as DeskPhone
 from asterisk.conf import Trunk as Carrier
@@ -33,35 +34,29 @@ from asterisk.instance import Asterisk, find_binary
 from asterisk.pair import PairPorts, engine_asterisk
 from asterisk.process import end, spawn
 from asterisk.robots import RobotPhones, phone_programs
+from crm_lite.app import make_app
+from crm_lite.auth import create_user
+from engine.app import new_driver, serving
 from engine.ari.client import AriAccount, Frame
 from engine.ari.switch import AriSwitch
 from engine.clock import WallClock
+from engine.config import Loaded, parse
 from engine.core.effects import AgentChanged
 from engine.core.events import AgentLogin, AgentReady, CampaignSwitched, Dispose
-from engine.core.floor import Floor
 from engine.core.model import (
     AgentId,
-    AgentProfile,
     AgentState,
-    AttemptPolicy,
-    CallingHours,
-    Campaign,
     CampaignId,
     CommandId,
-    Disposition,
     DispositionId,
-    DispositionKind,
-    Mode,
     PhoneId,
     PhoneNumber,
-    Policy,
-    Trunk,
     TrunkId,
-    WrapUpMode,
 )
 from engine.driver import Driver
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
+from engine.store.records import Records
 from engine.store.store import Store
 
 AGENTS: Final = 50
@@ -133,6 +128,7 @@ class Delays:
     """Answer → bridge, by Asterisk's clock."""
 
     answered: dict[str, datetime] = field(default_factory=dict)
+    answered_ms: dict[str, float] = field(default_factory=dict)  # kept for the pops
     ms: list[float] = field(default_factory=list)
 
     def see(self, event: dict[str, Any]) -> None:
@@ -141,7 +137,8 @@ class Delays:
         if not channel.startswith("a."):
             return
         if event["type"] == "StasisStart":
-            self.answered[channel] = datetime.fromisoformat(event["timestamp"])
+            self.answered[channel] = at = datetime.fromisoformat(event["timestamp"])
+            self.answered_ms[channel] = at.timestamp() * 1000
         elif event["type"] == "ChannelEnteredBridge" and channel in self.answered:
             waited = datetime.fromisoformat(event["timestamp"]) - self.answered.pop(channel)
             self.ms.append(waited.total_seconds() * 1000)
@@ -220,59 +217,110 @@ async def stage(port: int) -> AsyncIterator[Stage]:
 # ── ours ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _policy(stage: Stage) -> Policy:
-    campaign = Campaign(
-        id=CAMPAIGN,
-        name="Bench",
-        mode=Mode.PROGRESSIVE,
-        trunks=(CARRIER,),
-        caller_id=None,
-        attempts=AttemptPolicy(max=1, retry=MappingProxyType({})),
-        hours=CallingHours(spans=(((0, 1440),),) * 7, zone="Europe/Kyiv"),
-        dispositions=(Disposition(id=SALE, kind=DispositionKind.FINAL, labels=MappingProxyType({})),),
-        wrap_up_mode=WrapUpMode.TIMED,
-        wrap_up_ms=5_000,
-    )
-    agents = {
-        AgentId(phone.name): AgentProfile(
-            id=AgentId(phone.name), name=phone.name, phone=PhoneId(phone.name), campaigns=(CAMPAIGN,)
-        )
-        for phone in stage.phones
-    }
-    trunk = Trunk(id=CARRIER, lines_max=500, calls_per_second_max=CALLS_PER_S)
-    return Policy(
-        campaigns=MappingProxyType({CAMPAIGN: campaign}),
-        trunks=MappingProxyType({CARRIER: trunk}),
-        agents=MappingProxyType(agents),
-    )
+_CONFIG: Final = """\
+web: {{listen: 127.0.0.1:{web}}}
+trunks: {{carrier: {{host: 127.0.0.1:5060, lines_max: 500, calls_per_second_max: {calls_per_s}}}}}
+phones: {{{phones}}}
+agents: {{{agents}}}
+dispositions: {{sale: {{labels: {{ru: Продажа, uk: Продаж, en: Sale}}, kind: final}}}}
+campaigns:
+  bench:
+    name: Bench
+    pacing: {{mode: progressive}}
+    trunks: [carrier]
+    wrap_up: {{mode: timed, limit: 5s}}
+    attempts: {{max: 1}}
+    zone: Europe/Kyiv
+    hours: {{daily: "00:00-24:00"}}
+    dispositions: [sale]
+"""
 
 
-async def ours(stage: Stage, seconds: float) -> Delays:
-    """The whole engine: floor, store, switch; agents who dispose at once."""
+def _loaded(stage: Stage, web: int) -> Loaded:
+    names = [phone.name for phone in stage.phones]
+    text = _CONFIG.format(
+        web=web,
+        calls_per_s=CALLS_PER_S,
+        phones=", ".join(f"{name}: {{}}" for name in names),
+        agents=", ".join(f"a{name}: {{name: Agent {name}, phone: {name}, campaigns: [bench]}}" for name in names),
+    )
+    loaded = parse(text, stage.root / "config.yaml")
+    assert isinstance(loaded, Loaded), loaded
+    return loaded
+
+
+async def ours(stage: Stage, seconds: float, *, browser: bool, port: int) -> tuple[Delays, list[float]]:
+    """The whole engine: floor, store, switch, pages; agents who dispose at once; one desk in Chromium."""
     clock = WallClock()
-    policy = _policy(stage)
-    async with AioDatabase.open(stage.root / "bench.db", now_ms=clock.now_ms(), controller=True) as database:
-        leads = round((seconds + 5) * CALLS_PER_S)
-        rows = (Row(line=n, phones=(PhoneNumber(f"+7000{n:07d}"),)) for n in range(leads))
+    loaded = _loaded(stage, port)
+    async with AsyncExitStack() as scope:
+        database = await scope.enter_async_context(
+            AioDatabase.open(stage.root / f"bench-{browser}.db", now_ms=clock.now_ms(), controller=True)
+        )
+        rows = (Row(line=n, phones=(PhoneNumber(f"+7000{n:07d}"),)) for n in range(round((seconds + 5) * CALLS_PER_S)))
         await import_leads(database, CAMPAIGN, rows, file_name="bench", by="bench", now_ms=clock.now_ms())
         store = Store(database)
-        switch = TimedSwitch(
-            stage.account,
-            clock=clock,
-            chance=random.random,
-            trunks=[CARRIER],
-            phones=[PhoneId(phone.name) for phone in stage.phones],
-        )
-        driver = Driver(
-            Floor(policy, epoch=await store.next_epoch(clock.now_ms())), switch=switch, store=store, clock=clock
-        )
+        phones = [PhoneId(phone.name) for phone in stage.phones]
+        switch = TimedSwitch(stage.account, clock=clock, chance=random.random, trunks=[CARRIER], phones=phones)
+        driver, first = await new_driver(loaded.policy, store=store, switch=switch, clock=clock)
+        await scope.enter_async_context(serving(make_app(driver, database, loaded, clock), loaded.config.web.listen))
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(driver.run(), name="engine"), group.create_task(_agents(driver), name="agents")]
-            await _shift(driver, list(policy.agents))
+            tasks = [
+                group.create_task(driver.run(first), name="engine"),
+                group.create_task(_agents(driver), name="agents"),
+            ]
+            desk = await scope.enter_async_context(_desk(database, loaded, clock)) if browser else None
+            await _shift(driver, list(loaded.policy.agents))
             await asyncio.sleep(seconds)
+            pops = await _pops(desk, switch.delays) if desk is not None else []
             for task in tasks:
                 task.cancel()
-        return switch.delays
+        return switch.delays, pops
+
+
+# ── a desk in Chromium ───────────────────────────────────────────────────────────────────────────────────────────
+
+_CHROMIUM: Final = Path("/usr/bin/chromium")
+_FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
+#: Notes for each card when it was on the glass: two frames after it came into the page.
+_WATCH: Final = """
+window.pops = [];
+addEventListener("DOMContentLoaded", () => {
+  let last = "";
+  new MutationObserver(() => {
+    const attempt = document.querySelector("#work .work[data-attempt]")?.dataset.attempt || "";
+    if (!attempt || attempt === last) return;
+    last = attempt;
+    requestAnimationFrame(() => requestAnimationFrame(
+      () => window.pops.push([attempt, performance.timeOrigin + performance.now()])));
+  }).observe(document.getElementById("work"), {childList: true, subtree: true});
+});
+"""
+
+
+@asynccontextmanager
+async def _desk(database: AioDatabase, loaded: Loaded, clock: WallClock) -> AsyncIterator[Page]:
+    agent, password = next(iter(loaded.policy.agents)), "nine-Green-7-bottles"
+    await create_user(Records(database), agent, password, "operator", agent, now_ms=clock.now_ms())
+    web = loaded.config.web.listen
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_FLAGS))
+        page = await chromium.new_page()
+        await page.add_init_script(_WATCH)
+        await page.goto(f"http://{web.host}:{web.port}/login")
+        await page.fill("input[name=login]", agent)
+        await page.fill("input[name=password]", password)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/desk")
+        yield page
+        await chromium.close()
+
+
+async def _pops(page: Page, delays: Delays) -> list[float]:
+    """Answer → card on the glass, in ms; the machine's one clock stamps both."""
+    painted: list[tuple[str, float]] = await page.evaluate("window.pops")
+    answered = delays.answered_ms
+    return sorted(at_ms - answered[f"a.{attempt}.c"] for attempt, at_ms in painted[1:] if f"a.{attempt}.c" in answered)
 
 
 async def _shift(driver: Driver, agents: list[AgentId]) -> None:
@@ -391,28 +439,44 @@ def _command() -> CommandId:
     return CommandId(f"bench-{next(_commands)}")
 
 
-async def _run(seconds: float, port: int) -> dict[str, float]:
+async def _run(seconds: float, port: int, *, browser: bool) -> dict[str, float]:
     async with stage(port) as built:
         bare = await floor(built, seconds)
-        engine = await ours(built, seconds)
-    result: dict[str, float] = {"calls": len(engine.ms), "floor_calls": len(bare.ms)}
+        engine, _ = await ours(built, seconds, browser=False, port=port + 9)
+        # A rendering Chromium takes a core of its own: the desk is measured apart, under the same load.
+        pops = (await ours(built, seconds, browser=True, port=port + 9))[1] if browser else []
+    result: dict[str, float] = {"calls": len(engine.ms), "floor_calls": len(bare.ms), "pops": len(pops)}
     for name, delays in (("bridged", engine), ("floor", bare)):
         for label, share in (("p50", 0.50), ("p99", 0.99), ("max", 1.0)):
             result[f"{name}_{label}_ms"] = delays.quantile(share)
+    if pops:
+        result["pop_p50_ms"], result["pop_p95_ms"] = (
+            round(pops[min(len(pops) - 1, int(share * len(pops)))], 1) for share in (0.50, 0.95)
+        )
     return result
 
 
 def main() -> None:
     """Run, print the table, end with RESULT."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seconds", type=float, default=40.0)
+    asked.add_argument("--seconds", type=float, default=60.0)
     asked.add_argument("--port", type=int, default=24_600)
+    asked.add_argument("--no-browser", action="store_true", help="leave the screen-pop out")
     options = asked.parse_args()
-    result = asyncio.run(_run(options.seconds, options.port))
+    browser = not options.no_browser
+    if browser and not _CHROMIUM.exists():
+        print(f"{_CHROMIUM} is missing: no screen-pop is measured (`make setup` installs it)")
+        browser = False
+    result = uvloop.run(_run(options.seconds, options.port, browser=browser))
     print(f"{AGENTS} nailed-up agents, {CALLS_PER_S} calls/s, {result['calls']:.0f} conversations")
-    print(f"{'':<8}{'p50 ms':>8}{'p99 ms':>8}{'max ms':>8}")
+    print(f"{'answer → bridge':<18}{'p50 ms':>8}{'p99 ms':>8}{'max ms':>8}")
     for name, said in (("bridged", "engine"), ("floor", "floor")):
-        print(f"{said:<8}" + "".join(f"{result[f'{name}_{q}_ms']:>8.1f}" for q in ("p50", "p99", "max")))
+        print(f"  {said:<16}" + "".join(f"{result[f'{name}_{q}_ms']:>8.1f}" for q in ("p50", "p99", "max")))
+    if "pop_p95_ms" in result:
+        print(
+            f"answer → card painted: p50 {result['pop_p50_ms']:.0f} ms, p95 {result['pop_p95_ms']:.0f} ms, "
+            f"{result['pops']:.0f} cards"
+        )
     print("RESULT " + json.dumps(result))
 
 

@@ -18,10 +18,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from asterisk.instance import Asterisk, AsteriskFailed, find_binary
-from crm_lite.app import make_app
+from crm_lite.app import make_app, reconfigure
 from engine.ari.switch import AriSwitch
 from engine.clock import Clock, WallClock
 from engine.config import ConfigWatch, Loaded, changes
+from engine.config.forms import Address
 from engine.core.events import ConfigChanged, Event
 from engine.core.floor import Floor
 from engine.core.model import PhoneId, Policy, TrunkId
@@ -78,12 +79,13 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
     """
     async with AsyncExitStack() as scope:
         parts = await wire(loaded, scope)
-        await scope.enter_async_context(_pages(parts))
+        app = make_app(parts.driver, parts.database, loaded, parts.clock)
+        await scope.enter_async_context(serving(app, loaded.config.web.listen))
         stop = _Stop()
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(parts.driver.run(parts.first), name="engine"),
-                group.create_task(_follow_config(parts), name="config-watch"),
+                group.create_task(_follow_config(parts, app), name="config-watch"),
             ]
             if play is not None:
                 tasks.append(group.create_task(play(parts), name="demo"))
@@ -140,9 +142,8 @@ async def _private_asterisk(loaded: Loaded) -> Asterisk | None:
 
 
 @asynccontextmanager
-async def _pages(parts: Parts) -> AsyncIterator[None]:
-    address = parts.loaded.config.web.listen
-    app = make_app(parts.driver, parts.database, parts.loaded, parts.clock)
+async def serving(app: web.Application, address: Address) -> AsyncIterator[None]:
+    """Serve the pages for the length of the scope. Raises CannotStart when the port is taken."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=WEB_SHUTDOWN_S)
     await runner.setup()
     try:
@@ -158,7 +159,7 @@ async def _pages(parts: Parts) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def _follow_config(parts: Parts) -> None:
+async def _follow_config(parts: Parts, app: web.Application) -> None:
     """Take up config.yaml whenever it changes; with a mistake in it the old one stays."""
     watch = ConfigWatch(parts.loaded.path)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.wake)
@@ -175,6 +176,7 @@ async def _follow_config(parts: Parts) -> None:
             await parts.asterisk.apply(*phones_and_trunks(loaded))
         await parts.switch.subscribe(map(TrunkId, loaded.config.trunks), map(PhoneId, loaded.config.phones))
         parts.driver.offer(ConfigChanged(loaded.policy))
+        reconfigure(app, loaded)
 
 
 class _Stop:
