@@ -206,7 +206,9 @@ class Office:
     """A running engine with its pages at `url`."""
 
     url: str
+    port: int
     app: web.Application
+    runner: web.AppRunner
     driver: Driver
     switch: FakeSwitch
     database: AioDatabase
@@ -281,7 +283,8 @@ async def office(directory: Path, *, port: int = 0, people: bool = True, languag
             await site.start()
             host, real_port = runner.addresses[0][:2]
             try:
-                yield Office(f"http://{host}:{real_port}", app, driver, switch, database, records, loaded, clock)
+                url = f"http://{host}:{real_port}"
+                yield Office(url, real_port, app, runner, driver, switch, database, records, loaded, clock)
             finally:
                 await runner.cleanup()
                 engine.cancel()

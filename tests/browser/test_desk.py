@@ -1,0 +1,215 @@
+"""An operator at the desk, with hands on the keyboard."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Page, expect
+
+from engine.core.model import LeadId
+from tests.browser.conftest import SignIn
+from tests.fakes.office import Office
+from tests.fakes.waiting import poll
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+NOTE = "Просит перезвонить завтра"
+
+
+async def at_work(place: Office, page: Page) -> None:
+    """The shift is on and calls are wanted, by two keys."""
+    await expect(page.locator('[data-do="login"]')).to_be_enabled()
+    await page.keyboard.press("F2")
+    await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
+    await place.dial()
+    await page.keyboard.press("F2")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+
+
+async def answered(place: Office, page: Page) -> None:
+    """A customer answers, the card is there."""
+    await poll(lambda: place.switch.ringing() > 0)
+    place.switch.answer()
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+
+
+async def test_a_whole_call_by_keyboard_on_a_cyrillic_layout(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
+    await expect(page.locator("#note")).to_be_focused()
+    await page.keyboard.type(NOTE)
+
+    keys = await page.context.new_cdp_session(page)
+    held = {"type": "rawKeyDown", "modifiers": 1, "key": "з", "code": "KeyP", "windowsVirtualKeyCode": 80}
+    await keys.send("Input.dispatchKeyEvent", held)  # Alt+P as a Russian keyboard sends it
+    await expect(page.locator("#pause-menu")).to_be_visible()
+    await page.locator('[data-reason="lunch"]').click()
+    await expect(page.locator("#bar_state")).to_contain_text("После звонка: Обед")
+
+    place.switch.customers_hang_up()
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await page.locator(".choice").first.focus()
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("2")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "paused")
+    (past,) = await place.records.lead_history(LeadId(1))
+    assert (past.disposition, past.note, past.agent) == ("refusal", NOTE, "olena")
+
+
+async def test_a_callback_takes_a_time_and_says_when_it_lacks_one(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    place.switch.customers_hang_up()
+    await page.locator('[value="callback"]').check(force=True)
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#result-error")).to_have_text("Выберите время перезвона.")
+    await page.get_by_text("через 30 минут").click()
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    (past,) = await place.records.lead_history(LeadId(1))
+    assert past.callback_at_ms is not None
+    assert 25 * 60_000 < past.callback_at_ms - place.clock.now_ms() <= 30 * 60_000
+
+
+async def test_what_is_typed_survives_a_reload(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await page.locator("#note").fill(NOTE)
+    await page.locator('[value="later"]').check(force=True)
+    await page.reload()
+    await expect(page.locator("#note")).to_have_value(NOTE)
+    await expect(page.locator('[value="later"]')).to_be_checked()
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+
+
+async def test_what_is_typed_is_on_the_server_within_seconds(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await page.locator("#note").fill(NOTE)
+    await expect(page.locator("#kept")).to_have_text("Черновик сохранён")
+    elsewhere = await sign_in("olena")  # another computer: nothing is stored there
+    await expect(elsewhere.locator("#note")).to_have_value(NOTE)
+    await expect(page.locator("#taken")).to_be_visible()
+    await page.locator("[data-take]").click()
+    await expect(page.locator("#taken")).to_be_hidden()
+    await expect(elsewhere.locator("#taken")).to_be_visible()
+
+
+async def test_a_push_never_touches_what_is_being_typed(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await page.locator("#note").fill(NOTE)
+    await page.keyboard.press("F4")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "held")
+    await expect(page.locator("#note")).to_have_value(NOTE)
+    await expect(page.locator("#note")).to_be_focused()
+    await page.keyboard.press("F4")
+    await page.keyboard.press("F9")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await expect(page.locator("#note")).to_be_focused()
+    await expect(page.locator("#note")).to_have_value(NOTE)
+
+
+async def test_a_lost_server_is_said_and_the_same_desk_comes_back(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await page.locator("#note").fill(NOTE)
+    (site,) = place.runner.sites
+    await site.stop()
+    await place.crm.live.shut()
+    await expect(page.locator("#reconnecting")).to_be_visible()
+    await expect(page.locator('[data-do="hangup"]')).to_be_disabled()
+    await page.locator("#note").press_sequentially("!")
+    await web.TCPSite(place.runner, "127.0.0.1", place.port).start()
+    await expect(page.locator("#reconnecting")).to_be_hidden()
+    await expect(page.locator('[data-do="hangup"]')).to_be_enabled()
+    await expect(page.locator("#note")).to_have_value(f"{NOTE}!")
+    await expect(page.locator("#kept")).to_have_text("Черновик сохранён")
+
+
+async def test_two_tabs_share_one_socket_and_one_call(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    other = await page.context.new_page()
+    await other.goto(f"{place.url}/desk")
+    await at_work(place, page)
+    await answered(place, page)
+    await expect(other.locator(".card-name")).to_have_text("Іваненко Петро")
+    assert place.crm.live.desk_readers("olena") == 1  # type: ignore[arg-type]
+    await page.locator("#note").fill(NOTE)
+    await page.locator('[value="sale"]').check(force=True)
+    place.switch.customers_hang_up()
+    await page.keyboard.press("Control+Enter")
+    for tab in (page, other):
+        await expect(tab.locator("#desk")).to_have_attribute("data-state", "ready")
+
+
+async def test_a_result_that_cannot_be_saved_is_said_and_saved_later(
+    place: Office, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_in_time(_: object) -> str:
+        raise TimeoutError
+
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    place.switch.customers_hang_up()
+    await page.locator('[value="sale"]').check(force=True)
+    with monkeypatch.context() as broken:
+        broken.setattr(place.driver, "do", not_in_time)
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#saved")).to_contain_text("Ещё не сохранено")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    (past,) = await place.records.lead_history(LeadId(1))
+    assert past.disposition == "sale"
+
+
+async def test_signing_out_elsewhere_leads_to_the_log_in(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await expect(page.locator('[data-do="login"]')).to_be_enabled()
+    elsewhere = await sign_in("olena")
+    await elsewhere.goto(f"{place.url}/profile")
+    await elsewhere.locator('[action="/profile/sign-out-everywhere"] button').click()
+    await page.wait_for_url("**/login")
+
+
+async def test_the_supervisor_sees_it_live_and_starts_a_campaign(place: Office, sign_in: SignIn) -> None:
+    boss = await sign_in("boss")
+    await boss.locator('#campaigns [data-campaign="spring"]').click()
+    await expect(boss.locator("#campaigns")).to_contain_text("нет готовых операторов")
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await expect(boss.locator("#agents")).to_contain_text("Разговор")
+    await expect(boss.locator("#calls")).to_contain_text("+380671234501")
+
+
+async def test_hostile_lead_fields_run_nothing(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    for _ in range(4):
+        await answered(place, page)
+        if await page.locator(".card-name").inner_text() == "O'Neill <b>Bob</b>":
+            break
+        place.switch.customers_hang_up()
+        await page.locator('[value="sale"]').check(force=True)
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await expect(page.locator(".card-name")).to_have_text("O'Neill <b>Bob</b>")
+    assert await page.locator("#client img").count() == 0
+
+
+async def test_the_lead_list_searches_while_one_types(place: Office, sign_in: SignIn) -> None:
+    boss = await sign_in("boss")
+    await boss.goto(f"{place.url}/leads")
+    await boss.locator('[name="q"]').press_sequentially("сидор")
+    await expect(boss.locator("#rows tbody tr")).to_have_count(1)
+    await expect(boss.locator('[name="q"]')).to_be_focused()
+    await expect(boss.locator("#rows")).to_contain_text("Сидорова")
