@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Final
 
 import phonenumbers
@@ -24,6 +24,7 @@ from engine.messages import N_
 CELL_CHARACTERS_MAX: Final = 250
 PHONES_PER_CELL_MAX: Final = 5
 READS_CACHED_MAX: Final = 10_000
+NUMBERINGS_CACHED_MAX: Final = 16
 
 _SEPARATORS: Final = re.compile(r"[;,/|\n\r\t]+|\s(?:или|або|и|та|or|and)\s")
 _EXTENSION: Final = re.compile(r"\(?\s*(?:доб|дод|внутр|вн|ext|extension|x)\w*[.:]?\s*(\d{1,7})\)?\s*$", re.IGNORECASE)
@@ -64,17 +65,12 @@ class FoundPhone:
     extension: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Numbering:
     """How numbers are read: the regions of numbers without country code, and patterns (`+7000XXXXXXX`) let pass."""
 
     regions: tuple[str, ...] = ("UA", "RU")
     allow: tuple[str, ...] = ()
-
-    @cached_property
-    def allowed(self) -> re.Pattern[str]:
-        """Matches the E.164 form of every number that passes without a public plan."""
-        return re.compile("|".join(re.escape(pattern).replace("X", r"\d") for pattern in self.allow) or r"(?!)")
 
 
 DEFAULT_NUMBERING: Final = Numbering()
@@ -157,7 +153,7 @@ def _read(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
         # phonenumbers would read 1-800-FLOWERS; in a lead file letters are a remark, or no number at all.
         return PhoneProblem(PhoneReason.NOT_A_NUMBER, text)
     # A country code without its plus is found by phonenumbers only in numbers that some plan has.
-    if numbering.allowed.fullmatch(international := "+" + re.sub(r"\D", "", bare)):
+    if _allowed(numbering).fullmatch(international := "+" + re.sub(r"\D", "", bare)):
         return FoundPhone(PhoneNumber(international), extension)
     reads = []
     for region in numbering.regions:
@@ -168,6 +164,12 @@ def _read(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
                 reads.append(read)
     # The reason nearest to a number says most: some region knew its length.
     return PhoneProblem(min(map(_why_not, reads), key=_NEARNESS.index), text)
+
+
+@lru_cache(maxsize=NUMBERINGS_CACHED_MAX)
+def _allowed(numbering: Numbering) -> re.Pattern[str]:
+    """Matches the E.164 form of every number that passes without a public plan."""
+    return re.compile("|".join(re.escape(pattern).replace("X", r"\d") for pattern in numbering.allow) or r"(?!)")
 
 
 _NEARNESS: Final = (
@@ -200,7 +202,7 @@ def _read_in(
     except NumberParseException as error:
         return error
     e164 = phonenumbers.format_number(read, PhoneNumberFormat.E164)
-    if not read.extension and (phonenumbers.is_valid_number(read) or numbering.allowed.fullmatch(e164)):
+    if not read.extension and (phonenumbers.is_valid_number(read) or _allowed(numbering).fullmatch(e164)):
         return PhoneNumber(e164)
     return read
 
