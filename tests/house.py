@@ -62,7 +62,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.sim": FLOORLESS,
     "engine.store": FLOORLESS,
     "engine.leads": (*FLOORLESS, *WORDS, "engine.config", "engine.store"),
-    "engine.importing": (*FLOORLESS, *WORDS, "engine.config", "engine.store", "engine.leads"),
     "engine.verify": (*FLOORLESS, "engine.store"),
     "engine.driver": SHELL,
     "engine.timers": SHELL,
@@ -76,7 +75,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
         "engine.clock",
         "engine.config",
         "engine.leads",
-        "engine.importing",
         *WORDS,
         "engine.core.model",  # values
         "engine.core.events",  # commands to the engine
