@@ -120,8 +120,11 @@ async def test_a_switch_that_answers_late_is_slow_until_it_answers_well(fake: Fa
 async def test_a_switch_that_no_longer_answers_is_connected_anew(fake: FakeAri) -> None:
     async with connected(account_of(fake), deadline_ms=30, probe_every_ms=5) as phone:
         fake.hushed.add(f"/applications/{APP}")
-        lost = await phone.fact(SwitchLost)
-        assert lost.reason == f"no answer to {PROBES_LOST_MAX} probes"
+        async with asyncio.timeout(5):
+            # On a busy machine a try to connect may be lost to the short deadline too.
+            while SwitchLost(f"no answer to {PROBES_LOST_MAX} probes") not in phone.facts:
+                phone.told.clear()
+                await phone.told.wait()
 
 
 async def test_events_that_are_late_make_the_switch_slow(fake: FakeAri) -> None:
