@@ -52,7 +52,7 @@ async def show(loaded: Loaded) -> None:
         raise CannotStart(f"{loaded.path}: `make run` shows the section `demo`, and there is none; use `make serve`")
     async with AsyncExitStack() as scope:
         await _start_carrier(loaded, demo, scope)
-        await run(loaded, play=lambda parts: _play(parts, demo))
+        await run(loaded, play=lambda parts: _play(parts, demo, scope))
 
 
 async def _start_carrier(loaded: Loaded, demo: Demo, scope: AsyncExitStack) -> None:
@@ -78,22 +78,22 @@ async def _start_carrier(loaded: Loaded, demo: Demo, scope: AsyncExitStack) -> N
     scope.push_async_callback(carrier.stop)
 
 
-async def _play(parts: Parts, demo: Demo) -> None:
-    """People, phones and leads of the demo; then the robots work until cancelled."""
-    async with AsyncExitStack() as scope:
-        if parts.asterisk is not None:
-            # Nobody would stop it after a demo.
-            scope.push_async_callback(parts.asterisk.stop)
-        passwords = await _people(parts, demo)
-        await _leads(parts, demo)
-        await _phones(parts, demo, scope)
-        _tell_newcomer(parts, demo, passwords)
-        driver, chance = parts.driver, random.Random()  # noqa: S311 - robots need no secrets
-        started = CampaignSwitched(command=_command(), by="demo", campaign=CampaignId(demo.campaign), running=True)
-        await driver.do(started)
-        async with asyncio.TaskGroup() as group:
-            for robot in demo.robots:
-                group.create_task(_work(driver, parts.clock, AgentId(robot), chance), name=f"robot-{robot}")
+async def _play(parts: Parts, demo: Demo, scope: AsyncExitStack) -> None:
+    """People, phones and leads of the demo; then the robots work until cancelled.
+
+    What must outlive the engine's drain (the switch, the phones) is left to `scope`.
+    """
+    if parts.asterisk is not None:
+        scope.push_async_callback(parts.asterisk.stop)
+    passwords = await _people(parts, demo)
+    await _leads(parts, demo)
+    await _phones(parts, demo, scope)
+    _tell_newcomer(parts, demo, passwords)
+    driver, chance = parts.driver, random.Random()  # noqa: S311 - robots need no secrets
+    await driver.do(CampaignSwitched(command=_command(), by="demo", campaign=CampaignId(demo.campaign), running=True))
+    async with asyncio.TaskGroup() as group:
+        for robot in demo.robots:
+            group.create_task(_work(driver, parts.clock, AgentId(robot), chance), name=f"robot-{robot}")
 
 
 async def _people(parts: Parts, demo: Demo) -> dict[str, str]:
