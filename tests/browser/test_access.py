@@ -60,6 +60,15 @@ async def test_no_page_has_a_violation(place: Office, sign_in: SignIn, language:
     assert not found
 
 
+async def test_the_check_sees_a_violation(place: Office, sign_in: SignIn) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs axe-core: run `make setup`")
+    page = await sign_in("boss", bypass_csp=True)
+    await page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    await page.add_script_tag(path=AXE)
+    assert any(violation.startswith("button-name") for violation in await page.evaluate(VIOLATIONS))
+
+
 async def test_the_desk_fits_a_narrow_screen(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
     await page.set_viewport_size({"width": 320, "height": 640})
