@@ -83,7 +83,8 @@ class Words:
             case -1:
                 return self.gettext("yesterday %(time)s") % {"time": time}
             case _:
-                pattern = "d MMM" if at.year == now.year else "d MMM y"
+                near = 0 < (at.date() - now.date()).days < 7
+                pattern = "EEE d MMM" if near else "d MMM" if at.year == now.year else "d MMM y"
                 return f"{format_date(at.date(), pattern, locale=self._locale)} {time}"
 
     def moment(self, at_ms: int | None, now_ms: int, zone: ZoneInfo) -> Markup:
