@@ -37,13 +37,12 @@ CORE_STDLIB = frozenset(
         "zoneinfo",
     }
 )
-FLOORLESS = ("engine.core", "engine.backoff", "engine.clock", "engine.ids", "engine.switch")  # what adapters may know
+FLOORLESS = ("engine.core", "engine.backoff", "engine.clock", "engine.switch")  # what adapters may know
 WORDS = ("engine.messages", "engine.phones")
-SHELL = (*FLOORLESS, "engine.store", "engine.driver", "engine.timers", "engine.hub", "engine.reconcile", "engine.api")
+SHELL = (*FLOORLESS, "engine.store", "engine.driver", "engine.timers", "engine.hub", "engine.api")
 WIRING = ("engine", "crm_lite", "dialplan", "asterisk")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may always import itself
-    "engine.__main__": WIRING,
     "engine.cli": WIRING,
     "engine.app": WIRING,
     "engine.demo": WIRING,
@@ -53,7 +52,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.clock": (),
     "engine.messages": (),
     "engine.logs": (),
-    "engine.ids": ("engine.core",),
     "engine.switch": ("engine.core",),
     "engine.phones": ("engine.core", "engine.messages"),
     "engine.config": ("engine.core", *WORDS),
@@ -66,8 +64,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.driver": SHELL,
     "engine.timers": SHELL,
     "engine.hub": SHELL,
-    "engine.reconcile": SHELL,
-    "engine.recorder": SHELL,
     "engine.api": SHELL,
     "crm_lite": (
         "engine.api",
