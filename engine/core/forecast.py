@@ -30,6 +30,8 @@ WRAP_BINS: Final = AgeBins.geometric(until_s=3600, growth=0.12, least_s=2)
 DELAY_STEP_MS: Final = 250
 DELAY_BINS: Final = 41  # quarter seconds; the last is "ten seconds and more"
 
+RING_SLACK_S: Final = 4  # rings this much longer than the timeout are looked at one by one
+
 RINGS, UNREACHED = 0, 1  # how dialing ends
 PERSON, MACHINE, OTHER = 0, 1, 2  # how ringing ends
 FREE, AWAY = 0, 1  # how wrap-up ends
@@ -44,6 +46,8 @@ LEVEL_MIN, LEVEL_MAX = 0.25, 4.0
 ANSWER_MAX: Final = 0.7  # chance to be answered in one second of ringing
 CALL_TABLE_EVERY_MS: Final = 3_000
 TALK_TABLE_EVERY_MS: Final = 10_000
+CALL_FRESH, TALK_FRESH = 30, 8  # ends since the last building that make a table stale
+LEVEL_STEP: Final = 1.07
 DOUBT_ANSWERS: Final = 0.03  # relative error of the expected answers
 DOUBT_FREED: Final = 0.02  # relative error of the expected free agents
 
@@ -130,8 +134,9 @@ class Forecast:
             prior_weight=4.0,
             memory=CALL_MEMORY,
         )
-        quiet_s, ring_s = 2, max(6, ring_timeout_s)
+        quiet_s, ring_s = 2, min(max(6, ring_timeout_s), RING_BINS.count - RING_SLACK_S)
         person, machine = 0.25 / (ring_s - quiet_s), 0.2 / (ring_s - quiet_s)
+        self._rings_at_most = ring_s + RING_SLACK_S
         rung_out = [0.0] * ring_s + [0.9] * (RING_BINS.count - ring_s)
         self._ring = LifeTable(
             RING_BINS,
@@ -241,18 +246,18 @@ class Forecast:
         """What lies ahead of `ready` free agents; agents in `leaving` are not counted on."""
         dial_bins = Counter([DIAL_BINS.bin(now_ms - since_ms) for since_ms in self.dialing.values()])
         ring_bins = Counter([RING_BINS.bin(now_ms - since_ms) for since_ms in self.ringing.values()])
-        if now_ms - self._call_table_ms >= CALL_TABLE_EVERY_MS and self._ring.fresh + self._dial.fresh:
+        if self._call_tables_stale(now_ms):
             self._call_table_ms = now_ms
             self._build_call_tables(dial_bins, ring_bins)
         talking = self.talking.items()
-        if now_ms - self._talk_table_ms >= TALK_TABLE_EVERY_MS and self._talk.fresh:
+        if _stale(now_ms - self._talk_table_ms, self._talk.fresh, TALK_FRESH, TALK_TABLE_EVERY_MS):
             self._talk_table_ms = now_ms
             self._build_talk_tables(
                 Counter([TALK_BINS.bin(now_ms - since_ms) for since_ms in self.talking.values()]),
                 Counter([WRAP_BINS.bin(now_ms - since_ms) for since_ms in self.wrapping.values()]),
             )
         rows = [self._dial_rows[age] for age in dial_bins]
-        rows += [self._ring_rows[age] for age in ring_bins]
+        rows += [self._ring_rows[min(age, self._rings_at_most - 1)] for age in ring_bins]
         counts = [*dial_bins.values(), *ring_bins.values()]
         if self.screening:
             delays = Counter([(now_ms - since_ms) // 500 for since_ms in self.screening.values()])
@@ -280,6 +285,13 @@ class Forecast:
         """Answers seen over answers expected lately."""
         return min(LEVEL_MAX, max(LEVEL_MIN, (self._seen + DRIFT_PRIOR) / (self._expected + DRIFT_PRIOR)))
 
+    def _call_tables_stale(self, now_ms: int) -> bool:
+        age_ms = now_ms - self._call_table_ms
+        moved = not 1 / LEVEL_STEP < self.level / self._level_built < LEVEL_STEP
+        return age_ms >= CALL_TABLE_EVERY_MS and (
+            moved or _stale(age_ms, self._ring.fresh + self._dial.fresh, CALL_FRESH, CALL_TABLE_EVERY_MS)
+        )
+
     def watch_drift(self, now_ms: int) -> None:
         """Compare answers with the table's expectation; to be called in every mode, about once a second or more."""
         passed_s = (now_ms - self._level_ms) / 1000
@@ -303,12 +315,13 @@ class Forecast:
         rings, unreached = self._dial.hazards(dial_bins or {})
         person, machine, other = self._ring.hazards(ring_bins or {})
         self._answer_chances = person
-        level = self.level
+        self._level_built = level = self.level
         delay_s = self._delay_s()
         hold = [0.0] + [_holding(self._hold, t - delay_s) for t in range(1, HORIZON_S + 1)]
         later = [0.0] * (HORIZON_S + 1)
         ring_rows = []
-        for p, m, o in zip(reversed(person), reversed(machine), reversed(other), strict=True):
+        top = self._rings_at_most
+        for p, m, o in zip(person[top - 1 :: -1], machine[top - 1 :: -1], other[top - 1 :: -1], strict=True):
             answer = min(ANSWER_MAX, p * level)
             stay = max(0.0, 1.0 - answer - m - o)
             later = [answer * h + stay * n for h, n in zip(hold, [0.0, *later[:-1]], strict=True)]
@@ -431,6 +444,11 @@ class Forecast:
         self._delays, self._patience_s = delays, patience_s
         self._build_talk_tables()
         self._build_call_tables()
+
+
+def _stale(age_ms: int, fresh: int, enough: int, least_ms: int) -> bool:
+    """Is a table worth building anew? Much news soon, little news later, no news never."""
+    return age_ms >= least_ms and (fresh >= enough or (fresh > 0 and age_ms >= 5 * least_ms))
 
 
 def _ends_at(cause: list[float], all_causes: list[float]) -> list[float]:
