@@ -47,7 +47,7 @@ Period = Rolling | CalendarDay | Successive
 class AtCeiling(Enum):
     """What a campaign does when the law's share is used up."""
 
-    EASE = "ease"  # hardly any risk: dial ahead only where an agent is nearly certain
+    EASE = "ease"  # predictive: hardly any risk, which earns the debt back sooner than 1:1; other modes: 1:1
     ONE_TO_ONE = "one_to_one"
     STOP = "stop"
 

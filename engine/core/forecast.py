@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from operator import mul
 from typing import Any, Final
@@ -22,7 +22,7 @@ from typing import Any, Final
 from engine.core.lifetables import AgeBins, LifeTable, Survival
 
 HORIZON_S: Final = 32
-GRID_S: Final = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32)
+GRID_S: Final = (1, 2, 3, 5, 7, 9, 12, 15, 18, 22, 27, 32)
 DIAL_BINS: Final = AgeBins.even(46)
 RING_BINS: Final = AgeBins.even(96)
 TALK_BINS: Final = AgeBins.geometric(until_s=4 * 3600, growth=0.12, least_s=2)
@@ -41,7 +41,7 @@ TALK_MEMORY: Final = 400.0
 DRIFT_ANSWERS: Final = 60.0
 DRIFT_S: Final = 90.0
 DRIFT_PRIOR: Final = 15.0
-DRIFT_STEP_S: Final = 0.25
+DRIFT_STEP_S: Final = 0.5
 LEVEL_MIN, LEVEL_MAX = 0.25, 4.0
 ANSWER_MAX: Final = 0.7  # chance to be answered in one second of ringing
 CALL_TABLE_EVERY_MS: Final = 3_000
@@ -51,70 +51,90 @@ LEVEL_STEP: Final = 1.07
 DOUBT_ANSWERS: Final = 0.03  # relative error of the expected answers
 DOUBT_FREED: Final = 0.02  # relative error of the expected free agents
 
-Row = tuple[list[float], list[float], list[float]]  # mean, variance, third cumulant on the grid
+Row = list[float]  # mean, then variance, then third cumulant, each on the grid
 _SECONDS: Final = tuple(range(HORIZON_S + 3))
-_ZERO: Final[list[float]] = [0.0] * len(GRID_S)
+_SIZE: Final = len(GRID_S)
+_ZERO: Final[Row] = [0.0] * 3 * _SIZE
 _ROOT_HALF: Final = math.sqrt(0.5)
-_ROOT_TWO_PI: Final = math.sqrt(2 * math.pi)
+EDGEWORTH: Final = 1.0 / (6.0 * math.sqrt(2 * math.pi))
+TAIL_SIGMAS: Final = 4.0
 
 
 def _row(chances: list[float]) -> Row:
     """Cumulants of one Bernoulli variable per grid moment."""
     variances = [p * (1.0 - p) for p in chances]
-    return chances, variances, [v * (1.0 - 2.0 * p) for p, v in zip(chances, variances, strict=True)]
+    return [*chances, *variances, *[v * (1.0 - 2.0 * p) for p, v in zip(chances, variances, strict=True)]]
+
+
+def _parts(row: Row) -> tuple[list[float], list[float], list[float]]:
+    return row[:_SIZE], row[_SIZE : 2 * _SIZE], row[2 * _SIZE :]
 
 
 def _sum_rows(rows: list[Row], counts: list[int]) -> Row:
+    """Cumulants of independent variables add up; `counts` says how many share each row."""
     if not rows:
-        return _ZERO, _ZERO, _ZERO
-    means, variances, thirds = zip(*rows, strict=True)
-    return (
-        [sum(map(mul, column, counts)) for column in zip(*means, strict=True)],
-        [sum(map(mul, column, counts)) for column in zip(*variances, strict=True)],
-        [sum(map(mul, column, counts)) for column in zip(*thirds, strict=True)],
-    )
+        return _ZERO
+    return [sum(map(mul, column, counts)) for column in zip(*rows, strict=True)]
 
 
 class Outlook:
-    """What one decision weighs: the crowd on the grid, and what one more call would add."""
+    """What one decision weighs: the crowd on the grid, and what one more call would add to it."""
 
-    __slots__ = ("_mean", "_third", "_variance", "answers", "call_mean", "call_variance", "call_weight", "freed")
+    __slots__ = ("_steps", "answers", "freed")
 
     def __init__(self, calls: Row, agents: Row, *, surplus: int, call: Row, call_weight: list[float]) -> None:
         """`surplus`: agents free now less persons already waiting. `call`: one call placed now."""
-        self.answers = calls[0]
-        self.freed = agents[0]
-        self._mean = [a - s - surplus + 0.5 for a, s in zip(calls[0], agents[0], strict=True)]
-        self._variance = [
-            u + v + (DOUBT_ANSWERS * a) ** 2 + (DOUBT_FREED * s) ** 2 + 1e-6
-            for u, v, a, s in zip(calls[1], agents[1], calls[0], agents[0], strict=True)
-        ]
-        self._third = [a - s for a, s in zip(calls[2], agents[2], strict=True)]
-        self.call_mean, self.call_variance, _ = call
-        self.call_weight = call_weight
+        self.answers = calls[_SIZE - 1]
+        self.freed = agents[_SIZE - 1]
+        short = 0.5 - surplus
+        self._steps = [
+            (a - s + short, u + v + (DOUBT_ANSWERS * a) ** 2 + (DOUBT_FREED * s) ** 2 + 1e-6, b - c, m, w, weight)
+            for a, u, b, s, v, c, m, w, weight in zip(
+                *_parts(calls), *_parts(agents), call[:_SIZE], call[_SIZE : 2 * _SIZE], call_weight, strict=True
+            )
+        ][::-1]
 
     def risk(self, calls: int) -> float:
         """Chance that the last of `calls` placed now, if a person answers it, finds no agent in time."""
-        others, risk, least = calls - 1, 0.0, 1.0
-        for mean, variance, third, more, wider, weight in zip(
-            self._mean, self._variance, self._third, self.call_mean, self.call_variance, self.call_weight, strict=True
-        ):
-            tail = _tail(mean + others * more, variance + others * wider, third)
-            least = min(least, tail)
+        others, risk, tail = calls - 1, 0.0, 0.0
+        # From the far end: a crowd expected later is made by today's answers too, whoever of them waits in vain.
+        for mean, variance, third, more, wider, weight in self._steps:
+            tail = max(tail, _tail(mean + others * more, variance + others * wider, third))
             risk += weight * tail
         return risk
+
+    def risk_of(self, ringing: Row) -> float:
+        """Chance that a call already in flight, with this row, finds no agent when it is answered."""
+        chances, variances, thirds = _parts(ringing)
+        answered = risk = before = 0.0
+        for step, chance, spread, skew in zip(reversed(self._steps), chances, variances, thirds, strict=True):
+            weight = max(0.0, chance - before)
+            before = chance
+            answered += weight
+            risk += weight * _tail(step[0] - chance, max(1e-6, step[1] - spread), step[2] - skew)
+        return risk / answered if answered > 0 else 1.0
+
+    def drop(self, ringing: Row) -> None:
+        """Go on as if a call with this row were no longer in flight."""
+        self._steps = [
+            (step[0] - chance, max(1e-6, step[1] - spread), step[2] - skew, *step[3:])
+            for step, chance, spread, skew in zip(
+                self._steps, *(reversed(part) for part in _parts(ringing)), strict=True
+            )
+        ]
 
 
 def _tail(mean: float, variance: float, third: float) -> float:
     """P(X > 0) from three cumulants: normal tail with Edgeworth's first correction."""
     sigma = math.sqrt(variance)
     z = -mean / sigma
-    tail = 0.5 * math.erfc(z * _ROOT_HALF)
-    if -4.0 < z < 4.0:
-        skew = third / (variance * sigma)
-        tail += math.exp(-0.5 * z * z) / _ROOT_TWO_PI * skew / 6.0 * (z * z - 1.0)
-        tail = min(1.0, max(0.0, tail))
-    return tail
+    if z > TAIL_SIGMAS:
+        return 0.0
+    if z < -TAIL_SIGMAS:
+        return 1.0
+    skew = EDGEWORTH * third / (variance * sigma) * math.exp(-0.5 * z * z) * (z * z - 1.0)
+    tail = 0.5 * math.erfc(z * _ROOT_HALF) + skew
+    return tail if 0.0 < tail < 1.0 else float(tail >= 1.0)
 
 
 class Forecast:
@@ -236,26 +256,32 @@ class Forecast:
         return len(self.talking) + len(self.wrapping)
 
     @property
+    def in_flight(self) -> int:
+        """Calls placed and not yet known to be a person, a machine or nobody."""
+        return len(self.dialing) + len(self.ringing) + len(self.screening)
+
+    @property
     def size(self) -> int:
         """Calls and busy agents that an outlook goes through."""
-        return len(self.dialing) + len(self.ringing) + len(self.screening) + self.busy
+        return self.in_flight + self.busy
 
     # --- the outlook -------------------------------------------------------------------------------------------
 
     def outlook(self, now_ms: int, *, ready: int, leaving: set[str]) -> Outlook:
         """What lies ahead of `ready` free agents; agents in `leaving` are not counted on."""
-        dial_bins = Counter([DIAL_BINS.bin(now_ms - since_ms) for since_ms in self.dialing.values()])
-        ring_bins = Counter([RING_BINS.bin(now_ms - since_ms) for since_ms in self.ringing.values()])
+        dial_bins = _ages(self.dialing.values(), now_ms, DIAL_BINS)
+        ring_bins = _ages(self.ringing.values(), now_ms, RING_BINS)
         if self._call_tables_stale(now_ms):
             self._call_table_ms = now_ms
             self._build_call_tables(dial_bins, ring_bins)
-        talking = self.talking.items()
+        talk_bins = _ages(self.talking.values(), now_ms, TALK_BINS)
+        wrap_bins = _ages(self.wrapping.values(), now_ms, WRAP_BINS)
         if _stale(now_ms - self._talk_table_ms, self._talk.fresh, TALK_FRESH, TALK_TABLE_EVERY_MS):
             self._talk_table_ms = now_ms
-            self._build_talk_tables(
-                Counter([TALK_BINS.bin(now_ms - since_ms) for since_ms in self.talking.values()]),
-                Counter([WRAP_BINS.bin(now_ms - since_ms) for since_ms in self.wrapping.values()]),
-            )
+            self._build_talk_tables(talk_bins, wrap_bins)
+        if leaving:
+            talk_bins = _ages([at for who, at in self.talking.items() if who not in leaving], now_ms, TALK_BINS)
+            wrap_bins = _ages([at for who, at in self.wrapping.items() if who not in leaving], now_ms, WRAP_BINS)
         rows = [self._dial_rows[age] for age in dial_bins]
         rows += [self._ring_rows[min(age, self._rings_at_most - 1)] for age in ring_bins]
         counts = [*dial_bins.values(), *ring_bins.values()]
@@ -264,14 +290,6 @@ class Forecast:
             rows += [self._screening_row(age) for age in delays]
             counts += delays.values()
         calls = _sum_rows(rows, counts)
-        if leaving:
-            talk_bins = Counter([TALK_BINS.bin(now_ms - since_ms) for who, since_ms in talking if who not in leaving])
-            wrap_bins = Counter(
-                [WRAP_BINS.bin(now_ms - since_ms) for who, since_ms in self.wrapping.items() if who not in leaving]
-            )
-        else:
-            talk_bins = Counter([TALK_BINS.bin(now_ms - since_ms) for since_ms in self.talking.values()])
-            wrap_bins = Counter([WRAP_BINS.bin(now_ms - since_ms) for since_ms in self.wrapping.values()])
         agents = _sum_rows(
             [self._talk_row(age) for age in talk_bins] + [self._wrap_row(age) for age in wrap_bins],
             [*talk_bins.values(), *wrap_bins.values()],
@@ -279,6 +297,22 @@ class Forecast:
         return Outlook(
             calls, agents, surplus=ready - len(self.waiting), call=self._dial_rows[0], call_weight=self._call_weight
         )
+
+    def unneeded(self, now_ms: int, outlook: Outlook, *, ring_min_ms: int, risk_max: float) -> tuple[str, ...]:
+        """Ringing calls, youngest first, whose answer would more likely than `risk_max` find no agent.
+
+        Only calls that have rung for `ring_min_ms`; `outlook` is used up.
+        """
+        calls: list[str] = []
+        for call, since_ms in reversed(self.ringing.items()):
+            age_ms = now_ms - since_ms
+            if age_ms >= ring_min_ms:
+                row = self._ring_rows[min(age_ms // 1000, self._rings_at_most - 1)]
+                if outlook.risk_of(row) <= risk_max:
+                    break
+                outlook.drop(row)
+                calls.append(call)
+        return tuple(calls)
 
     @property
     def level(self) -> float:
@@ -298,8 +332,9 @@ class Forecast:
         if passed_s < DRIFT_STEP_S:
             return
         self._level_ms = now_ms
-        chances, bin_of = self._answer_chances, RING_BINS.bin
-        self._expected += passed_s * sum([chances[bin_of(now_ms - since_ms)] for since_ms in self.ringing.values()])
+        chances = self._answer_chances
+        ringing = _ages(self.ringing.values(), now_ms, RING_BINS)
+        self._expected += passed_s * sum([chances[age] * count for age, count in ringing.items()])
         keep = math.exp(-min(passed_s, DRIFT_S) / DRIFT_S)
         if self._expected * keep > DRIFT_ANSWERS:
             keep = DRIFT_ANSWERS / self._expected
@@ -449,6 +484,12 @@ class Forecast:
 def _stale(age_ms: int, fresh: int, enough: int, least_ms: int) -> bool:
     """Is a table worth building anew? Much news soon, little news later, no news never."""
     return age_ms >= least_ms and (fresh >= enough or (fresh > 0 and age_ms >= 5 * least_ms))
+
+
+def _ages(since_ms: Iterable[int], now_ms: int, bins: AgeBins) -> Counter[int]:
+    """How many there are of each bin of age."""
+    bin_of, last_s, last = bins.bin_of, bins.last_s, bins.count - 1
+    return Counter([bin_of[s] if (s := (now_ms - at_ms) // 1000) < last_s else last for at_ms in since_ms])
 
 
 def _ends_at(cause: list[float], all_causes: list[float]) -> list[float]:

@@ -21,9 +21,13 @@ from engine.core.model import Mode
 
 UNLIMITED: Final = 1_000_000
 MOST_AT_ONCE: Final = 1_000
-PACE_MS_PER_THING: Final = 0.25
+PACE_MS_PER_THING, PACE_MS_MAX = 1.0, 250.0  # how soon a new look is worth its cost, by calls and agents looked at
 THRESHOLD_MIN, THRESHOLD_MAX = 0.002, 0.15
-BIAS_MIN, BIAS_MAX = math.log(0.012), math.log(0.15)
+CANCEL_RISK: Final = 0.5  # more likely than not, the person would find nobody
+GAIN, GAIN_MAX, GAIN_ANSWERS_PER_AGENT = 0.32, 0.5, 5.0
+MARGIN_SIGMAS: Final = 2.7
+USUAL_SHARE: Final = 0.03  # thresholds are for this share allowed; other shares scale them
+BIAS_START, BIAS_MIN, BIAS_MAX = math.log(0.035), math.log(0.012), math.log(0.15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,7 @@ class Pacer:
         self._ready: set[str] = set()
         self._leaving: set[str] = set()
         self._last: PacingDecision | None = None
+        self._outlook: Outlook | None = None
         if learned is not None:
             self._forecast.restore(learned["forecast"])
             self._thrift.restore(learned["thrift"])
@@ -202,7 +207,7 @@ class Pacer:
         """A person (or whatever detection lets through) wants an agent now."""
         self._ended(self._forecast.call_judged(now_ms, call, PERSON))
         self.budget.live_answer(now_ms)
-        self._thrift.live_answer(self.budget.state(now_ms), len(self._ready) + self._forecast.busy)
+        self._thrift.live_answer(self.budget.state(now_ms), self.budget.share, self._present)
 
     def machine(self, now_ms: int, call: str) -> None:
         """Judged a machine."""
@@ -239,34 +244,29 @@ class Pacer:
         `room`: what trunks take now, 0 while anything is unwell. `wanted_elsewhere`: ready agents promised to others
         first (inbound callers in the queue, campaigns of higher rank).
         """
-        forecast = self._forecast
-        last = self._last if isinstance(self._policy, Predictive) else None  # the others cost nothing to ask
-        if last is not None and 0 <= now_ms - last.at_ms < forecast.size * PACE_MS_PER_THING:
+        forecast, policy, last = self._forecast, self._policy, self._last
+        predictive = isinstance(policy, Predictive)
+        pace_ms = min(PACE_MS_MAX, PACE_MS_PER_THING * forecast.size)
+        if predictive and last is not None and 0 <= now_ms - last.at_ms < pace_ms:
             return replace(last, place=0, limit=PacingLimit.PACED)
         forecast.watch_drift(now_ms)
-        ready = len(self._ready - self._leaving) if self._leaving else len(self._ready)
+        ready = len(self._ready - self._leaving)
         free = max(0, ready - wanted_elsewhere)
-        in_flight = len(forecast.dialing) + len(forecast.ringing) + len(forecast.screening)
+        one_to_one = max(0, free - forecast.in_flight - len(forecast.waiting))
         budget = self.budget.state(now_ms)
-        one_to_one = max(0, free - in_flight - len(forecast.waiting))
-        threshold = risk = 0.0
-        expected = soon_free = 0.0
-        policy = self._policy
+        weighed = _NOTHING_WEIGHED
         if not self._ready and not forecast.busy:
             place, limit = 0, PacingLimit.NO_AGENT
         elif isinstance(policy, Manual | Preview):
             place, limit = 0, PacingLimit.AGENTS_DIAL
-        elif budget.at_ceiling and not (isinstance(policy, Predictive) and self.rule.at_ceiling is AtCeiling.EASE):
+        elif budget.at_ceiling and not (predictive and self.rule.at_ceiling is AtCeiling.EASE):
             place, limit = one_to_one if self.rule.at_ceiling is not AtCeiling.STOP else 0, PacingLimit.CEILING
-        elif isinstance(policy, Predictive):
-            outlook = forecast.outlook(now_ms, ready=free, leaving=self._leaving)
-            threshold = self._thrift.threshold(budget, self.budget.share, len(self._ready) + forecast.busy)
-            place, risk = most_calls(outlook, threshold, most=min(room, MOST_AT_ONCE))
-            place, limit = max(place, one_to_one), PacingLimit.RISK if budget.left >= 0 else PacingLimit.OVERDRAWN
-            expected, soon_free = outlook.answers[-1], outlook.freed[-1]
+        elif predictive:
+            weighed = self._weigh(now_ms, budget, free=free, most=min(room, MOST_AT_ONCE))
+            place, limit = max(weighed.calls, one_to_one), weighed.limit
         else:
             goal = free * policy.calls_per_agent if isinstance(policy, Ratio) else free
-            place, limit = max(0, int(goal) - in_flight - len(forecast.waiting)), PacingLimit.IN_FLIGHT
+            place, limit = max(0, int(goal) - forecast.in_flight - len(forecast.waiting)), PacingLimit.IN_FLIGHT
         if place >= room:
             place, limit = room, PacingLimit.LINES
         self._last = PacingDecision(
@@ -276,58 +276,120 @@ class Pacer:
             limit=limit,
             ready=ready,
             busy=forecast.busy,
-            soon_free=soon_free,
+            soon_free=weighed.soon_free,
             dialing=len(forecast.dialing) + len(forecast.ringing),
             screening=len(forecast.screening),
             waiting=len(forecast.waiting),
-            expected_answers=expected,
-            risk=risk,
-            threshold=threshold,
+            expected_answers=weighed.expected_answers,
+            risk=weighed.risk,
+            threshold=weighed.threshold,
             room=room,
             budget=budget,
         )
         return self._last
+
+    def _weigh(self, now_ms: int, budget: BudgetState, *, free: int, most: int) -> _Weighed:
+        outlook = self._outlook = self._forecast.outlook(now_ms, ready=free, leaving=self._leaving)
+        threshold = self._thrift.threshold(budget, self.budget.share, self._present)
+        calls, risk = most_calls(outlook, threshold, most)
+        return _Weighed(
+            calls=calls,
+            limit=PacingLimit.RISK if budget.left >= 0 else PacingLimit.OVERDRAWN,
+            risk=risk,
+            threshold=threshold,
+            expected_answers=outlook.answers,
+            soon_free=outlook.freed,
+        )
+
+    @property
+    def _present(self) -> int:
+        return len(self._ready) + self._forecast.busy
+
+    def cancel_now(self, now_ms: int, *, wanted_elsewhere: int = 0) -> tuple[str, ...]:
+        """Ringing calls to hang up because agents have vanished: the youngest first, none below the minimum ring.
+
+        Not those for whom somebody will likely be free in time. Hang them up and tell `cancelled` at once.
+        """
+        forecast = self._forecast
+        if not any(now_ms - since_ms >= self.rule.ring_min_ms for since_ms in forecast.ringing.values()):
+            return ()
+        outlook, self._outlook = self._outlook, None  # Asked right after `decide`, as is usual, it is still good.
+        if outlook is None or self._last is None or self._last.at_ms != now_ms:
+            free = max(0, len(self._ready - self._leaving) - wanted_elsewhere)
+            outlook = forecast.outlook(now_ms, ready=free, leaving=self._leaving)
+        return forecast.unneeded(now_ms, outlook, ring_min_ms=self.rule.ring_min_ms, risk_max=CANCEL_RISK)
 
     def _ended(self, known: bool) -> None:
         if not known:
             self.strays += 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weighed:
+    """What the predictive mode found."""
+
+    calls: int
+    limit: PacingLimit
+    risk: float
+    threshold: float
+    expected_answers: float
+    soon_free: float
+
+
+_NOTHING_WEIGHED: Final = _Weighed(
+    calls=0, limit=PacingLimit.IN_FLIGHT, risk=0.0, threshold=0.0, expected_answers=0.0, soon_free=0.0
+)
+
+
 class Thrift:
     """How much risk the budget bears: the threshold for the next call's risk.
 
-    Proportional to the logarithm: the budget left against a goal kept in hand, and a slow integral per live answer.
+    A controller on the logarithm of the threshold: proportional to the budget left against a goal kept in hand, plus a
+    slow integral per live answer that learns how the forecast's risk relates to real abandons. The goal is a multiple
+    of the standard deviation that this gain leaves in the budget, so that an end at any moment is not an overdrawn one.
     """
 
     __slots__ = ("_bias",)
 
     def __init__(self) -> None:
-        self._bias = math.log(0.035)
+        self._bias = BIAS_START
 
     def threshold(self, budget: BudgetState, share: float, agents: int) -> float:
-        if budget.left < 0:
-            return THRESHOLD_MIN
+        """The risk (0…1) that one more call may carry."""
         gain, margin, goal = _gains(budget.live_answers, share, agents)
-        over = min(2 * margin, budget.left - goal)
-        return min(THRESHOLD_MAX, max(THRESHOLD_MIN, math.exp(self._bias + gain * over)))
+        threshold = math.exp(self._bias + gain * min(2 * margin, budget.left - goal))
+        if budget.live_answers * share > 1:
+            threshold *= min(1.0, max(0.0, budget.left / _cluster(agents)))  # The last cluster is not to be risked.
+        if budget.left < 0:
+            threshold = THRESHOLD_MIN
+        return min(THRESHOLD_MAX, max(THRESHOLD_MIN, threshold)) * share / USUAL_SHARE
 
-    def live_answer(self, budget: BudgetState, agents: int, share: float = 0.03) -> None:
+    def live_answer(self, budget: BudgetState, share: float, agents: int) -> None:
+        """Learn from one live answer."""
         gain, margin, goal = _gains(budget.live_answers, share, agents)
         over = max(-2 * margin, min(2 * margin, budget.left - goal))
         self._bias = min(BIAS_MAX, max(BIAS_MIN, self._bias + 0.25 * share * gain * gain * over))
 
     def export(self) -> float:
+        """The integral, as a plain number."""
         return round(self._bias, 6)
 
     def restore(self, bias: float) -> None:
+        """Take over what `export` gave."""
         self._bias = min(BIAS_MAX, max(BIAS_MIN, float(bias)))
 
 
+def _cluster(agents: int) -> float:
+    """Abandons that come together, on average: one shock hits more people on a larger floor."""
+    return 1.0 + 0.15 * math.sqrt(agents)
+
+
 def _gains(live_answers: float, share: float, agents: int) -> tuple[float, float, float]:
-    spread = 1.0 + 0.15 * math.sqrt(agents)
-    answers = max(live_answers, 20.0 * agents, 1.0)
-    gain = min(0.3, 0.2 * (500.0 / answers) ** (2 / 3) / math.sqrt(spread))
-    margin = 2.0 * math.sqrt(spread / (2.0 * gain))
+    """Gain, margin and goal: the larger the clusters and the more answers so far, the gentler the hand."""
+    spread = _cluster(agents)
+    answers = max(live_answers, GAIN_ANSWERS_PER_AGENT * agents, 1.0)
+    gain = min(GAIN_MAX, GAIN * (500.0 / answers) ** (2 / 3) / math.sqrt(spread))
+    margin = MARGIN_SIGMAS * math.sqrt(spread / (2.0 * gain))
     return gain, margin, min(margin, 0.5 * share * live_answers)
 
 
