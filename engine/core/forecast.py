@@ -271,14 +271,14 @@ class Forecast:
         """What lies ahead of `ready` free agents; agents in `leaving` are not counted on."""
         dial_bins = _ages(self.dialing.values(), now_ms, DIAL_BINS)
         ring_bins = _ages(self.ringing.values(), now_ms, RING_BINS)
-        if self._call_tables_stale(now_ms):
-            self._call_table_ms = now_ms
-            self._build_call_tables(dial_bins, ring_bins)
         talk_bins = _ages(self.talking.values(), now_ms, TALK_BINS)
         wrap_bins = _ages(self.wrapping.values(), now_ms, WRAP_BINS)
         if _stale(now_ms - self._talk_table_ms, self._talk.fresh, TALK_FRESH, TALK_TABLE_EVERY_MS):
             self._talk_table_ms = now_ms
             self._build_talk_tables(talk_bins, wrap_bins)
+        if self._call_tables_stale(now_ms):
+            self._call_table_ms = now_ms
+            self._build_call_tables(dial_bins, ring_bins)
         if leaving:
             talk_bins = _ages([at for who, at in self.talking.items() if who not in leaving], now_ms, TALK_BINS)
             wrap_bins = _ages([at for who, at in self.wrapping.items() if who not in leaving], now_ms, WRAP_BINS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from engine.core.budget import AtCeiling
 from engine.core.pacing import Pacer, PacingDecision, Preview, Progressive
 
-TICK_MS = 1_000
+TICK_MS = 2_000
 RING_TIMEOUT_MS = 25_000
 
 

@@ -15,7 +15,7 @@ MINUTE_MS = 60_000
 SHOCKS = {  # what happens, and the minutes a shift needs to earn it back: a flood strands whatever is in flight
     "the answer rate times four in a minute": (Nasty(hot_at_ms=8 * MINUTE_MS), 30),
     "half the agents gone at once": (Nasty(gone_at_ms=8 * MINUTE_MS), 40),
-    "the carrier answers everything at once": (Nasty(flood_at_ms=4 * MINUTE_MS), 90),
+    "the carrier answers everything at once": (Nasty(flood_at_ms=4 * MINUTE_MS), 130),
 }
 pytestmark = pytest.mark.timeout(60 if SEEDS <= 3 else 36_000)
 
