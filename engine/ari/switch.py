@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from engine.ari.client import AriAccount, AriClient, Frame, LinkUp
 from engine.ari.errors import AriError, Conflict, NotFound
 from engine.backoff import Backoff
 from engine.clock import Clock
-from engine.core.effects import AskSwitch, Hangup, OriginateAgent, OriginateCustomer, SwitchOrder
+from engine.core.effects import AskSwitch, Hangup, OpenBridge, OriginateAgent, OriginateCustomer, SwitchOrder
 from engine.core.events import (
     CommandFailed,
     LegHungUp,
@@ -159,6 +160,11 @@ class AriSwitch:
                 case Hangup():
                     for request in wire.requests_of(order, app=self._account.app):
                         await self._unless_gone(request)
+                case OpenBridge():
+                    create, join = wire.requests_of(order, app=self._account.app)
+                    with suppress(Conflict):  # it is there already: an engine before us made it
+                        await self._client.request(create)
+                    await self._client.request(join)
                 case _:
                     for request in wire.requests_of(order, app=self._account.app, tone=self._tone):
                         await self._client.request(request)

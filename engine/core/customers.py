@@ -48,10 +48,9 @@ def refused(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 def unknown(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Nobody knows whether it was dialed: never again by us; the switch is asked what it has."""
-    _ = now_ms
     live.counters["originates_unknown"] += 1
     if attempt.state in UNANSWERED:
-        live.emit(effects.AskSwitch())
+        live.ask_switch(now_ms)
 
 
 def ringing(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -87,10 +86,17 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
         effects.CancelTimer(("life", attempt.id)),
         effects.SaveAnswer(attempt),
     )
-    offer(live, attempt, now_ms)
 
 
-def offer(live: Live, attempt: Attempt, now_ms: int) -> None:
+def offer_waiting(live: Live, now_ms: int) -> None:
+    """After every fact: nobody waits while an agent for them is ready; whoever has waited longest is next."""
+    waiting = [a for a in live.attempts.values() if a.state is CustomerState.WAITING and a.agent is None]
+    if waiting and live.connected:
+        for attempt in sorted(waiting, key=lambda a: (a.answered_at_ms or 0, a.id)):
+            _offer(live, attempt, now_ms)
+
+
+def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
     lead = live.leads[attempt.lead]
     serving = [a for a in live.agents.values() if any(c.id == attempt.campaign for c in live.campaigns_of(a.id))]
@@ -107,13 +113,6 @@ def offer(live: Live, attempt: Attempt, now_ms: int) -> None:
         assert agent.bridge is not None
         live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge))
     live.emit(effects.ScreenPop(chosen, attempt))
-
-
-def offer_waiting(live: Live, now_ms: int) -> None:
-    """An agent became ready: whoever has waited longest is next."""
-    waiting = [a for a in live.attempts.values() if a.state is CustomerState.WAITING and a.agent is None]
-    for attempt in sorted(waiting, key=lambda a: (a.answered_at_ms or 0, a.id)):
-        offer(live, attempt, now_ms)
 
 
 def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -189,7 +188,8 @@ def life_over(live: Live, attempt: Attempt, now_ms: int) -> None:
         return
     if attempt.state is CustomerState.LEAVING:
         live.emit(effects.Hangup(attempt.leg))
-    live.emit(effects.AskSwitch(), effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
+    live.ask_switch(now_ms)
+    live.emit(effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
 
 
 def suppressed(live: Live, lead: LeadId, now_ms: int) -> None:
@@ -207,9 +207,9 @@ def suppressed(live: Live, lead: LeadId, now_ms: int) -> None:
 
 def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> None:
     """The switch did not do what we asked of this leg: ask what it has, and act on that."""
-    _ = now_ms
+    _ = attempt
     live.counters[f"failed_{command}"] += 1
-    live.emit(effects.AskSwitch())
+    live.ask_switch(now_ms)
 
 
 def phone_rang_out(live: Live, agent: Agent, now_ms: int) -> None:
@@ -234,10 +234,8 @@ def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
         campaign = live.campaigns[attempt.campaign]
         attempt = live.move_attempt(replace(attempt, agent=None), joint, now_ms)
         live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon_after_ms))
-        offer(live, attempt, now_ms)
     elif attempt.state is CustomerState.WAITING:
-        live.attempts[attempt.id] = attempt = replace(attempt, agent=None)
-        offer(live, attempt, now_ms)
+        live.attempts[attempt.id] = replace(attempt, agent=None)
 
 
 def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:

@@ -95,7 +95,6 @@ def ready(live: Live, event: AgentReady, now_ms: int) -> str:
                 return Refusal.DISPOSITION_NEEDED
             _leave_undisposed(live, agent, now_ms)
             live.move_agent(live.agents[agent.id], AgentEvent.READY, now_ms)
-            customers.offer_waiting(live, now_ms)
         case A.WRAP_UP:
             refusal = _wrap_up_holds(live, agent)
             if refusal:
@@ -325,7 +324,6 @@ def finish_wrap_up(live: Live, agent: Agent, now_ms: int) -> None:
         live.grant_wish(agent, now_ms)
     else:
         live.move_agent(agent, AgentEvent.DONE, now_ms)
-        customers.offer_waiting(live, now_ms)
 
 
 def _disposed(live: Live, attempt: Attempt, lead: Lead, by: AgentId, now_ms: int) -> None:

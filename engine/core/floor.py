@@ -45,6 +45,7 @@ class Floor:
             self.live.done(event.command, str(refusal))
         else:
             _HANDLERS[type(event)](self.live, event, now_ms)
+        customers.offer_waiting(self.live, now_ms)
         dialing.dial(self.live, now_ms)
         return self._take()
 
@@ -86,7 +87,7 @@ def _unknown(live: Live, event: events.OriginateUnknown, now_ms: int) -> None:
     if attempt is not None:
         customers.unknown(live, attempt, now_ms)
     else:
-        live.emit(effects.AskSwitch())
+        live.ask_switch(now_ms)
 
 
 def _ringing(live: Live, event: events.LegRinging, now_ms: int) -> None:
@@ -128,7 +129,7 @@ def _command_failed(live: Live, event: events.CommandFailed, now_ms: int) -> Non
         customers.command_failed(live, attempt, event.command, now_ms)
     else:
         live.counters[f"failed_{event.command}"] += 1
-        live.emit(effects.AskSwitch())
+        live.ask_switch(now_ms)
 
 
 def _phone_seen(live: Live, event: events.PhoneSeen, now_ms: int) -> None:
@@ -144,11 +145,10 @@ def _switch_lost(live: Live, event: events.SwitchLost, now_ms: int) -> None:
 
 
 def _switch_slow(live: Live, event: events.SwitchSlow, now_ms: int) -> None:
-    _ = now_ms
     if event.slow:
         live.switch_problem = event.reason or "Asterisk answers late"
     else:
-        live.emit(effects.AskSwitch())  # dialing goes on with the snapshot
+        live.ask_switch(now_ms)  # dialing goes on with the snapshot
 
 
 # ── the clock, the store, the configuration ──────────────────────────────────────────────────────────────────────
@@ -166,6 +166,8 @@ def _timer(live: Live, event: events.TimerFired, now_ms: int) -> None:
             _AGENT_TIMERS[kind](live, agent, now_ms)
     elif kind == "hopper":
         live.hoppers[CampaignId(subject)].dry_until_ms = 0
+    elif kind == "ask":
+        live.ask_switch(now_ms)
     elif kind == "resync":
         recovery.resync_due(live, now_ms, RESYNC_EVERY_MS)
     else:

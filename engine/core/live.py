@@ -40,6 +40,8 @@ from engine.core.model import (
 #: Conversations whose disposition may still be corrected from the desk.
 CORRECTIONS_MAX: Final = 1_000
 NEVER_MS: Final = 1 << 62
+#: A snapshot of the switch is not asked for more often: what failed for one leg often fails for many.
+ASK_EVERY_MS: Final = 500
 
 IN_FLIGHT: Final = frozenset(
     {
@@ -92,6 +94,7 @@ class Live:
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
         self.counters: Counter[str] = Counter()  # what the switch got wrong, by name; a metric
         self.out: list[effects.Effect] = []
+        self._asked_at_ms = -ASK_EVERY_MS
         self._numbers = 0
         self._leg_kinds: dict[AgentId, LegKind] = {}
         self.adopt_policy(policy, 0)
@@ -174,6 +177,14 @@ class Live:
     def done(self, command: Any, refusal: str = "") -> None:
         """Answer a desk command."""
         self.emit(effects.CommandDone(command, refusal))
+
+    def ask_switch(self, now_ms: int) -> None:
+        """Ask the switch what it has: now, or as soon as it may be asked again."""
+        if abs(now_ms - self._asked_at_ms) < ASK_EVERY_MS:
+            self.emit(effects.SetTimer(("ask", ""), self._asked_at_ms + ASK_EVERY_MS))
+        else:
+            self._asked_at_ms = now_ms
+            self.emit(effects.AskSwitch())
 
     # ── agents ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -110,7 +110,6 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, now_ms)
     live.restored_talk.clear()
-    customers.offer_waiting(live, now_ms)
 
 
 def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) -> None:
@@ -235,12 +234,14 @@ def _bridge_again(live: Live, attempt: Attempt) -> None:
     agent = live.agents[attempt.agent] if attempt.agent else None
     if agent is None or agent.leg is None or agent.bridge is None or live.leg_kind(agent.id) is LegKind.ON_DEMAND:
         return
-    live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge))
+    # The agent's bridge itself may be what is missing.
+    live.emit(effects.OpenBridge(agent.leg, agent.bridge), effects.Bridge(attempt.leg, agent.leg, agent.bridge))
 
 
 def _customer_leg_missing(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Gone while nobody looked: close it by what is known. If the phone may have rung, it counts."""
-    young = now_ms - max(attempt.planned_at_ms, attempt.answered_at_ms or 0) < SNAPSHOT_GRACE_MS
+    # Not older than now: the system clock may have been set back between two starts.
+    young = 0 <= now_ms - max(attempt.planned_at_ms, attempt.answered_at_ms or 0) < SNAPSHOT_GRACE_MS
     if young and attempt.state is not CustomerState.LEAVING:
         live.emit(effects.SetTimer(("life", attempt.id), now_ms + SNAPSHOT_GRACE_MS))
         return
@@ -263,5 +264,5 @@ def _customer_leg_missing(live: Live, attempt: Attempt, now_ms: int) -> None:
 def resync_due(live: Live, now_ms: int, every_ms: int) -> None:
     """While legs are live the switch is asked now and then: a lost event must strand nobody."""
     if live.connected and (live.talking() or any(agent.leg is not None for agent in live.agents.values())):
-        live.emit(effects.AskSwitch())
+        live.ask_switch(now_ms)
     live.emit(effects.SetTimer(("resync", ""), now_ms + every_ms))

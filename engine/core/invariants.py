@@ -1,0 +1,114 @@
+"""What must hold of the live state after every fact, whatever happened: each sentence with those who break it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from engine.core.dialing import HOPPER_MAX
+from engine.core.live import Live
+from engine.core.model import Agent, AgentState, Attempt, CustomerState, LegKind
+
+_ON_A_CALL = {
+    AgentState.RESERVED: frozenset({CustomerState.WAITING}),
+    AgentState.TALKING: frozenset({CustomerState.TALKING, CustomerState.HELD, CustomerState.LEAVING}),
+}
+_WITH_AGENT = {
+    CustomerState.TALKING: AgentState.TALKING,
+    CustomerState.HELD: AgentState.TALKING,
+    CustomerState.WAITING: AgentState.RESERVED,
+}
+
+
+def violations(live: Live) -> list[str]:
+    """Every broken sentence; empty when all is well."""
+    return [*_agents(live), *_attempts(live), *_waiting(live), *_hoppers(live), *_lines(live)]
+
+
+def _agents(live: Live) -> Iterator[str]:
+    for agent in live.agents.values():
+        if agent.state in _ON_A_CALL:
+            yield from _on_a_call(live, agent)
+        elif agent.state is AgentState.READY and agent.attempt is not None:
+            yield f"agent {agent.id} is ready and still has attempt {agent.attempt}"
+        if agent.state is AgentState.LOGGED_OUT and agent.leg is not None:
+            yield f"agent {agent.id} is logged out and holds leg {agent.leg}"
+        at_work = agent.state in {AgentState.READY, AgentState.PAUSED, AgentState.WRAP_UP, AgentState.TALKING}
+        if at_work and agent.leg is None and live.leg_kind(agent.id) is LegKind.NAILED_UP:
+            yield f"agent {agent.id} is {agent.state} without a leg"
+
+
+def _on_a_call(live: Live, agent: Agent) -> Iterator[str]:
+    attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+    if attempt is None:
+        yield f"agent {agent.id} is {agent.state} with no call"
+    elif attempt.agent != agent.id:
+        yield f"agent {agent.id} is {agent.state} with attempt {attempt.id}, which has agent {attempt.agent}"
+    elif attempt.state not in _ON_A_CALL[agent.state]:
+        yield f"agent {agent.id} is {agent.state} with attempt {attempt.id}, which is {attempt.state}"
+
+
+def _attempts(live: Live) -> Iterator[str]:
+    leads = Counter(attempt.lead for attempt in live.attempts.values())
+    for lead, count in leads.items():
+        if count > 1:
+            yield f"lead {lead} has {count} attempts at a time"
+        if lead not in live.leads:
+            yield f"lead {lead} has an attempt and is not known"
+    for lead in live.leads:
+        if lead not in leads:
+            yield f"lead {lead} is held without an attempt"
+    numbers = Counter(a.number for a in live.attempts.values() if a.state is not CustomerState.ENDED)
+    for number, count in numbers.items():
+        if count > 1:
+            yield f"number {number} is called {count} times at a time"
+    for attempt in live.attempts.values():
+        yield from _attempt(live, attempt)
+    for id_ in sorted(live.decided - live.attempts.keys()):
+        yield f"attempt {id_} is decided and not known"
+
+
+def _attempt(live: Live, attempt: Attempt) -> Iterator[str]:
+    agent = live.agents.get(attempt.agent) if attempt.agent else None
+    if attempt.state is CustomerState.ENDED:
+        if not any(a.attempt == attempt.id for a in live.agents.values()):
+            yield f"attempt {attempt.id} has ended and nobody owes it a word"
+    elif attempt.state in {CustomerState.TALKING, CustomerState.HELD} and agent is None:
+        yield f"attempt {attempt.id} is {attempt.state} with nobody"
+    elif agent is not None and attempt.state in _WITH_AGENT:
+        if agent.attempt != attempt.id or agent.state is not _WITH_AGENT[attempt.state]:
+            yield f"attempt {attempt.id} is {attempt.state} with {agent.id}, who is {agent.state} with {agent.attempt}"
+    elif attempt.state is CustomerState.LEAVING and attempt.outcome is None:
+        yield f"attempt {attempt.id} is leaving without an outcome"
+    campaign = live.campaigns.get(attempt.campaign)
+    if campaign is None:
+        yield f"attempt {attempt.id} has no campaign"
+    elif attempt.lead in live.leads and live.leads[attempt.lead].attempts_count > campaign.attempts.max:
+        yield f"lead {attempt.lead} was tried more than {campaign.attempts.max} times"
+
+
+def _waiting(live: Live) -> Iterator[str]:
+    if live.switch_problem:
+        return
+    free = [agent for agent in live.agents.values() if agent.state is AgentState.READY]
+    for attempt in live.attempts.values():
+        if attempt.state is CustomerState.WAITING and attempt.agent is None:
+            for agent in free:
+                if any(c.id == attempt.campaign for c in live.campaigns_of(agent.id)):
+                    yield f"attempt {attempt.id} waits while {agent.id} is ready"
+
+
+def _hoppers(live: Live) -> Iterator[str]:
+    for id_, hopper in live.hoppers.items():
+        if len(hopper.leads) > HOPPER_MAX:
+            yield f"the hopper of {id_} holds {len(hopper.leads)} leads"
+        for lead in hopper.leads:
+            if lead.id in live.leads:
+                yield f"lead {lead.id} is in the hopper and on a call"
+
+
+def _lines(live: Live) -> Iterator[str]:
+    in_use = Counter(a.trunk for a in live.attempts.values() if a.state is not CustomerState.ENDED)
+    for id_, trunk in live.trunks.items():
+        if trunk.in_use != in_use[id_]:
+            yield f"trunk {id_} counts {trunk.in_use} lines in use, {in_use[id_]} are"

@@ -1,0 +1,250 @@
+"""Seeded people: customers who answer, wait, talk and hang up; agents who log in, pause and wrap up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from engine.api import Engine
+from engine.core.events import (
+    AgentHangup,
+    AgentHold,
+    AgentLogin,
+    AgentLogout,
+    AgentPause,
+    AgentReady,
+    DeskEvent,
+    Dispose,
+)
+from engine.core.model import Agent, AgentId, AgentState, Attempt, CommandId, CustomerState, DispositionKind
+
+#: (cause, SIP code) of calls that nobody answers, with their shares; measured shares differ per country and list.
+UNANSWERED: Final = (
+    ((19, 480), 0.45),
+    ((17, 486), 0.2),
+    ((21, 603), 0.1),
+    ((1, 404), 0.05),
+    ((34, 503), 0.05),
+    ((0, None), 0.05),
+    ((127, 487), 0.05),
+    ((38, 500), 0.05),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What people are like; times are means."""
+
+    answer_share: float = 0.45
+    ring_ms: int = 8_000
+    talk_ms: int = 120_000
+    patience_ms: int = 6_000  # how long a customer waits in silence
+    message_ms: int = 4_000
+    wrap_ms: int = 15_000
+    pause_share: float = 0.05  # of conversations, after which the agent asks for a pause
+    pause_ms: int = 120_000
+    logout_share: float = 0.01
+    hangup_share: float = 0.3  # of conversations that the agent ends
+    hold_share: float = 0.05
+    early_share: float = 0.1  # of dispositions given while talking
+    silent_share: float = 0.05  # of conversations whose agent gives no disposition at all
+    phone_answers_share: float = 0.97
+    phone_loss_every_ms: int = 0  # 0: phones do not fail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerFate:
+    """What one call will meet, as far as it lies with the customer."""
+
+    rings_after_ms: int
+    answers: bool
+    after_ms: int  # from the ring to the answer, or to the end
+    cause: int
+    tech_cause: int | None
+    patience_ms: int
+    talk_ms: int
+    message_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneFate:
+    """What a call to a desk phone will meet."""
+
+    answers: bool
+    after_ms: int
+    lives_ms: int | None  # then the phone falls off the network; None: it does not
+
+
+class People:
+    """Everybody who can be called."""
+
+    def __init__(self, chance: random.Random, habits: Habits | None = None) -> None:
+        self._chance = chance
+        self.habits = habits or Habits()
+
+    def customer(self) -> CustomerFate:
+        """What the next call meets."""
+        habits, chance = self.habits, self._chance
+        answers = chance.random() < habits.answer_share
+        causes, shares = zip(*UNANSWERED, strict=True)
+        cause, tech_cause = chance.choices(causes, shares)[0]
+        never_rings = not answers and cause in {1, 34, 38}
+        return CustomerFate(
+            rings_after_ms=int(chance.expovariate(1 / 1_500)),
+            answers=answers,
+            after_ms=0 if never_rings else int(chance.expovariate(1 / habits.ring_ms)),
+            cause=cause,
+            tech_cause=tech_cause,
+            patience_ms=int(chance.expovariate(1 / habits.patience_ms)),
+            talk_ms=int(chance.expovariate(1 / habits.talk_ms)),
+            message_ms=habits.message_ms,
+        )
+
+    def phone(self) -> PhoneFate:
+        """What the next call to a desk phone meets."""
+        habits, chance = self.habits, self._chance
+        loss_ms = habits.phone_loss_every_ms
+        return PhoneFate(
+            answers=chance.random() < habits.phone_answers_share,
+            after_ms=int(chance.expovariate(1 / 800)),
+            lives_ms=int(chance.expovariate(1 / loss_ms)) if loss_ms else None,
+        )
+
+
+class SimAgent:
+    """One agent at the desk: sees what the engine says of them, and presses buttons."""
+
+    def __init__(
+        self,
+        agent: AgentId,
+        *,
+        engine: Callable[[], Engine | None],
+        chance: random.Random,
+        habits: Habits,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """`engine` is the one that runs now; None while none does."""
+        self.id = agent
+        self.going_home = False
+        self._engine = engine
+        self._chance = chance
+        self._habits = habits
+        self._now_ms = now_ms
+        self._seen: Agent | None = None
+        self._news = asyncio.Event()
+        self._commands = 0
+
+    def see(self, agent: Agent) -> None:
+        """The desk shows this now."""
+        self._seen = agent
+        self._news.set()
+
+    def go_home(self) -> None:
+        """The shift is over: finish what is begun, and log out."""
+        self.going_home = True
+        self._news.set()
+
+    async def work(self) -> None:
+        """Press buttons until cancelled."""
+        while True:
+            self._news.clear()
+            wait_ms, command = self._plan()
+            try:
+                async with asyncio.timeout(None if wait_ms is None else wait_ms / 1000):
+                    await self._news.wait()
+            except TimeoutError:
+                if command is not None:
+                    await self._press(command)
+
+    async def _press(self, command: DeskEvent) -> None:
+        engine = self._engine()
+        if engine is None:
+            return
+        try:
+            await engine.do(command)
+        except TimeoutError:
+            self._news.set()  # "not saved (yet)": look again
+        agent = next((a for a in engine.snapshot().agents if a.id == self.id), None)
+        if agent is not None:
+            self._seen = agent
+
+    def _plan(self) -> tuple[int | None, DeskEvent | None]:
+        """How long to wait, and what to press then unless the desk shows something new before."""
+        agent, habits, chance = self._seen, self._habits, self._chance
+        if agent is None or self._engine() is None:
+            return None if self._engine() is None else 1_000, None
+        soon_ms = 500 + int(chance.expovariate(1 / 2_000))
+        match agent.state:
+            case AgentState.LOGGED_OUT:
+                return (None, None) if self.going_home else (soon_ms, self._say(AgentLogin))
+            case AgentState.CONNECTING | AgentState.RESERVED:
+                return None, None
+            case AgentState.PAUSED if agent.attempt is not None:
+                return soon_ms, self._disposition(agent) or self._say(AgentLogout)
+            case AgentState.PAUSED:
+                if self.going_home:
+                    return soon_ms, self._say(AgentLogout)
+                rest_ms = habits.pause_ms if agent.pause_reason == "lunch" else 3_000
+                return 500 + int(chance.expovariate(1 / rest_ms)), self._say(AgentReady)
+            case AgentState.READY:
+                return (soon_ms, self._say(AgentLogout)) if self.going_home else (None, None)
+            case AgentState.TALKING:
+                return self._plan_talk(agent)
+            case AgentState.WRAP_UP:
+                if chance.random() < habits.silent_share:
+                    return 30_000, self._say(AgentReady)
+                return int(chance.expovariate(1 / habits.wrap_ms)), self._disposition(agent) or self._say(AgentReady)
+
+    def _plan_talk(self, agent: Agent) -> tuple[int | None, DeskEvent | None]:
+        habits, chance = self._habits, self._chance
+        attempt = self._attempt(agent)
+        in_ms = int(chance.expovariate(1 / habits.talk_ms))
+        if attempt is not None and attempt.state is CustomerState.HELD:
+            return in_ms // 4, AgentHold(command=self._id(), by=self.id, agent=self.id, on=False)
+        if attempt is not None and attempt.state is CustomerState.LEAVING:
+            return 5_000, self._say(AgentHangup)
+        throw = chance.random()
+        for share, command in (
+            (habits.hangup_share, self._say(AgentHangup)),
+            (habits.hold_share, AgentHold(command=self._id(), by=self.id, agent=self.id, on=True)),
+            (habits.early_share, None if agent.disposed else self._disposition(agent)),
+            (habits.pause_share, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")),
+            (habits.logout_share, self._say(AgentLogout)),
+        ):
+            if throw < share:
+                return in_ms, command
+            throw -= share
+        return None, None
+
+    def _attempt(self, agent: Agent) -> Attempt | None:
+        engine = self._engine()
+        return None if engine is None else next((a for a in engine.snapshot().attempts if a.id == agent.attempt), None)
+
+    def _disposition(self, agent: Agent) -> DeskEvent | None:
+        engine, attempt = self._engine(), self._attempt(agent)
+        campaign = (
+            engine.policy().campaigns.get(attempt.campaign) if engine is not None and attempt is not None else None
+        )
+        if attempt is None or campaign is None:
+            return None
+        disposition = self._chance.choice(campaign.dispositions)
+        at_ms = self._now_ms() + 60_000 + int(self._chance.expovariate(1 / 1_800_000))
+        return Dispose(
+            command=self._id(),
+            by=self.id,
+            agent=self.id,
+            attempt=attempt.id,
+            disposition=disposition.id,
+            callback_at_ms=at_ms if disposition.kind is DispositionKind.CALLBACK else None,
+            callback_mine=self._chance.random() < 0.5,
+        )
+
+    def _say(self, kind: type[AgentLogin] | type[AgentReady] | type[AgentLogout] | type[AgentHangup]) -> DeskEvent:
+        return kind(command=self._id(), by=self.id, agent=self.id)
+
+    def _id(self) -> CommandId:
+        self._commands += 1
+        return CommandId(f"{self.id}-{self._commands}-{self._now_ms()}")

@@ -1,0 +1,697 @@
+"""Whole shifts in virtual time: the real floor, driver and store, a simulated switch and people, and every fault.
+
+Theory of operation. A `Plan` is made from a seed: who works, what breaks, how often. `play` lives it through: engines
+start, are killed at any await and start again; agents press buttons; a supervisor stops, suppresses, reconfigures.
+Each fact is followed by the core's invariants; each dial is held against the disk; each second what is stuck is timed;
+at the end everybody goes home and nothing may be left. The same seed gives the same trace: a failure can be replayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import sqlite3
+import tempfile
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from engine.api import SubscriptionOverflow
+from engine.core import effects, events, hours
+from engine.core.floor import Floor
+from engine.core.invariants import violations
+from engine.core.model import (
+    AgentId,
+    AgentProfile,
+    AgentState,
+    Attempt,
+    AttemptPolicy,
+    CallingHours,
+    Campaign,
+    CampaignId,
+    CommandId,
+    CustomerState,
+    Disposition,
+    DispositionId,
+    DispositionKind,
+    LeadId,
+    LegKind,
+    Mode,
+    Outcome,
+    PhoneId,
+    PhoneNumber,
+    Policy,
+    RetryRule,
+    Trunk,
+    TrunkId,
+    WrapUpMode,
+    attempt_of_leg,
+)
+from engine.driver import Driver
+from engine.sim.people import Habits, People, SimAgent
+from engine.sim.switch import Faults, Invite, Place, SimSwitch
+from engine.sim.virtual import VirtualClock, run
+from engine.store.database import InlineDatabase
+from engine.store.errors import StoreIoError
+from engine.store.store import Store
+
+CAMPAIGN: Final = CampaignId("spring")
+TRUNK: Final = TrunkId("carrier")
+#: 2025-11-24 08:00 UTC, a Monday.
+START_MS: Final = 1_763_971_200_000
+#: What is out of step with the switch is put right within this while the link is up (the switch is asked every 10 s).
+STRANDED_MAX_MS: Final = 30_000
+#: Nobody who answered hears nothing for longer than this while the link is up, even when facts are lost.
+SILENCE_MAX_MS: Final = 20_000
+#: A number may still leave the house this long after it was suppressed: its order was on its way.
+SUPPRESSION_RACE_MS: Final = 1_000
+#: Everybody is home, and every line is free, this long after the end of the shift.
+HOME_WITHIN_MS: Final = 30 * 60_000
+TRACE_MAX: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One history."""
+
+    seed: int
+    agents: int = 5
+    leads: int = 80
+    length_ms: int = 2_400_000
+    lines: int = 8
+    mode: Mode = Mode.PROGRESSIVE
+    wrap_up: WrapUpMode = WrapUpMode.TIMED
+    on_demand_share: float = 0.0
+    habits: Habits = field(default_factory=Habits)
+    faults: Faults = field(default_factory=Faults)
+    kill_every_ms: int = 0
+    away_ms: int = 3_000
+    clock_step_ms: int = 0  # how far the system clock may jump between two lives of the engine
+    slow_disk_ms: int = 0
+    failed_write_share: float = 0.0
+    supervisor_every_ms: int = 0
+    check_every: int = 1  # facts between two looks at all invariants
+    traced: bool = True
+
+
+def faulty(seed: int) -> Plan:
+    """The history of a seed, with all faults."""
+    chance = random.Random(seed)
+    harsh = chance.choice((0.3, 1.0, 2.0))
+    return Plan(
+        seed=seed,
+        agents=chance.randint(2, 6),
+        lines=chance.randint(2, 9),
+        mode=chance.choice((Mode.PROGRESSIVE, Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE)),
+        wrap_up=chance.choice(tuple(WrapUpMode)),
+        on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
+        habits=Habits(phone_loss_every_ms=chance.choice((0, 1_800_000)), talk_ms=chance.choice((20_000, 90_000))),
+        faults=Faults(
+            lost=0.01 * harsh,
+            twice=0.01 * harsh,
+            late=0.01 * harsh,
+            reply_lost=0.01 * harsh,
+            refused=0.01 * harsh,
+            slow=0.01 * harsh,
+            failed=0.01 * harsh,
+            link_lost_every_ms=int(900_000 / harsh),
+            slow_spell_every_ms=int(1_200_000 / harsh),
+        ),
+        kill_every_ms=int(900_000 / harsh),
+        clock_step_ms=chance.choice((0, 0, 60_000, 3_600_000)),
+        slow_disk_ms=chance.choice((0, 5, 200)),
+        failed_write_share=0.002 * harsh,
+        supervisor_every_ms=300_000,
+    )
+
+
+def long_shift(seed: int) -> Plan:
+    """A hundred agents for eight hours, without faults: a measure of speed."""
+    return Plan(
+        seed=seed,
+        agents=100,
+        leads=40_000,
+        length_ms=8 * 3_600_000,
+        lines=200,
+        habits=Habits(talk_ms=180_000, wrap_ms=30_000),
+        check_every=1_000,
+        traced=False,
+    )
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a history."""
+
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    trace: deque[str] = field(default_factory=lambda: deque(maxlen=TRACE_MAX))
+    hash: str = ""
+    facts: int = 0
+    dialed: int = 0
+    conversations: int = 0
+    lives: int = 0
+    counters: Counter[str] = field(default_factory=Counter)
+
+
+class Broken(Exception):
+    """An invariant does not hold."""
+
+
+def play(plan: Plan) -> Report:
+    """Live a plan through; never raises for what the engine did wrong."""
+    report = Report(plan.seed)
+    folder = Path("/dev/shm")  # noqa: S108 - a disk that is not waited for; the database is thrown away
+    with tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else None) as place:
+        try:
+            run(_play(plan, report, Path(place) / "sim.db"))
+        except* Broken as broken:
+            report.violations += [str(one) for one in _leaves(broken)]
+        except* Exception as bugs:
+            report.violations += [f"{type(one).__name__}: {one}" for one in _leaves(bugs)]
+    return report
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one
+
+
+async def _play(plan: Plan, report: Report, path: Path) -> None:
+    with InlineDatabase.open(path, now_ms=START_MS, durable=False) as database:
+        world = _World(plan, report, path, database)
+        try:
+            await world.play()
+        finally:
+            report.hash = world.digest.hexdigest()
+            world.disk.close()
+
+
+class _WatchedFloor(Floor):
+    """The Floor, looked at after every fact."""
+
+    def __init__(self, policy: Policy, *, epoch: int, world: _World) -> None:
+        super().__init__(policy, epoch=epoch)
+        self._world = world
+        self.writes = 0
+        self._facts = 0
+
+    def handle(self, event: events.Event, now_ms: int) -> list[effects.Effect]:
+        orders = super().handle(event, now_ms)
+        self.writes += sum(1 for order in orders if isinstance(order, effects.Write))
+        self._facts += 1
+        self._world.decided(event, orders, now_ms)
+        if self._facts % self._world.plan.check_every == 0:
+            broken = violations(self.live)
+            if broken:
+                raise Broken("; ".join(broken))
+        return orders
+
+
+class _FaultyStore:
+    """The real store on a disk that is slow, or does not write now and then."""
+
+    def __init__(self, store: Store, world: _World) -> None:
+        self._store = store
+        self._world = world
+        self.saved = 0
+        self.agents: set[AgentId] = set()  # saved in this life
+
+    async def commit(self, writes: Sequence[effects.Write]) -> None:
+        """As the store, after a while, or not."""
+        await self._turn()
+        if self._world.chance.random() < self._world.failed_write_share:
+            raise StoreIoError("simulated: the disk did not write")
+        await self._store.commit(writes)
+        self.saved += len(writes)
+        self.agents |= {write.agent.id for write in writes if isinstance(write, effects.SaveAgent)}
+        self._world.saved(writes)
+        await self._turn()  # the answer takes its time too: killed here, it is on disk and nobody knows
+
+    async def due_leads(
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]
+    ) -> events.LeadsFetched:
+        """As the store, after a while."""
+        await self._turn()
+        fetched = await self._store.due_leads(campaign, now_ms, limit, but)
+        await self._turn()
+        return fetched
+
+    async def _turn(self) -> None:
+        slow_ms = self._world.slow_disk_ms
+        await asyncio.sleep(self._world.chance.expovariate(1 / slow_ms) / 1000 if slow_ms else 0)
+
+
+class _World:
+    """Everything of one history."""
+
+    def __init__(self, plan: Plan, report: Report, path: Path, database: InlineDatabase) -> None:
+        self.plan = plan
+        self.report = report
+        self.chance = random.Random(f"{plan.seed} world")
+        self.clock = VirtualClock(asyncio.get_running_loop(), START_MS)
+        self.disk = sqlite3.connect(path)  # looks at what is committed
+        self.digest = hashlib.sha256()
+        self.slow_disk_ms = plan.slow_disk_ms
+        self.failed_write_share = plan.failed_write_share
+        self.policy = _policy(plan)
+        self._database = database
+        self._store = Store(database)
+        self._people = People(random.Random(f"{plan.seed} people"), plan.habits)
+        self.switch = SimSwitch(
+            clock=self.clock,
+            chance=random.Random(f"{plan.seed} switch"),
+            people=self._people,
+            faults=plan.faults,
+            on_invite=self._invited,
+        )
+        self._agents = {
+            id_: SimAgent(
+                id_,
+                engine=lambda: self._driver,
+                chance=random.Random(f"{plan.seed} {id_}"),
+                habits=plan.habits,
+                now_ms=self.clock.now_ms,
+            )
+            for id_ in self.policy.agents
+        }
+        self._floor: _WatchedFloor | None = None
+        self._driver: Driver | None = None
+        self._faulty: _FaultyStore | None = None
+        self._engine: asyncio.Task[None] | None = None
+        self._closing = False
+        self._dialed: set[str] = set()
+        self._suppressed_at_ms: dict[int, int] = {}
+        self._since_ms: dict[tuple[str, str], int] = {}
+        self._commands = 0
+        self._wrong: list[BaseException] = []  # raised where no task was
+
+    # ── the history ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def play(self) -> None:
+        """From the first log-in until everybody is home."""
+        self._import_leads(self.plan.leads)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self._wrong.append(context["exception"]))
+        async with asyncio.TaskGroup() as group:
+            actors = [
+                group.create_task(self._engines(group), name="engines"),
+                group.create_task(self._watch(), name="watch"),
+                *(group.create_task(agent.work(), name=f"agent-{id_}") for id_, agent in self._agents.items()),
+            ]
+            if self.plan.supervisor_every_ms:
+                actors.append(group.create_task(self._supervise(), name="supervisor"))
+            await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=True)
+            await asyncio.sleep(self.plan.length_ms / 1000)
+            await self._close()
+            for actor in actors:
+                actor.cancel()
+            if self._engine is not None:
+                self._engine.cancel()
+        self._check_end()
+
+    async def _engines(self, group: asyncio.TaskGroup) -> None:
+        """One life of the engine after another."""
+        plan = self.plan
+        while True:
+            self._engine = group.create_task(self._live(), name="engine")
+            life_s = None
+            if plan.kill_every_ms:
+                life_s = self.chance.expovariate(1 / plan.kill_every_ms) / 1000
+            await asyncio.wait({self._engine}, timeout=life_s)
+            if self._closing and not self._engine.done():
+                await asyncio.wait({self._engine})
+            if self._engine.done():
+                return  # a bug: its exception ends the group
+            if self.chance.random() < 0.3 and self._driver is not None:
+                await self._driver.drain(5_000)
+            self._engine.cancel()
+            await asyncio.wait({self._engine})
+            self._driver = self._floor = None
+            self._note("the engine is killed")
+            if plan.clock_step_ms:
+                self.clock.base_ms += self.chance.choice((-1, 1)) * self.chance.randrange(plan.clock_step_ms)
+            await asyncio.sleep(self.chance.expovariate(1 / plan.away_ms) / 1000)
+
+    async def _live(self) -> None:
+        self.report.lives += 1
+        self._since_ms.clear()
+        restored = await self._store.restore()
+        epoch = await self._store.next_epoch(self.clock.now_ms())
+        self._floor = floor = _WatchedFloor(self.policy, epoch=epoch, world=self)
+        self._faulty = _FaultyStore(self._store, self)
+        self._driver = driver = Driver(
+            floor, switch=self.switch, store=self._faulty, clock=self.clock, record=self._record
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(driver.run([restored]), name="driver")
+                group.create_task(self._show(driver), name="desk-screens")
+        finally:
+            self.report.counters.update(floor.live.counters)
+
+    async def _show(self, driver: Driver) -> None:
+        """What the desks show."""
+        while True:
+            with suppress(SubscriptionOverflow):
+                async with driver.subscribe() as notices:
+                    for agent in driver.snapshot().agents:
+                        self._agents[agent.id].see(agent)
+                    async for notice in notices:
+                        if isinstance(notice, effects.AgentChanged):
+                            self._agents[notice.agent.id].see(notice.agent)
+
+    async def _close(self) -> None:
+        """Nothing breaks any more; the campaign stops; everybody finishes and goes home."""
+        self._closing = True
+        self.switch.faults = Faults()
+        self.slow_disk_ms, self.failed_write_share = 0, 0.0
+        await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=False)
+        for agent in self._agents.values():
+            agent.go_home()
+        for _ in range(HOME_WITHIN_MS // 10_000):
+            await asyncio.sleep(10)
+            if not self._left():
+                return
+
+    async def _supervise(self) -> None:
+        """Somebody in a hurry, with rights."""
+        while not self._closing:
+            await asyncio.sleep(self.chance.expovariate(1 / self.plan.supervisor_every_ms))
+            match self.chance.randrange(5):
+                case 0:
+                    await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=False)
+                    await asyncio.sleep(self.chance.expovariate(1 / 30))
+                    await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=not self._closing)
+                case 1 | 2:
+                    await self._suppress()
+                case 3:
+                    self._reconfigure()
+                case _:
+                    self._import_leads(10)
+                    if self._driver is not None:
+                        self._driver.leads_changed(CAMPAIGN)
+
+    async def _suppress(self) -> None:
+        floor = self._floor
+        live = sorted(floor.live.leads) if floor is not None else []
+        lead = self.chance.choice(live) if live and self.chance.random() < 0.7 else self._some_lead()
+        if not await self._command(events.LeadSuppressed, lead=lead, reason="asked"):
+            self._suppressed_at_ms.setdefault(lead, self.clock.now_ms())
+
+    def _some_lead(self) -> LeadId:
+        (count,) = self.disk.execute("SELECT count(*) FROM leads").fetchone()
+        return LeadId(self.chance.randint(1, count))
+
+    def _reconfigure(self) -> None:
+        campaign = self.policy.campaigns[CAMPAIGN]
+        profiles = {
+            id_: replace(
+                profile,
+                leg_kind=self.chance.choice((profile.leg_kind, profile.leg_kind, LegKind.NAILED_UP, LegKind.ON_DEMAND)),
+                campaigns=() if self.chance.random() < 0.1 else (CAMPAIGN,),
+            )
+            for id_, profile in self.policy.agents.items()
+        }
+        changed = replace(
+            campaign,
+            wrap_up_mode=self.chance.choice(tuple(WrapUpMode)),
+            mode=self.chance.choice((Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE)),
+        )
+        trunk = replace(self.policy.trunks[TRUNK], lines_max=self.chance.randint(1, 9))
+        self.policy = Policy(campaigns={CAMPAIGN: changed}, trunks={TRUNK: trunk}, agents=profiles)
+        if self._driver is not None:
+            self._driver.offer(events.ConfigChanged(self.policy))
+
+    async def _command(self, kind: Any, **what: Any) -> str:
+        """A supervisor's command, pressed until it is saved."""
+        while True:
+            self._commands += 1
+            driver = self._driver
+            if driver is not None:
+                with suppress(TimeoutError):
+                    return await driver.do(kind(command=CommandId(f"boss-{self._commands}"), by="boss", **what))
+            await asyncio.sleep(1)
+
+    def _import_leads(self, count: int) -> None:
+        (before,) = self.disk.execute("SELECT count(*) FROM leads").fetchone()
+        zones = (None, None, "Europe/Kyiv", "Europe/Lisbon", "Asia/Almaty", "America/New_York")
+        with self.disk:
+            for id_ in range(before + 1, before + count + 1):
+                self.disk.execute(
+                    "INSERT INTO leads (id, campaign_id, zone, priority, created_at_ms, updated_at_ms)"
+                    " VALUES (?, ?, ?, ?, 0, 0)",
+                    (id_, CAMPAIGN, self.chance.choice(zones), self.chance.randrange(3)),
+                )
+                for position in range(self.chance.choice((1, 1, 2))):
+                    shared = self.chance.random() < 0.03 and id_ > 1
+                    number = f"+38067{self.chance.randrange(1, id_) if shared else id_:06}{position}"
+                    self.disk.execute(
+                        "INSERT INTO phones (lead_id, position, number, tail) VALUES (?,?,?,?)",
+                        (id_, position, number, number[:0:-1]),
+                    )
+
+    # ── looking on ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _record(self, now_ms: int, event: events.Event) -> None:
+        self.report.facts += 1
+        if not self.plan.traced:
+            self.digest.update(f"{now_ms}{type(event).__name__}{getattr(event, 'leg', '')}".encode())
+
+    def decided(self, event: events.Event, orders: Sequence[effects.Effect], now_ms: int) -> None:
+        """A fact was decided on."""
+        if self.plan.traced:
+            ordered = "; ".join(_said(order) for order in orders if isinstance(order, effects.SwitchOrder))
+            self._note(f"{_said(event)}  →  {ordered}" if ordered else _said(event), now_ms)
+
+    def _note(self, line: str, now_ms: int | None = None) -> None:
+        at_s = ((self.clock.now_ms() if now_ms is None else now_ms) - START_MS) / 1000
+        line = f"{at_s:10.3f}  {line}"
+        self.report.trace.append(line)
+        self.digest.update(line.encode())
+
+    def saved(self, writes: Sequence[effects.Write]) -> None:
+        """A transaction is on disk; when nothing more is on its way, the disk must tell what the memory knows."""
+        self.report.conversations += sum(
+            1 for w in writes if isinstance(w, effects.SaveEnd) and w.attempt.outcome is Outcome.CONNECTED
+        )
+        floor, store = self._floor, self._faulty
+        if floor is None or store is None or floor.writes != store.saved or self.plan.check_every > 1:
+            return
+        rows = {
+            row[0]: row[1:]
+            for row in self.disk.execute(
+                "SELECT a.id, a.answered_at_ms, a.bridged_at_ms, l.state FROM attempts a JOIN leads l"
+                " ON l.id = a.lead_id WHERE a.ended_at_ms IS NULL"
+            )
+        }
+        live = {a.id: a for a in floor.live.attempts.values() if a.state is not CustomerState.ENDED}
+        if rows.keys() != live.keys():
+            raise Broken(f"open on disk {sorted(rows)}, in memory {sorted(live)}")
+        for id_, (answered_at_ms, bridged_at_ms, state) in rows.items():
+            attempt = live[id_]
+            if (answered_at_ms, bridged_at_ms) != (attempt.answered_at_ms, attempt.bridged_at_ms):
+                raise Broken(f"the disk has {answered_at_ms} {bridged_at_ms}, the memory {attempt}")
+            if id_ not in floor.live.decided and state not in {"dialing", "in_call", "suppressed"}:
+                raise Broken(f"attempt {id_} is open and its lead is {state}")
+        for id_, agent_state, attempt_id, leg in self.disk.execute("SELECT id, state, attempt_id, leg FROM agents"):
+            agent = floor.live.agents[AgentId(id_)]
+            if id_ not in store.agents:
+                continue  # of the last life, until the switch has been heard
+            if (agent_state, attempt_id, leg) != (agent.state, agent.attempt, agent.leg):
+                raise Broken(f"the disk has {id_} {agent_state} {attempt_id} {leg}, the memory {agent}")
+
+    def _invited(self, invite: Invite) -> None:
+        """A number leaves the house."""
+        order, now_ms = invite.order, invite.at_ms
+        self.report.dialed += 1
+        if order.attempt in self._dialed:
+            raise Broken(f"attempt {order.attempt} is dialed twice")
+        self._dialed.add(order.attempt)
+        row = self.disk.execute(
+            "SELECT a.lead_id, a.number, l.zone FROM attempts a JOIN leads l ON l.id = a.lead_id WHERE a.id = ?",
+            (order.attempt,),
+        ).fetchone()
+        if row is None:
+            raise Broken(f"attempt {order.attempt} is dialed and not on disk")
+        lead, number, zone = row
+        if number != order.number.e164:
+            raise Broken(f"attempt {order.attempt} dials a number that is not on disk")
+        if any(c.number == order.number for c in self.switch.channels.values()):
+            live = self._floor.live.attempts if self._floor is not None else {}
+            known = [a for a in live.values() if a.number == order.number and a.leg in self.switch.channels]
+            if known:
+                raise Broken(f"attempt {order.attempt} dials a number that is on the line")
+        if now_ms > self._suppressed_at_ms.get(lead, now_ms) + SUPPRESSION_RACE_MS:
+            raise Broken(f"attempt {order.attempt} dials lead {lead}, suppressed long ago")
+        if not isinstance(hours.window(zone, self.policy.campaigns[CAMPAIGN].hours, now_ms), hours.Open):
+            raise Broken(f"attempt {order.attempt} dials lead {lead} of {zone} outside the hours")
+
+    async def _watch(self) -> None:
+        """Every second: what is out of step, and for how long."""
+        turn = 0
+        while True:
+            await asyncio.sleep(1)
+            turn += 1
+            for wrong in self._wrong:
+                raise wrong
+            floor = self._floor
+            if floor is None or not self.switch.connected or not floor.live.connected:
+                self._since_ms.clear()
+                continue
+            stuck = dict(self._stuck(floor))
+            if turn % 10 == 0:
+                stuck |= dict(self._stuck_leads(floor))
+            now_ms = self.clock.now_ms()
+            kept = {key: at for key, at in self._since_ms.items() if key in stuck or (key[0] == "lead" and turn % 10)}
+            self._since_ms = {key: kept.get(key, now_ms) for key in {**kept, **stuck}}
+            for key, limit_ms in stuck.items():
+                if now_ms - self._since_ms[key] > limit_ms:
+                    raise Broken(f"{key[0]} {key[1]} for {(now_ms - self._since_ms[key]) / 1000:.0f} s")
+
+    def _stuck(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
+        live, channels = floor.live, self.switch.channels
+        for agent in live.agents.values():
+            attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+            channel = channels.get(attempt.leg) if attempt is not None else None
+            if agent.state is AgentState.TALKING and (channel is None or not self._hear_each_other(agent.leg, attempt)):
+                yield ("nobody talks with agent", agent.id), STRANDED_MAX_MS
+            if agent.state is AgentState.RESERVED:
+                yield ("reserved is agent", f"{agent.id} {agent.attempt}"), STRANDED_MAX_MS
+            if agent.leg is not None and agent.leg not in channels:
+                yield ("without a phone is agent", agent.id), STRANDED_MAX_MS
+        legs = {agent.leg for agent in live.agents.values()}
+        for one in live.attempts.values():
+            if one.state is not CustomerState.ENDED and one.leg not in channels:
+                yield ("without a channel is attempt", one.id), STRANDED_MAX_MS
+            elif one.state is not CustomerState.ENDED:
+                legs.add(one.leg)
+        for leg, channel in channels.items():
+            if leg not in legs:
+                yield ("unknown is channel", leg), STRANDED_MAX_MS
+            silent = channel.up and channel.place is Place.STASIS and channel.bridge is None
+            attempt_id = attempt_of_leg(leg)
+            if silent and attempt_id is not None:
+                known = live.attempts.get(attempt_id)
+                if known is None or known.state is not CustomerState.HELD:
+                    yield ("silence hears", leg), SILENCE_MAX_MS
+
+    def _hear_each_other(self, agent_leg: str | None, attempt: Attempt | None) -> bool:
+        if attempt is None or agent_leg is None:
+            return False
+        customer, phone = self.switch.channels.get(attempt.leg), self.switch.channels.get(agent_leg)  # type: ignore[call-overload]
+        if customer is None or phone is None:
+            return False
+        return attempt.state is CustomerState.HELD or (customer.bridge is not None and customer.bridge == phone.bridge)
+
+    def _stuck_leads(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
+        for (lead,) in self.disk.execute(
+            "SELECT id FROM leads WHERE state IN ('dialing', 'in_call')"
+            " AND id NOT IN (SELECT lead_id FROM attempts WHERE ended_at_ms IS NULL)"
+        ):
+            if lead not in floor.live.leads:
+                yield ("lead", f"{lead} waits for nobody"), STRANDED_MAX_MS
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _left(self) -> list[str]:
+        """What is not over yet."""
+        floor = self._floor
+        if floor is None:
+            return ["no engine runs"]
+        left = [f"channel {leg} lives" for leg in self.switch.channels]
+        left += [f"agent {a.id} is {a.state}" for a in floor.live.agents.values() if a.state != "logged_out"]
+        left += [f"attempt {a.id} is {a.state}" for a in floor.live.attempts.values()]
+        return left
+
+    def _check_end(self) -> None:
+        broken = self._left()
+        checks = {
+            "attempts are open": "SELECT count(*) FROM attempts WHERE ended_at_ms IS NULL",
+            "leads wait for nobody": "SELECT count(*) FROM leads WHERE state IN ('dialing', 'in_call')",
+            "leads are miscounted": "SELECT count(*) FROM leads WHERE attempts_count <>"
+            " (SELECT count(*) FROM attempts a WHERE a.lead_id = leads.id AND a.counted = 1)",
+            "leads were tried too often": "SELECT count(*) FROM leads WHERE attempts_count > 5",
+            "conversations have no outcome": "SELECT count(*) FROM attempts WHERE bridged_at_ms IS NOT NULL"
+            " AND outcome <> 'connected'",
+            "answers have a wrong outcome": "SELECT count(*) FROM attempts WHERE answered_at_ms IS NOT NULL"
+            " AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early')",
+        }
+        for words, query in checks.items():
+            (count,) = self.disk.execute(query).fetchone()
+            if count:
+                broken.append(f"{count} {words}")
+        for lead in self._suppressed_at_ms:
+            (state,) = self.disk.execute("SELECT state FROM leads WHERE id = ?", (lead,)).fetchone()
+            if state != "suppressed":
+                broken.append(f"suppressed lead {lead} is {state}")
+        if broken:
+            raise Broken("at the end: " + "; ".join(broken))
+
+
+def _policy(plan: Plan) -> Policy:
+    chance = random.Random(f"{plan.seed} policy")
+    dispositions = tuple(
+        Disposition(id=DispositionId(kind.value), kind=kind, labels={}, retry_after_ms=600_000)
+        for kind in DispositionKind
+    )
+    campaign = Campaign(
+        id=CAMPAIGN,
+        name="Spring",
+        mode=plan.mode,
+        trunks=(TRUNK,),
+        caller_id=PhoneNumber("+380441230000"),
+        attempts=AttemptPolicy(
+            max=5,
+            retry={
+                Outcome.BUSY: RetryRule(after_ms=300_000, max=2),
+                Outcome.NO_ANSWER: RetryRule(after_ms=900_000, max=4),
+            },
+        ),
+        hours=CallingHours(spans=(((9 * 60, 20 * 60),),) * 7, zone="Europe/Kyiv"),
+        dispositions=dispositions,
+        wrap_up_mode=plan.wrap_up,
+        abandon_after_ms=2_000 if not plan.on_demand_share else 6_000,
+        ratio=1.5,
+    )
+    profiles = [
+        AgentProfile(
+            id=AgentId(f"agent-{n:03}"),
+            name=f"Agent {n}",
+            phone=PhoneId(f"desk-{n:03}"),
+            campaigns=(CAMPAIGN,),
+            leg_kind=LegKind.ON_DEMAND if chance.random() < plan.on_demand_share else LegKind.NAILED_UP,
+        )
+        for n in range(plan.agents)
+    ]
+    return Policy(
+        campaigns={CAMPAIGN: campaign},
+        trunks={TRUNK: Trunk(id=TRUNK, lines_max=plan.lines, calls_per_second_max=20.0)},
+        agents={profile.id: profile for profile in profiles},
+    )
+
+
+def _said(thing: events.Event | effects.Effect) -> str:
+    """A line of the trace."""
+    match thing:
+        case events.LeadsFetched():
+            return f"LeadsFetched({[lead.id for lead in thing.leads]}, next={thing.next_due_at_ms})"
+        case events.Restored():
+            return f"Restored({[a.id for a, _ in thing.attempts]}, {[a.id for _, a, _ in thing.undisposed]})"
+        case events.ConfigChanged():
+            return "ConfigChanged"
+        case events.SwitchUp():
+            marks = {True: "+", False: "-"}
+            legs = (f"{one.leg}{marks[one.answered]}{marks[one.ours_to_command]}" for one in thing.legs)
+            return f"SwitchUp({', '.join(legs)})"
+        case effects.OriginateCustomer():
+            return f"OriginateCustomer({thing.leg} {thing.number})"
+        case _:
+            return repr(thing)

@@ -1,0 +1,476 @@
+"""A switch without telephones: channels, bridges and the dialplan's stub as in Asterisk, and a link that may fail.
+
+Theory of operation. `SimSwitch` outlives the engines that connect to it, as Asterisk does: channels go on while nobody
+listens, events of that time are lost for ever, and a customer who answers meanwhile hears the dialplan's message. Every
+order takes its time and orders of one leg keep their order. Facts take their time too; `Faults` makes them come late,
+twice, in another order or never, breaks the link, and swallows replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from engine.clock import Clock
+from engine.core.effects import (
+    AskSwitch,
+    Bridge,
+    Hangup,
+    Hold,
+    OpenBridge,
+    OriginateAgent,
+    OriginateCustomer,
+    PlayMessageAndHangup,
+    SwitchOrder,
+    Unbridge,
+)
+from engine.core.events import (
+    CommandFailed,
+    LegAnswered,
+    LegBridged,
+    LegFound,
+    LegHungUp,
+    LegRinging,
+    OriginateAccepted,
+    OriginateRefused,
+    OriginateUnknown,
+    SwitchEvent,
+    SwitchLost,
+    SwitchSlow,
+    SwitchUp,
+)
+from engine.core.model import BridgeId, LegId, PhoneNumber, TrunkId, attempt_of_leg
+from engine.sim.people import People
+from engine.switch import Sink
+
+#: A nailed-up leg's dead-man timer, as the dialplan sets it.
+SHIFT_MAX_MS: Final = 12 * 3_600_000
+NORMAL_CLEARING: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """How often what goes wrong; shares are of events or orders, `…_every_ms` are mean times between."""
+
+    lost: float = 0.0
+    twice: float = 0.0
+    late: float = 0.0  # and so out of order
+    late_ms: int = 3_000
+    reply_lost: float = 0.0  # of an originate
+    refused: float = 0.0
+    slow: float = 0.0
+    slow_ms: int = 6_000
+    failed: float = 0.0  # of other orders
+    link_lost_every_ms: int = 0
+    link_gap_ms: int = 10_000
+    slow_spell_every_ms: int = 0
+
+
+class Mishap(Enum):
+    """What becomes of a fact on its way."""
+
+    LOST = auto()
+    TWICE = auto()
+    LATE = auto()  # later ones overtake it
+
+
+class Place(Enum):
+    """Who has the channel."""
+
+    DIALING = auto()
+    STASIS = auto()  # the engine
+    MESSAGE = auto()  # the dialplan
+
+
+@dataclass(slots=True)
+class Channel:
+    """One leg as the switch has it."""
+
+    leg: LegId
+    number: PhoneNumber | None = None  # a customer's
+    trunk: TrunkId | None = None
+    place: Place = Place.DIALING
+    up: bool = False
+    up_at_ms: int | None = None
+    bridge: BridgeId | None = None
+    talked: bool = False
+    message_ms: int = 0
+    talk_ms: int = 0
+    patience: asyncio.TimerHandle | None = None
+    clocks: list[asyncio.TimerHandle] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A customer was dialed."""
+
+    at_ms: int
+    order: OriginateCustomer
+
+
+class SimSwitch:
+    """The `engine.switch.Switch` of a simulated Asterisk."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        chance: random.Random,
+        people: People,
+        faults: Faults | None = None,
+        on_invite: Callable[[Invite], None] | None = None,
+    ) -> None:
+        """`on_invite` is told of every customer's number that leaves the house."""
+        self.channels: dict[LegId, Channel] = {}
+        self.faults = faults or Faults()
+        self.connected = False
+        self.disturbed: set[LegId] = set()  # legs of which the engine did not hear, or not in time
+        self._clock = clock
+        self._chance = chance
+        self._people = people
+        self._on_invite = on_invite
+        self._bridges: set[BridgeId] = set()
+        self._sink: Sink | None = None
+        self._life = 0  # of the engine that is connected, or was last
+        self._link = 0  # its number: what belongs to an older one never arrives
+        self._link_lost = asyncio.Event()
+        self._told_at_s = 0.0
+        self._order_at_s: dict[LegId, float] = {}
+        self._snapshots: list[set[LegId]] = []  # legs that ended while a snapshot was on its way
+
+    # ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self, sink: Sink) -> None:
+        """See `Switch.run`."""
+        self._sink = sink
+        self._life += 1
+        try:
+            while True:
+                await asyncio.sleep(self._some_ms(20) / 1000)
+                self._connect()
+                await self._stay_connected()
+                self._disconnect()
+                sink(SwitchLost("the simulated link is down"))
+                await asyncio.sleep(self._some_ms(self.faults.link_gap_ms) / 1000)
+        finally:
+            self._sink = None
+            self._disconnect()
+
+    def send(self, order: SwitchOrder) -> None:
+        """See `Switch.send`."""
+        loop = asyncio.get_running_loop()
+        if not self.connected:
+            loop.call_later(0.001, self._fail, order, self._life)
+            return
+        faults = self.faults
+        slow = isinstance(order, OriginateCustomer | OriginateAgent) and self._chance.random() < faults.slow
+        legs = _legs_of(order)
+        at_s = loop.time() + (self._some_ms(faults.slow_ms) if slow else 1 + self._some_ms(1)) / 1000
+        at_s = max([at_s, *(self._order_at_s.get(leg, 0.0) for leg in legs)]) + 1e-6
+        for leg in legs:
+            self._order_at_s[leg] = at_s
+        loop.call_at(at_s, self._carry_out, order, self._link, self._life)
+
+    def drop(self) -> None:
+        """Break the link now."""
+        self._link_lost.set()
+
+    def _connect(self) -> None:
+        self._link += 1
+        self._link_lost.clear()
+        self.connected = True
+        self._told_at_s = 0.0
+        self._snapshot()
+
+    def _disconnect(self) -> None:
+        self.connected = False
+        self._link += 1
+        self._snapshots.clear()
+
+    async def _stay_connected(self) -> None:
+        faults = self.faults
+        until_s = self._some_ms(faults.link_lost_every_ms) / 1000 if faults.link_lost_every_ms else None
+        loop = asyncio.get_running_loop()
+        spell: asyncio.TimerHandle | None = None
+        if faults.slow_spell_every_ms:
+            spell = loop.call_later(self._some_ms(faults.slow_spell_every_ms) / 1000, self._slow_spell, self._link)
+        try:
+            async with asyncio.timeout(until_s):
+                await self._link_lost.wait()
+        except TimeoutError:
+            return
+        finally:
+            if spell is not None:
+                spell.cancel()
+
+    def _slow_spell(self, link: int) -> None:
+        if link == self._link:
+            self._deliver(SwitchSlow(slow=True, reason="the simulated switch is slow"), link)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._some_ms(5_000) / 1000, self._deliver, SwitchSlow(slow=False), link)
+
+    # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, event: SwitchEvent) -> None:
+        """Send a fact on its way to whoever is connected."""
+        leg: LegId | None = getattr(event, "leg", None)
+        if not self.connected:
+            if leg is not None:
+                self.disturbed.add(leg)
+            return
+        loop = asyncio.get_running_loop()
+        self._told_at_s = at_s = max(loop.time() + 0.001, self._told_at_s + 1e-6)
+        mishap = self._mishap() if leg is not None else None
+        if mishap is not None and leg is not None:
+            self.disturbed.add(leg)
+        if mishap in {Mishap.LATE, Mishap.TWICE}:
+            loop.call_at(at_s + self._some_ms(self.faults.late_ms) / 1000, self._deliver, event, self._link)
+        if mishap in {None, Mishap.TWICE}:
+            loop.call_at(at_s, self._deliver, event, self._link)
+
+    def _mishap(self) -> Mishap | None:
+        faults, throw = self.faults, self._chance.random()
+        for share, mishap in ((faults.lost, Mishap.LOST), (faults.twice, Mishap.TWICE), (faults.late, Mishap.LATE)):
+            if throw < share:
+                return mishap
+            throw -= share
+        return None
+
+    def _deliver(self, event: SwitchEvent, link: int) -> None:
+        if link != self._link or self._sink is None:
+            leg: LegId | None = getattr(event, "leg", None)
+            if leg is not None:
+                self.disturbed.add(leg)
+            return
+        if isinstance(event, LegHungUp):
+            for ended in self._snapshots:
+                ended.add(event.leg)
+        if not self._sink(event):
+            self.drop()
+
+    def _snapshot(self) -> None:
+        ended: set[LegId] = set()
+        self._snapshots.append(ended)
+        legs = tuple(self._found(channel) for channel in self.channels.values())
+        at_s = asyncio.get_running_loop().time() + (2 + self._some_ms(3)) / 1000
+        asyncio.get_running_loop().call_at(at_s, self._deliver_snapshot, legs, ended, self._link)
+
+    def _deliver_snapshot(self, legs: tuple[LegFound, ...], ended: set[LegId], link: int) -> None:
+        if link == self._link:
+            self._snapshots = [other for other in self._snapshots if other is not ended]
+            self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended)), link)
+        alive = {f"b.{leg}" for leg in self.channels}
+        self._bridges = {bridge for bridge in self._bridges if bridge in alive}
+
+    def _found(self, channel: Channel) -> LegFound:
+        others = tuple(
+            other.leg
+            for other in self.channels.values()
+            if channel.bridge is not None and other.bridge == channel.bridge and other is not channel
+        )
+        return LegFound(
+            channel.leg, answered=channel.up, ours_to_command=channel.place is Place.STASIS, bridged_with=others
+        )
+
+    # ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _carry_out(self, order: SwitchOrder, link: int, life: int) -> None:
+        cut = link != self._link
+        if cut:
+            self._lose_reply(order, life)
+            if self._chance.random() < 0.5:
+                return  # it never left
+        match order:
+            case OriginateCustomer():
+                self._dial(order, replies=not cut)
+            case OriginateAgent():
+                self._call_phone(order, replies=not cut)
+            case AskSwitch():
+                if self.connected:
+                    self._snapshot()
+            case _:
+                if self._chance.random() < self.faults.failed or not self._command(order):
+                    self._fail(order, life)
+
+    def _fail(self, order: SwitchOrder, life: int) -> None:
+        """Tell whoever sent it that it was not done, unless they are gone."""
+        if self._sink is None or life != self._life:
+            return
+        match order:
+            case OriginateCustomer() | OriginateAgent():
+                self._sink(OriginateRefused(order.leg, "no link"))
+            case AskSwitch():
+                return
+            case _:
+                self._sink(CommandFailed(_legs_of(order)[0], type(order).__name__.lower(), "simulated"))
+
+    def _lose_reply(self, order: SwitchOrder, life: int) -> None:
+        if isinstance(order, OriginateCustomer | OriginateAgent):
+            self.disturbed.add(order.leg)
+            if self._sink is not None and life == self._life:
+                self._sink(OriginateUnknown(order.leg))
+        else:
+            self._fail(order, life)
+
+    def _reply(self, leg: LegId) -> None:
+        lost = self._chance.random() < self.faults.reply_lost
+        if lost:
+            self.disturbed.add(leg)
+        self._tell(OriginateUnknown(leg) if lost else OriginateAccepted(leg))
+
+    def _may_dial(self, leg: LegId, *, replies: bool) -> bool:
+        if self._chance.random() < self.faults.refused:
+            answer: SwitchEvent = OriginateRefused(leg, "Allocation failed")
+        elif leg in self.channels:
+            answer = OriginateUnknown(leg)  # the id is taken
+        else:
+            if replies:
+                self._reply(leg)
+            return True
+        if replies:
+            self._tell(answer)
+        return False
+
+    def _dial(self, order: OriginateCustomer, *, replies: bool) -> None:
+        if self._clock.now_ms() > order.send_before_ms:
+            if replies:
+                self._tell(OriginateRefused(order.leg, "stale"))
+            return
+        if not self._may_dial(order.leg, replies=replies):
+            return
+        if self._on_invite is not None:
+            self._on_invite(Invite(self._clock.now_ms(), order))
+        fate = self._people.customer()
+        channel = Channel(order.leg, order.number, order.trunk, message_ms=fate.message_ms, talk_ms=fate.talk_ms)
+        self.channels[order.leg] = channel
+        ring_ms = min(fate.rings_after_ms, order.ring_timeout_ms)
+        end_ms = ring_ms + fate.after_ms
+        if fate.after_ms:
+            self._later(channel, ring_ms, self._ring, channel)
+        if end_ms >= order.ring_timeout_ms:
+            self._later(channel, order.ring_timeout_ms, self._end, channel, 19, None)
+        elif fate.answers:
+            self._later(channel, end_ms, self._answer, channel, order.talk_max_ms, fate.patience_ms)
+        else:
+            self._later(channel, end_ms, self._end, channel, fate.cause, fate.tech_cause)
+
+    def _call_phone(self, order: OriginateAgent, *, replies: bool) -> None:
+        if not self._may_dial(order.leg, replies=replies):
+            return
+        fate = self._people.phone()
+        channel = self.channels[order.leg] = Channel(order.leg)
+        if fate.answers and fate.after_ms < order.ring_timeout_ms:
+            self._later(channel, fate.after_ms, self._answer, channel, SHIFT_MAX_MS, None)
+            if fate.lives_ms is not None:
+                self._later(channel, fate.after_ms + fate.lives_ms, self._end, channel, 0, None)
+        else:
+            self._later(channel, min(fate.after_ms, order.ring_timeout_ms), self._end, channel, 21, 603)
+
+    def _command(self, order: SwitchOrder) -> bool:
+        """Do it; whether Asterisk would have said yes."""
+        match order:
+            case Hangup(leg=leg, bridge=bridge):
+                if bridge is not None:
+                    self._close_bridge(bridge)
+                if leg in self.channels:
+                    self._end(self.channels[leg], NORMAL_CLEARING, None)
+                return True
+            case OpenBridge(leg=leg, bridge=bridge):
+                self._bridges.add(bridge)
+                return self._join(leg, bridge)
+            case Bridge(customer=customer, bridge=bridge):
+                return bridge in self._bridges and self._join(customer, bridge)
+            case Unbridge(customer=customer) | Hold(customer=customer, on=True):
+                return self._leave_bridge(customer)
+            case Hold(customer=customer, bridge=bridge):
+                return bridge in self._bridges and self._join(customer, bridge)
+            case PlayMessageAndHangup(leg=leg):
+                channel = self.channels.get(leg)
+                if channel is None or channel.place is not Place.STASIS:
+                    return False
+                self._play_message(channel)
+                return True
+            case _:
+                raise AssertionError(f"not a command: {order}")
+
+    # ── what happens to channels ─────────────────────────────────────────────────────────────────────────────────
+
+    def _ring(self, channel: Channel) -> None:
+        self._tell(LegRinging(channel.leg))
+
+    def _answer(self, channel: Channel, max_ms: int, patience_ms: int | None) -> None:
+        channel.up, channel.up_at_ms = True, self._clock.now_ms()
+        self._later(channel, max_ms, self._end, channel, 0, None)  # TIMEOUT(absolute)
+        if patience_ms is not None:
+            channel.patience = self._later(channel, patience_ms, self._end, channel, 0, None)
+        if self.connected:
+            channel.place = Place.STASIS
+            self._tell(LegAnswered(channel.leg))
+        elif attempt_of_leg(channel.leg) is not None:
+            self.disturbed.add(channel.leg)
+            self._play_message(channel)
+        else:
+            self._end(channel, NORMAL_CLEARING, None)
+
+    def _play_message(self, channel: Channel) -> None:
+        channel.place, channel.bridge = Place.MESSAGE, None
+        self._later(channel, channel.message_ms, self._end, channel, NORMAL_CLEARING, None)
+
+    def _join(self, leg: LegId, bridge: BridgeId) -> bool:
+        channel = self.channels.get(leg)
+        if channel is None or not channel.up or channel.place is not Place.STASIS:
+            return False
+        channel.bridge = bridge
+        if channel.patience is not None:
+            channel.patience.cancel()
+        if attempt_of_leg(leg) is not None:
+            self._tell(LegBridged(leg))
+            if not channel.talked:
+                channel.talked = True
+                self._later(channel, channel.talk_ms, self._end, channel, 0, None)
+        return True
+
+    def _leave_bridge(self, leg: LegId) -> bool:
+        channel = self.channels.get(leg)
+        if channel is None or channel.place is not Place.STASIS:
+            return False
+        channel.bridge = None
+        return True
+
+    def _close_bridge(self, bridge: BridgeId) -> None:
+        self._bridges.discard(bridge)
+        for channel in self.channels.values():
+            if channel.bridge == bridge:
+                channel.bridge = None
+
+    def _end(self, channel: Channel, cause: int, tech_cause: int | None) -> None:
+        if self.channels.pop(channel.leg, None) is None:
+            return
+        for clock in channel.clocks:
+            clock.cancel()
+        self._order_at_s.pop(channel.leg, None)
+        self._tell(LegHungUp(channel.leg, cause, tech_cause))
+
+    def _later(self, channel: Channel, ms: int, what: Callable[..., None], *with_: object) -> asyncio.TimerHandle:
+        handle = asyncio.get_running_loop().call_later(ms / 1000, what, *with_)
+        channel.clocks.append(handle)
+        return handle
+
+    def _some_ms(self, mean_ms: float) -> int:
+        return int(self._chance.expovariate(1 / mean_ms)) if mean_ms > 0 else 0
+
+
+def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
+    match order:
+        case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | PlayMessageAndHangup():
+            return (order.leg,)
+        case Bridge():
+            return (order.customer, order.agent)
+        case Unbridge() | Hold():
+            return (order.customer,)
+        case AskSwitch():
+            return ()
