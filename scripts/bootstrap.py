@@ -11,6 +11,7 @@ only wanted for some tests then let the rest go on, except where CI=true says th
 
 from __future__ import annotations
 
+import ctypes.util
 import fcntl
 import hashlib
 import importlib.util
@@ -41,7 +42,7 @@ APT = Apt()
 NPM_MIN = 7  # the first to read our lock file
 PULSE_S = 10  # a step that runs longer than this says that it is alive
 
-BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
+BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core", "libatomic1")  # the last for the program that drives it
 
 LAUNCHER = """#!{python}
 # Written by scripts/bootstrap.py: runs the checkout that this environment stands in.
@@ -244,13 +245,18 @@ def phones_step() -> Step:
     return Step("phones", "robot desk phones (baresip) and SIPp", current, make)
 
 
+def browser_ready() -> bool:
+    """Chromium, and the library that its driver needs and a small Debian lacks."""
+    return shutil.which("chromium") is not None and ctypes.util.find_library("atomic") is not None
+
+
 def browser_step() -> Step:
     """Chromium, for browser tests."""
 
     def make(log: Log) -> None:
         APT.install(BROWSER_PACKAGES, log, "Chromium for browser tests")
 
-    return Step("browser", "Chromium for browser tests", lambda: bool(shutil.which("chromium")), make, optional=True)
+    return Step("browser", "Chromium for browser tests", browser_ready, make, optional=True)
 
 
 TARGETS = ("run", "unit", "test")

@@ -155,9 +155,8 @@ def made() -> Iterator[Finding]:
             yield Finding(step.name, Verdict.GOOD, f"ready: {step.what}")
         else:
             yield Finding(step.name, Verdict.BY_MAKE, "not yet", f"`make run` gets {step.what}")
-    chromium = shutil.which("chromium")
-    if chromium:
-        yield Finding("chromium", Verdict.GOOD, chromium)
+    if bootstrap.browser_ready():
+        yield Finding("chromium", Verdict.GOOD, shutil.which("chromium") or "")
     elif os.geteuid() == 0:
         yield Finding("chromium", Verdict.BY_MAKE, "not here", "`make test` installs it")
     else:

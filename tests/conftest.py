@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
@@ -17,7 +16,7 @@ def absent(marker: str) -> str:
     if marker == "integration":
         missing = [step.what for step in (bootstrap.asterisk_step(), bootstrap.phones_step()) if not step.current()]
         return f"needs {', '.join(missing)}: run `make setup`" if missing else ""
-    if shutil.which("chromium") is None:
+    if not bootstrap.browser_ready():
         return f"needs Chromium: apt-get install {' '.join(bootstrap.BROWSER_PACKAGES)} (as root)"
     return ""
 
