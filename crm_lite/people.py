@@ -128,10 +128,10 @@ async def patterns(request: web.Request) -> web.StreamResponse:
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
-    """200 while dialing is possible, 503 with the reason while it is not."""
+    """200 while the pages and the store work. A lost switch is told, but it is no reason to restart us."""
     view = request.app[CRM].engine.snapshot()
     problem = view.store_problem or view.switch_problem
-    return web.json_response({"ok": not problem, "problem": problem}, status=503 if problem else 200)
+    return web.json_response({"dialing": not problem, "problem": problem}, status=503 if view.store_problem else 200)
 
 
 async def csp_report(request: web.Request) -> web.StreamResponse:

@@ -46,7 +46,7 @@ async def sign_in(chromium: Browser, place: Office) -> AsyncIterator[SignIn]:
     errors: list[str] = []
     contexts = []
 
-    async def open_page(login: str, *, theme: str = "light", bypass_csp: bool = False) -> Page:
+    async def open_page(login: str, *, theme: str = "light", bypass_csp: bool = False, url: str = place.url) -> Page:
         context = await chromium.new_context(
             viewport={"width": 1366, "height": 768},
             color_scheme="dark" if theme == "dark" else "light",
@@ -56,7 +56,7 @@ async def sign_in(chromium: Browser, place: Office) -> AsyncIterator[SignIn]:
         context.set_default_timeout(WAIT_MS)
         page = await context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        await page.goto(f"{place.url}/login")
+        await page.goto(f"{url}/login")
         await page.fill("#login", login)
         await page.fill("#password", PASSWORD)
         await page.keyboard.press("Enter")

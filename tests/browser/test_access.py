@@ -54,9 +54,9 @@ async def test_no_page_has_a_violation(place: Office, sign_in: SignIn, language:
             if path == "/live":
                 await page.wait_for_selector("#agents table")
             await check(path, page)
-    await page.context.clear_cookies()
-    await page.goto(f"{place.url}/login")
-    await check("/login", page)
+    await olena.context.clear_cookies()
+    await olena.goto(f"{place.url}/login")
+    await check("/login")
     assert not found
 
 

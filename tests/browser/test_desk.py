@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from aiohttp import web
 from playwright.async_api import Page, expect
 
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
-from tests.fakes.office import Office
+from tests.fakes.office import CONFIG, Office, office
 from tests.fakes.waiting import poll
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -135,6 +137,29 @@ async def test_a_lost_server_is_said_and_the_same_desk_comes_back(place: Office,
     await expect(page.locator("#kept")).to_have_text("Черновик сохранён")
 
 
+async def test_a_server_restart_in_a_conversation_ends_in_the_same_desk(tmp_path: Path, sign_in: SignIn) -> None:
+    directory = tmp_path / "restarted"
+    directory.mkdir()
+    async with office(directory) as before:
+        page = await sign_in("olena", url=before.url)
+        await at_work(before, page)
+        await answered(before, page)
+        await page.locator("#note").fill(NOTE)
+        await poll(lambda: bool(before.crm.live.board.attempts))
+    async with office(directory, port=before.port, people=False, switch=before.switch) as after:
+        await page.locator("#note").press_sequentially("!")
+        await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_enabled()
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await expect(page.locator("#note")).to_have_value(f"{NOTE}!")
+        await page.keyboard.press("F9")
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+        await page.locator('[value="sale"]').check(force=True)
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#note")).to_have_count(0)
+        (past,) = await after.records.lead_history(LeadId(1))
+        assert (past.disposition, past.note) == ("sale", f"{NOTE}!")
+
+
 async def test_two_tabs_share_one_socket_and_one_call(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
     other = await page.context.new_page()
@@ -169,6 +194,26 @@ async def test_a_result_that_cannot_be_saved_is_said_and_saved_later(
     await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
     (past,) = await place.records.lead_history(LeadId(1))
     assert past.disposition == "sale"
+
+
+async def test_a_conversation_left_without_a_result_gets_one_later(tmp_path: Path, sign_in: SignIn) -> None:
+    directory = tmp_path / "timed"
+    directory.mkdir()
+    async with office(directory, text=CONFIG.replace("mode: required", "mode: timed, limit: 1s")) as timed:
+        page = await sign_in("olena", url=timed.url)
+        await at_work(timed, page)
+        await answered(timed, page)
+        await page.locator("#note").fill(NOTE)
+        timed.switch.customers_hang_up()
+        await expect(page.locator("#unfinished")).to_contain_text("Іваненко")
+        await page.locator("[data-finish]").click()
+        await expect(page.locator("#note")).to_have_value(NOTE)
+        await page.locator('[value="sale"]').check(force=True)
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#note")).to_have_count(0)
+        await expect(page.locator("#unfinished")).to_be_hidden()
+        (past,) = await timed.records.lead_history(LeadId(1))
+        assert (past.disposition, past.note) == ("sale", NOTE)
 
 
 async def test_signing_out_elsewhere_leads_to_the_log_in(place: Office, sign_in: SignIn) -> None:

@@ -258,9 +258,17 @@ async def hire(records: Records, now_ms: int, language: str = "ru") -> None:
 
 
 @asynccontextmanager
-async def office(directory: Path, *, port: int = 0, people: bool = True, language: str = "ru") -> AsyncIterator[Office]:
-    """An office with users, six leads and a campaign that does not dial yet."""
-    loaded = config()
+async def office(
+    directory: Path,
+    *,
+    port: int = 0,
+    people: bool = True,
+    language: str = "ru",
+    switch: FakeSwitch | None = None,
+    text: str = CONFIG,
+) -> AsyncIterator[Office]:
+    """An office with users, six leads and a campaign that does not dial yet; with `switch`, one that had gone on."""
+    loaded = config(text)
     clock = WallClock()
     async with AioDatabase.open(directory / "office.db", now_ms=clock.now_ms(), controller=True) as database:
         store, records = Store(database), Records(database)
@@ -271,7 +279,7 @@ async def office(directory: Path, *, port: int = 0, people: bool = True, languag
                 for line, (name, number, fields) in enumerate(PEOPLE, 2)
             ]
             await import_leads(database, CAMPAIGN, rows, file_name="spring.xlsx", by="test", now_ms=clock.now_ms())
-        switch = FakeSwitch(loaded.config.phones)
+        switch = switch or FakeSwitch(loaded.config.phones)
         floor = Floor(loaded.policy, epoch=await store.next_epoch(clock.now_ms()))
         driver = Driver(floor, switch=switch, store=store, clock=clock)
         app = make_app(driver, database, loaded, clock)

@@ -15,6 +15,9 @@ const work = document.getElementById("work");
 const build = document.documentElement.dataset.build;
 const reader = desk.dataset.reader;
 const now = { attempt: "", state: "", name: "", live: false, disposed: false };
+// A conversation that was left without a result, as it stood on the desk; and the desk without any.
+let unfinished = null;
+let idle = "";
 let noteTimer = 0;
 let lostTimer = 0;
 
@@ -51,21 +54,41 @@ function onFrame(frame) {
 
 function showWork({ work: html, attempt, draft, name }) {
   if (html === undefined) return; // the server could not read it yet; a frame follows
+  if (!attempt) idle = html;
   if (attempt && attempt === now.attempt) return; // the operator may be typing in it
-  const left = now.attempt;
-  if (left && readNote(left)?.open) {
-    toast("warn", t("No result was given for %(name)s. The note is kept.", { name: now.name || "…" }));
+  if (!attempt && unfinished?.opened) return; // the result of the last conversation is being given
+  if (now.attempt && readNote(now.attempt)?.open) {
+    unfinished = { attempt: now.attempt, name: now.name, html: work.innerHTML, opened: false };
   }
+  showUnfinished();
+  put(html, attempt, name, draft);
+}
+
+function put(html, attempt, name, draft) {
   const typing = isTyping();
   now.attempt = attempt || "";
   now.name = name || "";
   now.disposed = false;
   work.innerHTML = html;
-  window.htmx?.process(work);
   draw(work);
   if (!attempt) return;
   fillIn(attempt, draft);
   if (!typing) note().focus({ preventScroll: true });
+}
+
+function showUnfinished() {
+  const strip = document.getElementById("unfinished");
+  strip.hidden = !unfinished || unfinished.opened;
+  strip.querySelector("span").textContent = unfinished
+    ? t("No result was given for %(name)s. The note is kept.", { name: unfinished.name || "…" })
+    : "";
+}
+
+function finish() {
+  if (!unfinished || now.attempt) return;
+  unfinished.opened = true;
+  showUnfinished();
+  put(unfinished.html, unfinished.attempt, unfinished.name, null);
 }
 
 function showBar(frame) {
@@ -232,6 +255,12 @@ async function dispose(pending) {
   localStorage.removeItem(PENDING);
   if (answer.type === "ack") {
     clearNote(pending.args.attempt);
+    if (unfinished?.attempt === pending.args.attempt) {
+      const wasOpen = unfinished.opened && here();
+      unfinished = null;
+      showUnfinished();
+      if (wasOpen) put(idle, "", "", null);
+    }
     toast("ok", t("Saved: %(name)s", { name: pending.name || "…" }));
     if (here()) say("saved", "ok", t("The result is saved."));
   } else if (here()) {
@@ -240,7 +269,7 @@ async function dispose(pending) {
   } else {
     toast("bad", t("Not saved: %(name)s. %(reason)s", { name: pending.name || "…", reason: answer.words || "" }));
   }
-  if (here()) document.getElementById("save").disabled = false;
+  if (here() && form()) document.getElementById("save").disabled = false;
 }
 
 /** A result that was under way when the page closed: its id makes it happen once, however often it is sent. */
@@ -270,6 +299,7 @@ desk.addEventListener("click", (event) => {
   if (!button) return;
   if ("take" in button.dataset) bus.take();
   if ("reload" in button.dataset) location.reload();
+  if ("finish" in button.dataset) finish();
   if ("do" in button.dataset) press(button);
 });
 
