@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READ_MAX = 64 * 1024 * 1024
+#: Bytes read from the start of which the search for a time does not matter.
+BISECT_TO = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,15 @@ class Entry:
     extension: str
     extra: str
     cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedChannel:
+    """A channel that has hung up, and when it had answered, if it had; times in ms UTC."""
+
+    channel_id: str
+    answered_ms: int | None
+    cause: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +67,53 @@ def read_journal(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
     lines = whole.decode("utf-8", errors="replace").splitlines()
     entries = [entry for row in csv.reader(lines) if (entry := _entry(row)) is not None]
     return entries, start + len(whole)
+
+
+class EndedChannels:
+    """Reads a growing journal for the channels that ended since the last look."""
+
+    def __init__(self, path: Path, *, since_ms: int | None) -> None:
+        """`since_ms`: what happened before it is passed over; None: all that stands in the journal now."""
+        self._path = path
+        self._offset = _offset_at(path, since_ms)
+        self._answered: dict[str, int] = {}  # of channels that have not ended
+
+    def look(self) -> list[EndedChannel]:
+        """Those that hung up since; each is told once."""
+        ended: list[EndedChannel] = []
+        while True:
+            entries, offset = read_journal(self._path, self._offset)
+            for entry in entries:
+                if entry.kind == "ANSWER":
+                    self._answered[entry.channel_id] = entry.at_ms
+                elif entry.kind == "HANGUP":
+                    answered_ms = self._answered.pop(entry.channel_id, None)
+                    ended.append(
+                        EndedChannel(channel_id=entry.channel_id, answered_ms=answered_ms, cause=entry.cause or 0)
+                    )
+            if offset == self._offset:
+                return ended
+            self._offset = offset
+
+
+def _offset_at(path: Path, since_ms: int | None) -> int:
+    """The byte from which the journal's lines are not older than `since_ms`: bisection, for it grows for years."""
+    try:
+        with path.open("rb") as file:
+            low, high = 0, file.seek(0, 2)
+            if since_ms is None:
+                return high
+            while high - low > BISECT_TO:
+                middle = (low + high) // 2
+                file.seek(middle)
+                file.readline()  # the rest of a line
+                row = next(csv.reader([file.readline().decode("utf-8", errors="replace")]), [])
+                entry = _entry(row)
+                low, high = (middle, high) if entry is not None and entry.at_ms < since_ms else (low, middle)
+            file.seek(low)
+            return low + (len(file.readline()) if low else 0)
+    except FileNotFoundError:
+        return 0
 
 
 def carried_calls(entries: Iterable[Entry]) -> list[CarriedCall]:

@@ -20,24 +20,26 @@ from aiohttp import web
 from asterisk.instance import Asterisk, AsteriskFailed, find_binary
 from crm_lite.app import make_app, reconfigure
 from engine.ari.switch import AriSwitch
+from engine.backoff import Backoff
 from engine.clock import Clock, WallClock
 from engine.config import ConfigWatch, Loaded, changes
 from engine.config.forms import Address
-from engine.core.events import ConfigChanged, Event
+from engine.core.events import ConfigChanged, Event, SwitchDied
 from engine.core.floor import Floor
 from engine.core.model import PhoneId, Policy, TrunkId
 from engine.driver import Driver
 from engine.store.database import AioDatabase
+from engine.store.imports import finish_imports
 from engine.store.store import Store
 from engine.switch import Switch
-from engine.telephony import ari_account, phones_and_trunks, private_asterisk
+from engine.telephony import ari_account, legs_ended, phones_and_trunks, private_asterisk
 
 log = logging.getLogger(__name__)
 
-#: How long live conversations may go on after we are asked to end.
-DRAIN_LIMIT_MS: Final = 10 * 60_000
 #: How long the pages may take to say good-bye.
 WEB_SHUTDOWN_S: Final = 2.0
+#: How often we look whether our Asterisk still runs.
+ASTERISK_LOOK_EVERY_S: Final = 0.5
 
 
 class CannotStart(Exception):
@@ -82,19 +84,21 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
         app = make_app(parts.driver, parts.database, loaded, parts.clock)
         await scope.enter_async_context(serving(app, loaded.config.web.listen))
         stop = _Stop()
+        limit_ms = loaded.config.drain_limit
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(parts.driver.run(parts.first), name="engine"),
                 group.create_task(_follow_config(parts, app), name="config-watch"),
             ]
-            if play is not None:
-                tasks.append(group.create_task(play(parts), name="demo"))
+            helpers = [group.create_task(play(parts), name="demo")] if play is not None else []
+            if parts.asterisk is not None:
+                helpers.append(group.create_task(_keep_asterisk(parts, parts.asterisk), name="asterisk-keeper"))
             await stop.asked(1)
-            log.info("draining", extra={"action": "drain", "limit_ms": DRAIN_LIMIT_MS})
-            for task in tasks[2:]:
+            log.info("draining", extra={"action": "drain", "limit_ms": limit_ms})
+            for task in helpers:
                 task.cancel()
-            await _first_of(parts.driver.drain(DRAIN_LIMIT_MS), stop.asked(2))
-            for task in tasks:
+            await _first_of(parts.driver.drain(limit_ms), stop.asked(2))
+            for task in (*tasks, *helpers):
                 task.cancel()
 
 
@@ -104,18 +108,21 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
     database = await scope.enter_async_context(
         AioDatabase.open(loaded.resolve(loaded.config.database), now_ms=clock.now_ms(), controller=True)
     )
+    await finish_imports(database, clock.now_ms())
     store = Store(database)
     asterisk = await _private_asterisk(loaded) if loaded.config.asterisk.managed else None
     try:
         account = ari_account(loaded, asterisk)
     except OSError as error:
         raise CannotStart(f"the ARI password cannot be read: {error}") from None
+    open_since_ms = min((attempt.planned_at_ms for attempt, _ in (await store.restore()).attempts), default=None)
     switch = AriSwitch(
         account,
         clock=clock,
         chance=random.random,
         trunks=[TrunkId(name) for name in loaded.config.trunks],
         phones=[PhoneId(name) for name in loaded.config.phones],
+        journal=None if asterisk is None else legs_ended(asterisk.instance.paths.journal, since_ms=open_since_ms),
     )
     driver, first = await new_driver(loaded.policy, store=store, switch=switch, clock=clock)
     return Parts(
@@ -134,11 +141,37 @@ async def _private_asterisk(loaded: Loaded) -> Asterisk | None:
     """Our own Asterisk, started or found running. It outlives us on purpose: calls go on while the engine restarts."""
     try:
         asterisk = Asterisk(private_asterisk(loaded), await asyncio.to_thread(find_binary))
+    except AsteriskFailed as error:
+        _tell_of_failure(error)
+        return None
+    await _started(asterisk)
+    return asterisk
+
+
+async def _started(asterisk: Asterisk) -> bool:
+    try:
         await asterisk.start()
     except AsteriskFailed as error:
-        log.error("no Asterisk: nothing is dialed", extra={"action": "asterisk_failed", "reason": str(error)})  # noqa: TRY400 - theirs, said in one line
-        return None
-    return asterisk
+        _tell_of_failure(error)
+        return False
+    return True
+
+
+def _tell_of_failure(error: AsteriskFailed) -> None:
+    log.error("no Asterisk: nothing is dialed", extra={"action": "asterisk_failed", "reason": str(error)})
+
+
+async def _keep_asterisk(parts: Parts, asterisk: Asterisk) -> None:
+    """Start it again whenever it has ended."""
+    backoff, failures = Backoff(chance=random.random), 0
+    while True:
+        if asterisk.pid() is None:
+            if not failures:
+                log.error("Asterisk has ended", extra={"action": "asterisk_died"})
+                parts.driver.offer(SwitchDied("Asterisk has ended; it is being started again"))
+            failures = 0 if await _started(asterisk) else failures + 1
+            await asyncio.sleep(backoff.wait_ms(failures) / 1000 if failures else 0)
+        await asyncio.sleep(ASTERISK_LOOK_EVERY_S)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from engine.core import effects
 from engine.core.events import (
     DeskEvent,
     DrainStarted,
+    EngineLate,
     Event,
     LeadsChanged,
     LeadsFetched,
@@ -50,6 +51,9 @@ COMMITS_MAX: Final = 10_000
 COMMAND_TIMEOUT_MS: Final = 5_000
 #: Answers kept so that a repeated command is done once.
 ANSWERS_MAX: Final = 10_000
+#: How often the driver looks whether it keeps up, and how late a look may reach the Floor before dialing stops.
+BEAT_EVERY_MS: Final = 500
+LATE_MAX_MS: Final = 1_000
 #: Pause before a failed commit is tried again: doubles up to the second figure.
 COMMIT_RETRY_MS: Final = (50, 1_000)
 FETCH_RETRY_MS: Final = 1_000
@@ -75,6 +79,13 @@ class _Commit:
     notices: list[effects.Notice] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    """The driver's own pulse; never reaches the Floor."""
+
+    at_ms: int
+
+
 class Driver:
     """The running engine; implements `engine.api.Engine`."""
 
@@ -93,7 +104,7 @@ class Driver:
         self._store = store
         self._clock = clock
         self._record = record
-        self._inbox: deque[Event] = deque()
+        self._inbox: deque[Event | _Beat] = deque()
         self._wake = asyncio.Event()
         self._commits: deque[_Commit] = deque()
         self._commit_wake = asyncio.Event()
@@ -103,29 +114,35 @@ class Driver:
         self._hub = Hub()
         self._answers: OrderedDict[CommandId, asyncio.Future[str]] = OrderedDict()
         self._idle = asyncio.Event()
+        self._saving = False
+        self._room = asyncio.Event()
+        self._beat_ms = 0  # when the Floor's owner last saw a beat of ours
+        self._late = False
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, first: Sequence[Event] = ()) -> None:
         """Run until cancelled. `first` (what was restored) is decided on before the switch is heard."""
-        self._carry_out(self._floor.start(self._clock.now_ms()))
+        self._beat_ms = self._clock.now_ms()
+        self._carry_out(self._floor.start(self._beat_ms))
         for event in first:
             self._decide(event)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._switch.run(self.offer_switch), name="switch")
                 group.create_task(self._own(), name="owner")
+                group.create_task(self._beat(), name="beat")
                 group.create_task(self._write(), name="store-writer")
                 group.create_task(self._read(), name="store-reader")
         finally:
             self._timers.close()
 
     async def drain(self, limit_ms: int) -> None:
-        """Stop dialing, let live conversations end; returns when none is left or the limit is reached."""
+        """Stop dialing, let live conversations end; returns when all has ended and is saved, or at the limit."""
         self._offer(DrainStarted(self._clock.now_ms() + limit_ms))
         try:
             async with asyncio.timeout(limit_ms / 1000):
-                while self._inbox or self._floor.live.talking():
+                while self._inbox or self._commits or self._saving or self._floor.live.talking():
                     self._idle.clear()
                     await self._idle.wait()
         except TimeoutError:
@@ -178,7 +195,7 @@ class Driver:
 
     # ── the owner ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _offer(self, event: Event) -> bool:
+    def _offer(self, event: Event | _Beat) -> bool:
         if len(self._inbox) >= INBOX_MAX:
             return False
         self._inbox.append(event)
@@ -191,10 +208,38 @@ class Driver:
             if not self._inbox:
                 self._idle.set()
                 await self._wake.wait()
+            while len(self._commits) >= COMMITS_MAX:
+                self._room.clear()
+                await self._room.wait()
             for _ in range(min(len(self._inbox), BATCH_MAX)):
-                self._decide(self._inbox.popleft())
+                event = self._inbox.popleft()
+                if isinstance(event, _Beat):
+                    self._see(event)
+                else:
+                    self._judge(self._clock.now_ms() - self._beat_ms - BEAT_EVERY_MS)
+                    self._decide(event)
             self._idle.set()
             await asyncio.sleep(0)
+
+    async def _beat(self) -> None:
+        """Our own pulse through the inbox: how late it comes is how late every fact comes."""
+        while True:
+            self._offer(_Beat(self._clock.now_ms()))
+            await asyncio.sleep(BEAT_EVERY_MS / 1000)
+
+    def _see(self, beat: _Beat) -> None:
+        now_ms = self._clock.now_ms()
+        self._beat_ms = beat.at_ms
+        if self._late and now_ms - beat.at_ms <= LATE_MAX_MS:
+            self._late = False
+            self._decide(EngineLate(late=False))
+        self._judge(now_ms - beat.at_ms)
+
+    def _judge(self, late_ms: int) -> None:
+        if late_ms > LATE_MAX_MS and not self._late:
+            self._late = True
+            log.warning("the engine is late", extra={"action": "engine_late", "late_ms": late_ms})
+            self._decide(EngineLate(late=True, reason=f"the engine is {late_ms} ms late"))
 
     def _decide(self, event: Event) -> None:
         now_ms = self._clock.now_ms()
@@ -218,7 +263,6 @@ class Driver:
             else:
                 commit.notices.append(order)
         if commit.writes or commit.dials or commit.reads or commit.notices:
-            assert len(self._commits) < COMMITS_MAX, "the disk is hopelessly behind"
             self._commits.append(commit)
             self._commit_wake.set()
 
@@ -231,11 +275,15 @@ class Driver:
                 await self._commit_wake.wait()
             commits = list(self._commits)
             self._commits.clear()
+            self._saving = True
+            self._room.set()
             writes = [write for commit in commits for write in commit.writes]
             if writes:
                 await self._commit(writes)
             for commit in commits:
                 self._release(commit)
+            self._saving = False
+            self._idle.set()
 
     async def _commit(self, writes: Sequence[effects.Write]) -> None:
         """Commit, again and again: what was decided is never dropped."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from asterisk.conf import AsteriskInstance, Phone, Trunk
 from asterisk.dialplans import engine_dialplan
 from asterisk.instance import Asterisk
+from asterisk.journal import EndedChannels
 from engine.ari.client import AriAccount
 from engine.config import Loaded, read_secret
+from engine.core.events import LegGone
+from engine.core.model import LegId, attempt_of_leg
 
 #: The Stasis application that the dialplan hands calls to.
 APPLICATION: Final = "zvonar"
@@ -76,6 +80,16 @@ def ari_account(loaded: Loaded, private: Asterisk | None) -> AriAccount:
         return AriAccount(url=url, user=private.secrets.ari_user, secret=private.secrets.ari_password, app=APPLICATION)
     secret = read_secret(settings.ari_password, loaded.switch_secret_file("ari"))
     return AriAccount(url=url, user=settings.ari_user, secret=secret, app=APPLICATION)
+
+
+def legs_ended(journal: Path, *, since_ms: int | None) -> Callable[[], list[LegGone]]:
+    """Tells of customers' legs that ended since it was last asked, and first of those since `since_ms` (None: now)."""
+    ended = EndedChannels(journal, since_ms=since_ms)
+    return lambda: [
+        LegGone(LegId(channel.channel_id), channel.answered_ms, channel.cause)
+        for channel in ended.look()
+        if attempt_of_leg(channel.channel_id) is not None
+    ]
 
 
 def _trunk_password(loaded: Loaded, name: str) -> str:

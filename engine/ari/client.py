@@ -107,6 +107,7 @@ class AriClient:
         self._link: _Link | None = None
         self._scope: asyncio.Timeout | None = None
         self._drop_reason = ""
+        self._left = False
         self._failures = 0
 
     @property
@@ -121,6 +122,8 @@ class AriClient:
             self._failures += 1
             log.warning("ARI link down", extra={"action": "ari_down", "reason": reason, "failures": self._failures})
             sink(LinkDown(reason))
+            if self._left:
+                await asyncio.Event().wait()
             await asyncio.sleep(self._backoff.wait_ms(self._failures) / 1000)
 
     async def request(self, request: Request[R], *, deadline_ms: int | None = None) -> R:
@@ -152,6 +155,11 @@ class AriClient:
         if self._scope is not None and not self._scope.expired():
             self._drop_reason = reason
             self._scope.reschedule(0)
+
+    def leave(self, reason: str) -> None:
+        """Give up the link for good: nothing is sent any more."""
+        self._left = True
+        self.drop(reason)
 
     async def _serve(self, sink: FrameSink) -> str:
         """One link, from connect to loss; returns why it ended, in one line for a person."""

@@ -5,7 +5,8 @@ orders keep their order, and legs do not wait for each other. Dials wait for one
 requests off one by one, and somebody who is on the line must not queue behind a burst of dials.
 
 Nothing that dials is sent twice. When the reply to an originate is lost, the fact is `OriginateUnknown` and the next
-snapshot tells. After each (re)connect one snapshot follows: what Asterisk has, not what we remember.
+snapshot tells. After each (re)connect one snapshot follows: what Asterisk has, not what we remember, and what its own
+journal says of legs that ended while nobody listened.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from engine.clock import Clock
 from engine.core.effects import AskSwitch, Hangup, OpenBridge, OriginateAgent, OriginateCustomer, SwitchOrder
 from engine.core.events import (
     CommandFailed,
+    LegGone,
     LegHungUp,
     OriginateAccepted,
     OriginateRefused,
@@ -46,16 +48,21 @@ log = logging.getLogger(__name__)
 DIALS_IN_FLIGHT_MAX = 8
 #: Orders taken and not yet carried out; beyond it dials are refused and other orders fail.
 ORDERS_MAX = 10_000
-#: How often the link is asked whether it still answers.
-PROBE_EVERY_MS = 1_000
+#: How often the link is asked whether it still answers, and how long that may take: dialing stops within 2 s.
+PROBE_EVERY_MS = 500
+PROBE_DEADLINE_MS = 1_000
 #: A round trip or an event later than this: the switch is slow, and dialing should stop.
 SLOW_MS = 500
 #: Probes without an answer before the link is given up and made anew.
-PROBES_LOST_MAX = 3
+PROBES_LOST_MAX = 4
+#: A channel that nobody has: asking for it needs the part of ARI that dials, and changes nothing.
+PROBE_CHANNEL = "zvonar.probe"
 #: How often an event's own time stamp is compared with our clock.
 LAG_SAMPLE_EVERY_MS = 200
 #: The smallest lag of so many samples is the difference of the two clocks; 300 samples are a minute or more.
 LAG_SAMPLES_MAX = 300
+#: A lag that no newer event has confirmed for so long says nothing any more.
+LAG_FORGOTTEN_MS = 2_000
 
 
 class AriSwitch:
@@ -73,8 +80,12 @@ class AriSwitch:
         tone: str = wire.CALL_TONE,
         deadline_ms: int | None = None,
         probe_every_ms: int = PROBE_EVERY_MS,
+        journal: Callable[[], Sequence[LegGone]] | None = None,
     ) -> None:
-        """`chance` is uniform in [0, 1). Only `trunks` are ever dialed; of `phones` the registrations are told."""
+        """`chance` is uniform in [0, 1). Only `trunks` are ever dialed; of `phones` the registrations are told.
+
+        `journal`: the customers' legs that ended since it was last asked; called in a thread.
+        """
         self._account = account
         self._clock = clock
         self._trunks = frozenset(trunks)
@@ -88,6 +99,8 @@ class AriSwitch:
         )
         self._tone = tone
         self._probe_every_ms = probe_every_ms
+        self._probe_deadline_ms = min(PROBE_DEADLINE_MS, deadline_ms or PROBE_DEADLINE_MS)
+        self._journal = journal
         self._dials = asyncio.Semaphore(DIALS_IN_FLIGHT_MAX)
         self._last_order: dict[LegId, asyncio.Task[None]] = {}
         self._orders = 0
@@ -250,8 +263,9 @@ class AriSwitch:
             # Somebody called in, and nobody here serves them yet: they hear the message and not silence.
             self._group.create_task(self._turn_away(frame["channel"]["id"]), name="ari-turn-away")
         elif frame["type"] == "ApplicationReplaced":
-            log.error("another engine uses our application name", extra={"action": "ari_replaced"})
-            self._client.drop("another engine connected with our application name")
+            # Taking it back would make two engines take turns; whoever came last is in charge.
+            log.error("another engine has taken over this Asterisk", extra={"action": "ari_replaced"})
+            self._client.leave("another engine has taken over this Asterisk; restart this one to take it back")
 
     async def _turn_away(self, channel_id: str) -> None:
         try:
@@ -277,10 +291,11 @@ class AriSwitch:
             bridges = await self._client.request(ari.bridges.list())
             endpoints = await self._client.request(ari.endpoints.list())
             channels = await self._client.request(ari.channels.list())
+            gone = tuple(await asyncio.to_thread(self._journal)) if self._journal else ()
         finally:
             self._ended_meanwhile = None
         legs = wire.legs_found(channels, bridges, application)
-        self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended)))
+        self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone))
         for endpoint in endpoints:
             if endpoint.resource in self._phones:
                 self._tell(PhoneSeen(PhoneId(endpoint.resource), endpoint.state == "online"))
@@ -298,7 +313,7 @@ class AriSwitch:
                 continue
             asked = loop.time()
             try:
-                await self._client.request(ari.applications.get(self._account.app))
+                await self._ask_probe()
             except AriError as error:
                 lost += 1
                 self._judge(f"no answer to a probe: {error.reason}")
@@ -309,10 +324,15 @@ class AriSwitch:
             round_trip_ms = int((loop.time() - asked) * 1000)
             if round_trip_ms > SLOW_MS:
                 self._judge(f"a request took {round_trip_ms} ms")
-            elif self._lag.now_ms > SLOW_MS:
-                self._judge(f"events are {self._lag.now_ms} ms late")
+            elif (late_ms := self._lag.late_ms(self._clock.now_ms())) > SLOW_MS:
+                self._judge(f"events are {late_ms} ms late")
             else:
                 self._judge("")
+
+    async def _ask_probe(self) -> None:
+        await self._client.request(ari.applications.get(self._account.app), deadline_ms=self._probe_deadline_ms)
+        with suppress(NotFound):  # that it is not there is the answer
+            await self._client.request(ari.channels.get(PROBE_CHANNEL), deadline_ms=self._probe_deadline_ms)
 
     def _judge(self, trouble: str) -> None:
         if bool(trouble) != self._slow:
@@ -324,16 +344,20 @@ class _Lag:
     """How late events are, beyond the constant difference of the two clocks."""
 
     def __init__(self) -> None:
-        self.now_ms = 0
         self.next_sample_ms = 0
+        self._late_ms = 0
         self._samples: deque[int] = deque(maxlen=LAG_SAMPLES_MAX)
 
     def sample(self, timestamp: str, now_ms: int) -> None:
         """Compare an event's time stamp (ISO 8601) with our clock."""
         sent_ms = int(datetime.fromisoformat(timestamp).timestamp() * 1000)
         self._samples.append(now_ms - sent_ms)
-        self.now_ms = self._samples[-1] - min(self._samples)
+        self._late_ms = self._samples[-1] - min(self._samples)
         self.next_sample_ms = now_ms + LAG_SAMPLE_EVERY_MS
+
+    def late_ms(self, now_ms: int) -> int:
+        """The lag of the last event, unless that is long ago."""
+        return self._late_ms if now_ms < self.next_sample_ms + LAG_FORGOTTEN_MS else 0
 
 
 def _nobody(event: SwitchEvent) -> bool:

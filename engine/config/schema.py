@@ -342,6 +342,11 @@ class Config(_Section):
         description="The database file.",
         json_schema_extra=RESTART,
     )
+    drain_limit: Annotated[int, duration("0s", "8h")] = Field(
+        default=10 * 60_000,
+        description="How long conversations may go on after the engine was asked to end.",
+        json_schema_extra=RESTART,
+    )
     web: Web = Field(default=Web(), description="The browser's side.", json_schema_extra=RESTART)
     asterisk: Asterisk = Field(default=Asterisk(), description="The telephone switch.", json_schema_extra=RESTART)
     numbering: Numbering = Field(default=Numbering(), description="How telephone numbers are read.")

@@ -101,15 +101,32 @@ class LegFound:
 
 
 @dataclass(frozen=True, slots=True)
+class LegGone:
+    """A customer's leg that has ended, as the switch's own journal tells; perhaps while nobody listened."""
+
+    leg: LegId
+    answered_at_ms: int | None
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchUp:
-    """The link to the switch is (again) up; this is everything of ours that it has."""
+    """The link to the switch is (again) up; this is everything of ours that it has, and what ended since the last."""
 
     legs: tuple[LegFound, ...]
+    gone: tuple[LegGone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchLost:
     """The link to the switch is gone; live audio goes on without us."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchDied:
+    """The switch's process has ended, and every leg with it."""
 
     reason: str
 
@@ -161,6 +178,17 @@ class StoreDown:
 @dataclass(frozen=True, slots=True)
 class StoreUp:
     """Commits work again, and all that waited is on disk."""
+
+
+# ── from the engine's own process ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLate:
+    """Facts wait too long for the Floor (`late`: the process was stopped, or has too much to do), or no longer do."""
+
+    late: bool
+    reason: str = ""
 
 
 # ── from config.yaml and from recovery ───────────────────────────────────────────────────────────────────────────
@@ -285,6 +313,7 @@ SwitchEvent = (
     | PhoneSeen
     | SwitchUp
     | SwitchLost
+    | SwitchDied
     | SwitchSlow
 )
 DeskEvent = (
@@ -299,4 +328,4 @@ DeskEvent = (
     | LeadSuppressed
 )
 StoreEvent = LeadsFetched | LeadsChanged | StoreDown | StoreUp
-Event = SwitchEvent | DeskEvent | StoreEvent | TimerFired | ConfigChanged | Restored | DrainStarted
+Event = SwitchEvent | DeskEvent | StoreEvent | EngineLate | TimerFired | ConfigChanged | Restored | DrainStarted

@@ -151,6 +151,12 @@ def _switch_slow(live: Live, event: events.SwitchSlow, now_ms: int) -> None:
         live.ask_switch(now_ms)  # dialing goes on with the snapshot
 
 
+def _engine_late(live: Live, event: events.EngineLate, now_ms: int) -> None:
+    live.engine_problem = event.reason if event.late else ""
+    if not event.late:
+        live.ask_switch(now_ms)  # much may have happened meanwhile
+
+
 # ── the clock, the store, the configuration ──────────────────────────────────────────────────────────────────────
 
 
@@ -218,7 +224,9 @@ _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.PhoneSeen: _phone_seen,
     events.SwitchUp: recovery.switch_up,
     events.SwitchLost: _switch_lost,
+    events.SwitchDied: recovery.switch_died,
     events.SwitchSlow: _switch_slow,
+    events.EngineLate: _engine_late,
     events.TimerFired: _timer,
     events.LeadsFetched: dialing.leads_fetched,
     events.LeadsChanged: dialing.leads_changed,

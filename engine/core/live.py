@@ -89,6 +89,7 @@ class Live:
         self.connected = False  # to the switch, however slow it is
         self.switch_problem = "not connected yet"
         self.store_problem = ""
+        self.engine_problem = ""
         self.draining = False
         self.restored_talk: dict[AttemptId, AgentId] = {}  # who talked with whom before the restart
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
@@ -390,6 +391,8 @@ class Live:
             return NotDialing.SWITCH
         if self.store_problem:
             return NotDialing.STORE
+        if self.engine_problem:
+            return NotDialing.OVERLOAD
         return None
 
     def talking(self) -> int:

@@ -360,6 +360,7 @@ class NotDialing(StrEnum):
     DRAINING = "draining"
     SWITCH = "switch"
     STORE = "store"
+    OVERLOAD = "overload"  # the engine does not keep up with what happens
     MODE = "mode"  # manual and preview: agents start the calls
     NO_AGENTS = "no_agents"
     AGENTS_BUSY = "agents_busy"

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import customers, desk, effects
-from engine.core.events import LegFound, Restored, SwitchUp
+from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
 from engine.core.live import Live
 from engine.core.machines import AgentEvent, CustomerEvent
 from engine.core.model import (
+    COUNTED,
     Agent,
     AgentId,
     AgentState,
@@ -29,6 +30,7 @@ from engine.core.model import (
     attempt_of_leg,
     bridge_of_leg,
 )
+from engine.core.outcome import of_unanswered
 
 #: A leg younger than this may be missing from a snapshot that was taken while it was being made.
 SNAPSHOT_GRACE_MS: Final = 5_000
@@ -89,6 +91,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     live.switch_problem = ""
     anew, live.connected = not live.connected, True
     found = {leg.leg for leg in event.legs}
+    gone = {leg.leg: leg for leg in event.gone if leg.leg not in found}
     for leg in event.legs:
         agent_id = agent_of_leg(leg.leg)
         if agent_id is not None:
@@ -98,6 +101,9 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
         attempt_id = attempt_of_leg(leg.leg)
         if attempt_id is not None and not _conversation_found(live, live.attempts.get(attempt_id), leg, now_ms):
             alone.append(leg)
+    for attempt in list(live.attempts.values()):
+        if attempt.state in customers.CONVERSING and attempt.leg in gone:
+            _customer_leg_missing(live, attempt, gone[attempt.leg], now_ms)  # before their agent is taken for lost
     for agent in list(live.agents.values()):
         if agent.leg is not None and agent.leg not in found and now_ms - agent.since_ms > SNAPSHOT_GRACE_MS:
             desk.leg_hung_up(live, agent, now_ms)
@@ -108,8 +114,20 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     _log_in_the_rest(live, now_ms)
     for attempt in list(live.attempts.values()):
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
-            _customer_leg_missing(live, attempt, now_ms)
+            _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
     live.restored_talk.clear()
+
+
+def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
+    """No leg is left: conversations first, so that their agents may still say how they ended."""
+    live.connected = False
+    live.switch_problem = event.reason
+    for attempt in list(live.attempts.values()):
+        if attempt.state is not CustomerState.ENDED:
+            _close(live, attempt, None, now_ms)
+    for agent in list(live.agents.values()):
+        if agent.leg is not None:
+            desk.leg_hung_up(live, live.agents[agent.id], now_ms)
 
 
 def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) -> None:
@@ -149,7 +167,10 @@ def _log_in_the_rest(live: Live, now_ms: int) -> None:
     for agent_id, wanted_ready in list(live.restored_ready.items()):
         live.restored_ready.pop(agent_id)
         agent = live.agents.get(agent_id)
-        if agent is None or agent.state is not AgentState.LOGGED_OUT:
+        if agent is None:  # no longer in the file: their shift is over on disk too
+            live.emit(effects.SaveAgent(Agent(id=agent_id, since_ms=now_ms), now_ms))
+            continue
+        if agent.state is not AgentState.LOGGED_OUT:
             continue
         if live.leg_kind(agent_id) is LegKind.ON_DEMAND:
             agent = live.move_agent(agent, AgentEvent.LOGIN, now_ms)
@@ -238,17 +259,25 @@ def _bridge_again(live: Live, attempt: Attempt) -> None:
     live.emit(effects.OpenBridge(agent.leg, agent.bridge), effects.Bridge(attempt.leg, agent.leg, agent.bridge))
 
 
-def _customer_leg_missing(live: Live, attempt: Attempt, now_ms: int) -> None:
+def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> None:
     """Gone while nobody looked: close it by what is known. If the phone may have rung, it counts."""
     # Not older than now: the system clock may have been set back between two starts.
     young = 0 <= now_ms - max(attempt.planned_at_ms, attempt.answered_at_ms or 0) < SNAPSHOT_GRACE_MS
-    if young and attempt.state is not CustomerState.LEAVING:
+    if gone is None and young and attempt.state is not CustomerState.LEAVING:
         live.emit(effects.SetTimer(("life", attempt.id), now_ms + SNAPSHOT_GRACE_MS))
         return
     partner = live.restored_talk.get(attempt.id)
     if partner is not None:
         _talk_on(live, attempt, partner, now_ms)  # it ended while no engine ran: the agent still owes a word
         attempt = live.attempts[attempt.id]
+    _close(live, attempt, gone, now_ms)
+
+
+def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> None:
+    if gone is not None and gone.answered_at_ms is not None and attempt.answered_at_ms is None:
+        live.pacers[attempt.campaign].human(now_ms, attempt.id)
+        at_ms = max(gone.answered_at_ms, attempt.planned_at_ms)
+        attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=at_ms)
     if attempt.bridged_at_ms is not None:
         outcome = Outcome.CONNECTED
     elif attempt.outcome is not None:
@@ -257,6 +286,8 @@ def _customer_leg_missing(live: Live, attempt: Attempt, now_ms: int) -> None:
         outcome = Outcome.ABANDONED  # nobody knows: the law's counter takes the worse case
     else:
         outcome = Outcome.LOST
+        if gone is not None and of_unanswered(gone.cause, None) in COUNTED:  # without the SIP code only these are sure
+            outcome = of_unanswered(gone.cause, None)
     ended = live.move_attempt(attempt, CustomerEvent.HUNG_UP, now_ms)
     live.end_attempt(ended, outcome, now_ms)
 

@@ -15,6 +15,7 @@ from engine.core.events import (
     CommandFailed,
     LegAnswered,
     LegBridged,
+    LegGone,
     LegHungUp,
     OriginateAccepted,
     OriginateRefused,
@@ -129,10 +130,31 @@ async def test_a_switch_that_no_longer_answers_is_connected_anew(fake: FakeAri) 
 
 async def test_events_that_are_late_make_the_switch_slow(fake: FakeAri) -> None:
     async with connected(account_of(fake), probe_every_ms=5) as phone:
-        phone.switch._lag.sample("2026-11-22T02:00:02.000+0000", 0)
-        phone.switch._lag.sample("2026-11-22T02:00:00.000+0000", 1)
+        now_ms = WallClock().now_ms()
+        phone.switch._lag.sample("2026-11-22T02:00:02.000+0000", now_ms)
+        phone.switch._lag.sample("2026-11-22T02:00:00.000+0000", now_ms + 1)
         slow = await phone.fact(SwitchSlow)
         assert "events are 2001 ms late" in slow.reason
+        again = await phone.fact(SwitchSlow, nth=2)
+        assert not again.slow, "no news for a while: nothing is late any more"
+
+
+async def test_a_switch_whose_channels_are_dead_is_slow_though_all_else_answers(fake: FakeAri) -> None:
+    async with connected(account_of(fake), deadline_ms=30, probe_every_ms=5) as phone:
+        fake.hushed.add("/channels")
+        slow = await phone.fact(SwitchSlow)
+        assert "no answer to a probe" in slow.reason
+        fake.hushed.clear()
+        assert not (await phone.fact(SwitchSlow, nth=2)).slow
+
+
+async def test_the_switchs_journal_tells_of_legs_that_ended_unheard(fake: FakeAri) -> None:
+    ended = [LegGone(LegId("a.1-1.c"), answered_at_ms=5, cause=16)]
+    told = iter([ended, []])
+    async with connected(account_of(fake), journal=lambda: next(told)) as phone:
+        assert (await phone.fact(SwitchUp)).gone == tuple(ended)
+        phone.switch.send(AskSwitch())
+        assert (await phone.fact(SwitchUp, nth=2)).gone == ()
 
 
 async def test_a_full_inbox_drops_the_link_and_a_snapshot_follows(fake: FakeAri) -> None:
@@ -168,6 +190,10 @@ async def test_another_engine_with_our_name_is_seen(fake: FakeAri) -> None:
         await fake.emit("ApplicationReplaced")
         lost = await phone.fact(SwitchLost)
         assert "another engine" in lost.reason
+        leg = phone.dial(ANSWERS_AND_STAYS)
+        await phone.fact(OriginateRefused, leg)
+        assert fake.connects == 1, "two engines must not take turns"
+        assert fake.asked("POST", "/channels") == []
 
 
 async def test_phones_are_told_and_trunks_are_not(fake: FakeAri) -> None:

@@ -18,6 +18,7 @@ from engine.core.model import (
     LeadState,
     LegId,
     LegKind,
+    NotDialing,
     Outcome,
     PhoneNumber,
     TrunkId,
@@ -409,3 +410,51 @@ def test_an_agent_nobody_knows_in_a_snapshot_changes_nothing() -> None:
     floor.tell(legs(floor, found(leg, stranger)))
     assert floor.live.counters["conversations_unexplained"] == 1
     assert isinstance(floor.agent(), Agent)
+
+
+@pytest.mark.parametrize(
+    ("gone", "outcome"),
+    [
+        (events.LegGone(CUSTOMER, answered_at_ms=MONDAY_MS - 5_000, cause=16), Outcome.ABANDONED),
+        (events.LegGone(CUSTOMER, answered_at_ms=None, cause=17), Outcome.BUSY),
+        (events.LegGone(CUSTOMER, answered_at_ms=None, cause=34), Outcome.LOST),
+    ],
+    ids=["answered unheard", "busy", "perhaps overloaded, perhaps not"],
+)
+def test_the_switchs_journal_says_how_a_call_ended_while_no_engine_ran(gone: events.LegGone, outcome: Outcome) -> None:
+    floor = restart(restored(attempt(CustomerState.DIALING)))
+    floor.tell(events.SwitchUp((found(ANNAS),), (gone,)))
+    ended = floor.end().attempt
+    assert (ended.outcome, ended.answered_at_ms) == (outcome, gone.answered_at_ms)
+    counted = floor.live.pacers[SPRING].budget.state(floor.now_ms)
+    assert counted.abandoned == (outcome is Outcome.ABANDONED)
+    floor.tell(events.SwitchUp((found(ANNAS),), (gone,)))
+    assert len(floor.all(effects.SaveEnd)) == 1, "told twice, counted once"
+
+
+def test_a_switch_that_died_frees_its_agents_and_leaves_them_the_last_word() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    talked = floor.talk(floor.dial())
+    orders = floor.tell(events.SwitchDied("Asterisk has ended"))
+    assert floor.agent().state is AgentState.LOGGED_OUT
+    assert floor.all(effects.SaveEnd, orders)[0].attempt.outcome is Outcome.CONNECTED
+    assert floor.all(effects.SaveEnd, orders)[0].change is None, "the agent may still say how it went"
+    assert floor.live.unwell() is NotDialing.SWITCH
+    assert floor.dispose(talked, SOLD) == ""
+
+
+def test_the_shift_of_an_agent_who_left_the_file_is_over_on_disk_too() -> None:
+    floor = restart(restored(logged_in=((AgentId("left"), True),)))
+    orders = floor.tell(events.SwitchUp(()))
+    (saved,) = [o for o in floor.all(effects.SaveAgent, orders) if o.agent.id == "left"]
+    assert (saved.agent.state, saved.agent.attempt) == (AgentState.LOGGED_OUT, None)
+
+
+def test_an_engine_that_is_late_does_not_dial_and_looks_before_it_goes_on() -> None:
+    floor = Conversation()
+    floor.tell(events.EngineLate(late=True, reason="the engine is 2000 ms late"))
+    assert floor.live.unwell() is NotDialing.OVERLOAD
+    orders = floor.tell(events.EngineLate(late=False))
+    assert floor.all(effects.AskSwitch, orders)
+    assert floor.live.unwell() is None

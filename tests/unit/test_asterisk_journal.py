@@ -1,0 +1,42 @@
+"""The switch's own journal, read while it grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asterisk.journal import BISECT_TO, EndedChannel, EndedChannels
+
+
+def line(at_s: float, kind: str, channel: str, extra: str = "") -> str:
+    quoted = extra.replace('"', '""')
+    return f'"{at_s:.6f}","{kind}","{channel}","PJSIP/x-1","s","{quoted}"\n'
+
+
+def hang_up(at_s: float, channel: str, cause: int) -> str:
+    return line(at_s, "HANGUP", channel, f'{{"hangupcause":{cause}}}')
+
+
+def test_each_channel_that_ended_is_told_once_with_its_answer(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.csv"
+    ended = EndedChannels(journal, since_ms=None)
+    assert ended.look() == []
+    journal.write_text(line(10, "ANSWER", "a.1-1.c") + line(11, "ZV_MESSAGE", "a.1-1.c"), encoding="utf-8")
+    assert ended.look() == []
+    with journal.open("a", encoding="utf-8") as file:
+        file.write(hang_up(12, "a.1-1.c", 16) + hang_up(13, "a.1-2.c", 17) + hang_up(14, "a.1-3.c", 1)[:-9])
+    assert ended.look() == [
+        EndedChannel(channel_id="a.1-1.c", answered_ms=10_000, cause=16),
+        EndedChannel(channel_id="a.1-2.c", answered_ms=None, cause=17),
+    ]
+    assert ended.look() == [], "a half-written line waits for its end"
+
+
+def test_a_long_journal_is_not_read_from_its_start(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.csv"
+    seconds = BISECT_TO // 20
+    journal.write_text("".join(hang_up(s, f"a.1-{s}.c", 16) for s in range(seconds)), encoding="utf-8")
+    since_s = seconds - 7
+    recent = {one.channel_id for one in EndedChannels(journal, since_ms=since_s * 1000).look()}
+    assert {f"a.1-{s}.c" for s in range(since_s, seconds)} <= recent
+    assert len(recent) < seconds / 2
+    assert EndedChannels(journal, since_ms=None).look() == []
