@@ -71,15 +71,13 @@ OUTCOMES: Final[Mapping[Outcome, str]] = {
     Outcome.LOST: N_("Unknown: the link was lost"),
 }
 
-#: Q.850 causes that a supervisor asks about (ITU-T Q.850 table 1).
+#: Q.850 causes (ITU-T Q.850 table 1) that say more than the outcome does.
 CAUSES: Final[Mapping[int, str]] = {
     1: N_("unallocated number"),
     16: N_("normal end"),
-    17: N_("busy"),
     18: N_("phone does not respond"),
     19: N_("rang, nobody answered"),
     20: N_("phone is switched off"),
-    21: N_("declined"),
     22: N_("number has changed"),
     27: N_("out of order"),
     28: N_("wrong number format"),

@@ -69,9 +69,13 @@ async def test_the_check_sees_a_violation(place: Office, sign_in: SignIn) -> Non
     assert any(violation.startswith("button-name") for violation in await page.evaluate(VIOLATIONS))
 
 
-async def test_the_desk_fits_a_narrow_screen(place: Office, sign_in: SignIn) -> None:
+@pytest.mark.parametrize("width", [320, 768, 1024])
+async def test_the_desk_fits_narrow_screens(place: Office, sign_in: SignIn, width: int) -> None:
     page = await sign_in("olena")
-    await page.set_viewport_size({"width": 320, "height": 640})
+    await page.set_viewport_size({"width": width, "height": 640})
     await at_work(place, page)
     await answered(place, page)
-    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    bar = await page.locator(".bar").bounding_box()
+    assert bar is not None
+    assert bar["height"] < 330

@@ -145,7 +145,8 @@ def test_a_rule_is_read_as_a_person_would_say_it() -> None:
 
 
 def test_a_cause_is_said_in_words_with_its_codes() -> None:
-    assert trade.attempt_cause(WORDS["ru"], 17, 486) == "занято (Q.850 17, SIP 486)"
+    assert trade.attempt_cause(WORDS["ru"], 34, 503) == "нет свободной линии (Q.850 34, SIP 503)"
+    assert trade.attempt_cause(WORDS["ru"], 17, 486) == "Q.850 17, SIP 486"  # the outcome has said it
     assert trade.attempt_cause(WORDS["ru"], None, None) == ""
 
 
