@@ -99,8 +99,7 @@ def offer_waiting(live: Live, now_ms: int) -> None:
 def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
     lead = live.leads[attempt.lead]
-    serving = [a for a in live.agents.values() if any(c.id == attempt.campaign for c in live.campaigns_of(a.id))]
-    chosen = pick_agent(serving, lead.owner)
+    chosen = pick_agent(live.serving(attempt.campaign), lead.owner)
     if chosen is None:
         return
     attempt = replace(attempt, agent=chosen)

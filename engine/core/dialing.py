@@ -8,7 +8,7 @@ from typing import Final
 from engine.core import attempts as rules
 from engine.core import effects, pacing, trunks
 from engine.core.events import LeadsChanged, LeadsFetched
-from engine.core.live import IN_FLIGHT, NEVER_MS, Hopper, Live
+from engine.core.live import IN_FLIGHT, NEVER_MS, PRESENT, Hopper, Live
 from engine.core.machines import CustomerEvent
 from engine.core.model import (
     AgentState,
@@ -118,13 +118,14 @@ def trunks_room(live: Live, campaign: Campaign) -> int:
 
 def _wanted_elsewhere(live: Live, campaign: Campaign) -> int:
     """Ready agents of this campaign that calls in flight of other campaigns will need."""
+    if len(live.campaigns) == 1:
+        return 0
     shared: dict[CampaignId, int] = {}
-    for agent in live.agents.values():
+    for agent in live.serving(campaign.id):
         if agent.state is AgentState.READY:
-            ids = {c.id for c in live.campaigns_of(agent.id)}
-            if campaign.id in ids:
-                for other in ids - {campaign.id}:
-                    shared[other] = shared.get(other, 0) + 1
+            for other in live.campaigns_of(agent.id):
+                if other.id != campaign.id:
+                    shared[other.id] = shared.get(other.id, 0) + 1
     if not shared:
         return 0
     in_flight: dict[CampaignId, int] = {}
@@ -246,12 +247,10 @@ def _await_room(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | Non
 def _why_no_need(live: Live, campaign: Campaign) -> NotDialing | None:
     if campaign.mode in {Mode.MANUAL, Mode.PREVIEW}:
         return NotDialing.MODE
-    present = [a for a in live.agents.values() if any(c.id == campaign.id for c in live.campaigns_of(a.id))]
-    if all(a.state in {AgentState.LOGGED_OUT, AgentState.CONNECTING, AgentState.PAUSED} for a in present):
-        return NotDialing.NO_AGENTS
-    if not any(a.state is AgentState.READY for a in present):
-        return NotDialing.AGENTS_BUSY
-    return None
+    states = [agent.state for agent in live.serving(campaign.id)]
+    if AgentState.READY in states:
+        return None
+    return NotDialing.AGENTS_BUSY if PRESENT.intersection(states) else NotDialing.NO_AGENTS
 
 
 def _report(live: Live, campaign: Campaign, reason: NotDialing | None) -> None:

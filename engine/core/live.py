@@ -7,7 +7,6 @@ frozen and swapped; every swap that somebody outside must know of leaves an effe
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -98,6 +97,8 @@ class Live:
         self._asked_at_ms = -ASK_EVERY_MS
         self._numbers = 0
         self._leg_kinds: dict[AgentId, LegKind] = {}
+        self._campaigns_of: dict[AgentId, tuple[Campaign, ...]] = {}
+        self._agents_of: dict[CampaignId, list[AgentId]] = {}
         self.adopt_policy(policy, 0)
 
     # ── policy ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,6 +117,7 @@ class Live:
                 self.pacers[id_] = pacing.Pacer(wanted, abandon_rule(campaign))
             elif self.pacers[id_].policy != wanted:
                 self.pacers[id_].switch(wanted)
+        self._serve()
         for trunk_id, trunk in policy.trunks.items():
             limits = trunks.TrunkLimits(name=trunk_id, lines=trunk.lines_max, calls_per_s=trunk.calls_per_second_max)
             old = self.trunks.get(trunk_id)
@@ -149,12 +151,23 @@ class Live:
             self.trunks[trunk] = trunks.Trunk(trunks.TrunkLimits(name=trunk, lines=0, calls_per_s=1))
         return self.trunks[trunk]
 
-    def campaigns_of(self, agent: AgentId) -> Iterator[Campaign]:
+    def _serve(self) -> None:
+        """Note who serves what: asked after every fact."""
+        self._campaigns_of = {
+            id_: tuple(self.campaigns[c] for c in profile.campaigns if c in self.campaigns)
+            for id_, profile in self.policy.agents.items()
+        }
+        self._agents_of = {
+            id_: [a for a, of in self._campaigns_of.items() if c in of] for id_, c in self.campaigns.items()
+        }
+
+    def campaigns_of(self, agent: AgentId) -> tuple[Campaign, ...]:
         """The campaigns that an agent serves."""
-        profile = self.policy.agents.get(agent)
-        for id_ in profile.campaigns if profile else ():
-            if id_ in self.campaigns:
-                yield self.campaigns[id_]
+        return self._campaigns_of.get(agent, ())
+
+    def serving(self, campaign: CampaignId) -> list[Agent]:
+        """The agents who serve a campaign, at work or not."""
+        return [self.agents[id_] for id_ in self._agents_of.get(campaign, ())]
 
     def leg_kind(self, agent: AgentId) -> LegKind:
         """How the agent's phone takes part in this shift; a change in the file waits for the next log-in."""

@@ -95,6 +95,7 @@ class Plan:
     failed_write_share: float = 0.0
     supervisor_every_ms: int = 0
     check_every: int = 1  # facts between two looks at all invariants
+    watch_every_s: int = 1  # between two looks at what is stuck
     traced: bool = True
 
 
@@ -137,8 +138,9 @@ def long_shift(seed: int) -> Plan:
         leads=40_000,
         length_ms=8 * 3_600_000,
         lines=200,
-        habits=Habits(talk_ms=180_000, wrap_ms=30_000),
+        habits=Habits(talk_ms=240_000, hangup_share=0.0, wrap_ms=30_000),
         check_every=1_000,
+        watch_every_s=30,
         traced=False,
     )
 
@@ -250,7 +252,7 @@ class _FaultyStore:
 
 
 class _World:
-    """Everything of one history."""
+    """One history: the engine of the moment, the people, and whoever looks on."""
 
     def __init__(self, plan: Plan, report: Report, path: Path, database: InlineDatabase) -> None:
         self.plan = plan
@@ -538,7 +540,7 @@ class _World:
         """Every second: what is out of step, and for how long."""
         turn = 0
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(self.plan.watch_every_s)
             turn += 1
             for wrong in self._wrong:
                 raise wrong

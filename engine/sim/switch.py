@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -255,7 +255,11 @@ class SimSwitch:
     def _snapshot(self) -> None:
         ended: set[LegId] = set()
         self._snapshots.append(ended)
-        legs = tuple(self._found(channel) for channel in self.channels.values())
+        members: dict[BridgeId, list[LegId]] = {}
+        for channel in self.channels.values():
+            if channel.bridge is not None:
+                members.setdefault(channel.bridge, []).append(channel.leg)
+        legs = tuple(_found(channel, members) for channel in self.channels.values())
         at_s = asyncio.get_running_loop().time() + (2 + self._some_ms(3)) / 1000
         asyncio.get_running_loop().call_at(at_s, self._deliver_snapshot, legs, ended, self._link)
 
@@ -265,16 +269,6 @@ class SimSwitch:
             self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended)), link)
         alive = {f"b.{leg}" for leg in self.channels}
         self._bridges = {bridge for bridge in self._bridges if bridge in alive}
-
-    def _found(self, channel: Channel) -> LegFound:
-        others = tuple(
-            other.leg
-            for other in self.channels.values()
-            if channel.bridge is not None and other.bridge == channel.bridge and other is not channel
-        )
-        return LegFound(
-            channel.leg, answered=channel.up, ours_to_command=channel.place is Place.STASIS, bridged_with=others
-        )
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -474,3 +468,13 @@ def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
             return (order.customer,)
         case AskSwitch():
             return ()
+
+
+def _found(channel: Channel, members: Mapping[BridgeId, Sequence[LegId]]) -> LegFound:
+    others = members[channel.bridge] if channel.bridge is not None else ()
+    return LegFound(
+        channel.leg,
+        answered=channel.up,
+        ours_to_command=channel.place is Place.STASIS,
+        bridged_with=tuple(leg for leg in others if leg != channel.leg),
+    )
