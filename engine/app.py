@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -184,7 +185,7 @@ async def serving(app: web.Application, address: Address) -> AsyncIterator[None]
             await web.TCPSite(runner, address.host, address.port).start()
         except OSError as error:
             raise CannotStart(
-                f"the pages cannot have {address.host}:{address.port} (web.listen): {error.strerror}; "
+                f"the pages cannot have {address.host}:{address.port} (web.listen): {os.strerror(error.errno or 0)}; "
                 "end the program that holds the port, or choose another one"
             ) from None
         yield

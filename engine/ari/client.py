@@ -13,6 +13,7 @@ Rules that the rest of the engine stands on:
 import asyncio
 import itertools
 import logging
+import os
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -117,10 +118,15 @@ class AriClient:
 
     async def run(self, sink: FrameSink) -> None:
         """Connect and stay connected until cancelled; a `LinkDown` follows every `LinkUp` and every failed try."""
+        said = ""
         while True:
             reason = await self._serve(sink)
             self._failures += 1
-            log.warning("ARI link down", extra={"action": "ari_down", "reason": reason, "failures": self._failures})
+            # One line for a person, however often it is tried; again when something else is the matter.
+            level = logging.WARNING if self._failures == 1 or reason != said else logging.DEBUG
+            extra = {"action": "ari_down", "reason": reason, "failures": self._failures}
+            log.log(level, "ARI link down, nothing is dialed; trying again", extra=extra)
+            said = reason
             sink(LinkDown(reason))
             if self._left:
                 await asyncio.Event().wait()
@@ -329,7 +335,7 @@ class _HttpLink:
                 raw = await reply.read()
                 return reply.status, _body(request, raw if reply.content_type == "application/json" else None)
         except aiohttp.ClientConnectorError as error:
-            raise NotSent(_name(request), str(error)) from None
+            raise NotSent(_name(request), os.strerror(error.errno) if error.errno else str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise LinkLost(_name(request), str(error) or type(error).__name__) from None
 
