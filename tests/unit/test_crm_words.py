@@ -184,3 +184,11 @@ def test_scripts_take_their_words_from_the_catalogs() -> None:
     for words in WORDS.values():
         for message in said:
             assert f'"{message}"'.replace("…", "\\u2026") in words.for_scripts
+
+
+def test_every_icon_of_the_pages_is_in_the_sprite() -> None:
+    listed = {line.strip() for line in (ROOT / "web" / "icons.txt").read_text("utf-8").splitlines()}
+    sources = "".join(path.read_text("utf-8") for path in TEMPLATES)
+    used = set(re.findall(r'icon\("([a-z0-9-]+)"', sources)) | {icon for _, icon in trade.AGENT_STATES.values()}
+    assert used
+    assert used <= listed
