@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+MEMORY_PER_ONGOING = 5.0  # a large floor can afford to remember more, and needs to: its errors do not average out
+
 
 class AgeBins:
     """Bins of age in whole seconds: `bin_of[seconds]`, edges, and a last bin that never ends."""
@@ -83,16 +85,20 @@ class LifeTable:
 
         `ongoing`: how many have not ended yet, by the bin of their present age. Forgets a little: decay is per end.
         """
-        keep = (1.0 - 1.0 / self._memory) ** self._fresh
+        memory = max(self._memory, MEMORY_PER_ONGOING * sum(ongoing.values()))
+        keep = (1.0 - 1.0 / memory) ** self._fresh
         self._fresh = 0
         if keep < 1.0:
             self.ends = [[count * keep for count in row] for row in self.ends]
+        # Once ends are forgotten as fast as they come, an ongoing one stands for each one forgotten: to count those
+        # as at risk all the same would make every hazard too small by (their number) / memory.
+        unsettled = max(0.0, 1.0 - sum(map(sum, self.ends)) / memory)
         weight, at_risk = self._prior_weight, 0.0
         bins = self.bins.count
         reached = [0.0] * bins
         totals = [sum(column) for column in zip(*self.ends, strict=True)]
         for index in range(bins - 1, -1, -1):
-            here = ongoing.get(index, 0)
+            here = unsettled * ongoing.get(index, 0)
             reached[index] = at_risk + totals[index] + 0.5 * here + weight
             at_risk += totals[index] + here
         return [

@@ -22,12 +22,12 @@ from engine.core.model import Mode
 UNLIMITED: Final = 1_000_000
 MOST_AT_ONCE: Final = 1_000
 PACE_MS_PER_THING, PACE_MS_MAX = 1.0, 250.0  # how soon a new look is worth its cost, by calls and agents looked at
-THRESHOLD_MIN, THRESHOLD_MAX = 0.002, 0.15
+THRESHOLD_MIN, THRESHOLD_MAX = 0.002, 0.3
 CANCEL_RISK: Final = 0.5  # more likely than not, the person would find nobody
 GAIN, GAIN_MAX, GAIN_ANSWERS_PER_AGENT = 0.32, 0.5, 5.0
-MARGIN_SIGMAS: Final = 2.7
+MARGIN_SIGMAS_MAX: Final = 2.7
 USUAL_SHARE: Final = 0.03  # thresholds are for this share allowed; other shares scale them
-BIAS_START, BIAS_MIN, BIAS_MAX = math.log(0.035), math.log(0.012), math.log(0.15)
+BIAS_START, BIAS_MIN, BIAS_MAX = math.log(0.035), math.log(0.012), math.log(0.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,7 +389,9 @@ def _gains(live_answers: float, share: float, agents: int) -> tuple[float, float
     spread = _cluster(agents)
     answers = max(live_answers, GAIN_ANSWERS_PER_AGENT * agents, 1.0)
     gain = min(GAIN_MAX, GAIN * (500.0 / answers) ** (2 / 3) / math.sqrt(spread))
-    margin = MARGIN_SIGMAS * math.sqrt(spread / (2.0 * gain))
+    # A small team's abandons come one by one and need less in hand.
+    sigmas = min(MARGIN_SIGMAS_MAX, 1.7 + 0.22 * math.sqrt(agents))
+    margin = sigmas * math.sqrt(spread / (2.0 * gain))
     return gain, margin, min(margin, 0.5 * share * live_answers)
 
 

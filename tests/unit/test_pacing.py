@@ -1,8 +1,13 @@
+import json
+
+import pytest
+
 from engine.core.budget import AbandonRule, AtCeiling
-from engine.core.pacing import Manual, Pacer, PacingLimit, Preview, Progressive, Ratio
+from engine.core.pacing import Manual, Pacer, PacingLimit, PacingPolicy, Predictive, Preview, Progressive, Ratio
+from tests.unit.pacing_world import Nasty, World
 
 
-def campaign(policy: Manual | Preview | Progressive | Ratio, *, ready: int, rule: AbandonRule | None = None) -> Pacer:
+def campaign(policy: PacingPolicy, *, ready: int, rule: AbandonRule | None = None) -> Pacer:
     pacer = Pacer(policy, rule or AbandonRule())
     for i in range(ready):
         pacer.agent_in(0, f"a{i}")
@@ -88,3 +93,79 @@ def test_an_unknown_call_is_counted_and_harmless() -> None:
     pacer.no_answer(0, "from before the restart")
     assert pacer.strays == 1
     assert pacer.decide(0).place == 1
+
+
+def worked(policy: PacingPolicy, *, agents: int = 10, minutes: int = 20) -> World:
+    """A campaign that has run for a while: its tables know the list and the agents."""
+    world = World(Pacer(policy, AbandonRule()), Nasty(talk_mean_ms=30_000), agents=agents, seed=5)
+    world.run(minutes * 60_000)
+    return world
+
+
+def test_predictive_dials_ahead_of_agents_and_connects_more_than_one_to_one() -> None:
+    assert worked(Predictive()).live > 1.25 * worked(Progressive()).live
+
+
+def test_a_decision_carries_what_it_weighed() -> None:
+    world = worked(Predictive())
+    decision = world.pacer.decide(world.now_ms + 1_000)
+    assert decision.limit is PacingLimit.RISK
+    assert decision.ready + decision.busy == 10
+    assert decision.busy > 0
+    assert 0 < decision.soon_free < decision.busy
+    assert 0 < decision.expected_answers < decision.dialing + decision.screening
+    assert 0 < decision.threshold < 0.2
+    assert decision.budget.live_answers == world.live
+    assert decision.place == 0 or decision.risk <= decision.threshold
+
+
+def test_asked_again_at_once_the_predictive_mode_says_it_has_just_looked() -> None:
+    world = worked(Predictive())
+    now_ms = world.now_ms + 1_000
+    world.pacer.decide(now_ms)
+    decision = world.pacer.decide(now_ms)
+    assert (decision.place, decision.limit) == (0, PacingLimit.PACED)
+
+
+def test_what_was_learned_in_one_mode_serves_the_next() -> None:
+    pacer = worked(Progressive()).pacer
+    fresh = Pacer(Predictive(), AbandonRule())
+    pacer.switch(Predictive())
+    assert pacer.export()["forecast"]["ring"] != fresh.export()["forecast"]["ring"]
+    learned = json.loads(json.dumps(pacer.export()))
+    again = Pacer(Predictive(), AbandonRule(), learned=learned)
+    assert again.export() == pacer.export()
+
+
+def test_damaged_memory_is_refused_before_anything_is_taken_over() -> None:
+    with pytest.raises((ValueError, KeyError)):
+        Pacer(Predictive(), AbandonRule(), learned={"forecast": {}, "thrift": -3.3})
+
+
+def test_no_share_aimed_at_means_no_risk_taken() -> None:
+    world = World(Pacer(Predictive(abandon_share=0.0), AbandonRule()), Nasty(talk_mean_ms=30_000), agents=5, seed=2)
+    world.run(20 * 60_000)
+    assert world.live > 20
+    assert world.abandoned == 0
+
+
+def test_a_stricter_aim_abandons_less() -> None:
+    loose, strict = (
+        World(Pacer(Predictive(abandon_share=share), AbandonRule()), Nasty(talk_mean_ms=30_000), agents=10, seed=3)
+        for share in (0.03, 0.01)
+    )
+    for world in (loose, strict):
+        world.run(60 * 60_000)
+    assert strict.abandoned <= 0.01 * strict.live
+    assert strict.abandoned < loose.abandoned
+
+
+def test_an_answer_against_our_own_hang_up_counts_as_abandoned() -> None:
+    pacer = campaign(Predictive(), ready=1)
+    pacer.placed(0, "c")
+    pacer.ringing(2_000, "c")
+    pacer.cancelled(20_000, "c")
+    pacer.human(20_050, "c")
+    pacer.abandoned(20_050, "c")
+    state = pacer.budget.state(20_100)
+    assert (state.live_answers, state.abandoned) == (1, 1)
