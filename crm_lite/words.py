@@ -118,6 +118,7 @@ DIALING_REASONS: Final[Mapping[str, str]] = {
     NotDialing.NO_LEADS: N_("waiting: no lead is due"),
     NotDialing.LINES: N_("waiting: all lines are in use"),
     NotDialing.CARRIER: N_("waiting: the carrier takes no calls just now"),
+    NotDialing.CEILING: N_("stopped: the legal share of unanswered customers is used up"),
 }
 
 #: Why a command was refused: by the engine, or (the plain ones) by the pages.

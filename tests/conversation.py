@@ -28,7 +28,6 @@ from engine.core.model import (
     LeadId,
     LeadState,
     LegId,
-    Mode,
     Outcome,
     Phone,
     PhoneId,
@@ -38,6 +37,7 @@ from engine.core.model import (
     Trunk,
     TrunkId,
 )
+from engine.core.pacing import Progressive
 
 #: A Monday, 10:00 in Kyiv.
 MONDAY_MS = 1_763_971_200_000
@@ -59,7 +59,7 @@ def campaign(**changes: Any) -> Campaign:
     usual = Campaign(
         id=SPRING,
         name="Spring",
-        mode=Mode.PROGRESSIVE,
+        pacing=Progressive(),
         trunks=(TrunkId("carrier"),),
         caller_id=PhoneNumber("+380441230000"),
         attempts=AttemptPolicy(

@@ -20,10 +20,18 @@ class _Generator(GenerateJsonSchema):
         # A default is shown in the words of the file (30s), not as what it is read into (30000).
         described = super().default_schema(schema)
         form: Any = schema["schema"]
-        show = form.get("serialization", {}).get("function")
-        if show and schema.get("default") is not None:
-            described["default"] = show(schema["default"])
+        default = schema.get("default")
+        show = _shower(form)
+        if show and default is not None:
+            described["default"] = show(default)
+        elif isinstance(default, tuple) and (show := _shower(form.get("items_schema", [{}])[0])):
+            described["default"] = [show(item) for item in default]
         return described
+
+
+def _shower(schema: Any) -> Any:
+    """How a form shows a value, if `schema` is a form's."""
+    return schema.get("serialization", {}).get("function")
 
 
 def json_schema() -> str:
@@ -150,6 +158,13 @@ def _default(field: dict[str, Any]) -> str:
         case None | dict():
             return ""
         case list(items):
-            return ", ".join(f"`{item}`" for item in items)
+            return ", ".join(f"`{_in_line(item)}`" for item in items)
         case value:
             return f"`{value}`"
+
+
+def _in_line(value: Any) -> str:
+    """As it would stand in one line of the file."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {part}" for key, part in value.items()) + "}"
+    return str(value)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -24,12 +25,13 @@ from engine.config.yamlmarks import ENV
 from engine.core.model import PhoneNumber
 
 DAY_MINUTES: Final = 24 * 60
+DAY_MS: Final = 86_400_000
 #: Key of the generated schema that carries a form's words to the reference.
 FORM: Final = "form"
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_UNITS_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_UNITS_MS: Final = {"d": DAY_MS, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _DURATION: Final = re.compile(r"(?:(\d{1,6})(d|h|ms|m|s))")
 _CLOCK: Final = r"(?:[01]?\d|2[0-4]):[0-5]\d"
 _SPAN: Final = re.compile(rf"({_CLOCK})\s*[-–]\s*({_CLOCK})")
@@ -98,6 +100,79 @@ def duration(shortest: str, longest: str) -> Form:
     pattern = r"^(0|([0-9]{1,6}(ms|s|m|h|d))+)$"
     schema = {"type": ["string", "integer"], "pattern": pattern, "maximum": 0, "minimum": 0}
     return Form(read, duration_text, schema, f"time, {shortest} to {longest}")
+
+
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%")
+
+
+def _share(value: object) -> float:
+    found = _SHARE.fullmatch(str(value))
+    if not found or float(found[1]) > 100:
+        hint = f"; the sign is missing: {value}%?" if isinstance(value, int | float) else ""
+        raise ValueError(f"expected a share such as 3% or 0.5%{hint}")
+    return float(found[1]) / 100
+
+
+Share: TypeAlias = Annotated[
+    float,
+    Form(
+        _share,
+        lambda share: f"{share * 100:.6g}%",
+        {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3})?\s*%$", "examples": ["3%"]},
+        "share, such as `3%`",
+    ),
+]
+
+
+class LegalPeriod(NamedTuple):
+    """A stretch of time over which a law counts. `length_ms` 0: the calendar day; `since`: back to back from there."""
+
+    length_ms: int
+    since: date | None = None
+
+
+PERIOD_LONGEST: Final = "31d"
+
+
+def _legal_period(value: object) -> LegalPeriod:
+    length = duration("1h", PERIOD_LONGEST).read
+    match value:
+        case "calendar_day":
+            return LegalPeriod(0)
+        case {"rolling": stretch, **others} if not others:
+            return LegalPeriod(length(stretch))
+        case {"successive": stretch, "since": str(day), **others} if not others:
+            length_ms = length(stretch)
+            if length_ms % DAY_MS:
+                raise ValueError("successive periods are whole days, such as 30d")
+            try:
+                return LegalPeriod(length_ms, date.fromisoformat(day))
+            except ValueError:
+                raise ValueError(f"since: expected a day such as 2026-01-31, got {day}") from None
+        case {"successive": _, **others} if not others:
+            raise ValueError("successive needs `since`: the campaign's first day, such as 2026-01-31")
+        case _:
+            raise ValueError("expected {rolling: 30d}, calendar_day, or {successive: 30d, since: 2026-01-31}")
+
+
+def _legal_period_text(period: LegalPeriod) -> str | dict[str, str]:
+    if not period.length_ms:
+        return "calendar_day"
+    if period.since is None:
+        return {"rolling": duration_text(period.length_ms)}
+    return {"successive": duration_text(period.length_ms), "since": period.since.isoformat()}
+
+
+_PERIOD_KEYS: Final = {key: {"type": "string"} for key in ("rolling", "successive", "since")}
+Period: TypeAlias = Annotated[
+    LegalPeriod,
+    Form(
+        _legal_period,
+        _legal_period_text,
+        {"anyOf": [{"const": "calendar_day"}, {"type": "object", "properties": _PERIOD_KEYS}]},
+        "`{rolling: 30d}`, `calendar_day` or `{successive: 30d, since: 2026-01-31}`",
+    ),
+]
 
 
 def _spans(value: object) -> Spans:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
-from engine.config.forms import weekdays
-from engine.config.schema import CampaignSettings, Config, DispositionSettings, Ratio
+from engine.config import schema
+from engine.config.forms import DAY_MS, LegalPeriod, weekdays
+from engine.config.schema import CampaignSettings, Config, DispositionSettings
+from engine.core import budget, pacing
 from engine.core.model import (
     AgentId,
     AgentProfile,
@@ -17,7 +21,6 @@ from engine.core.model import (
     DispositionId,
     DispositionKind,
     LegKind,
-    Mode,
     Outcome,
     PhoneId,
     Policy,
@@ -57,7 +60,7 @@ def _campaign(campaign_id: CampaignId, campaign: CampaignSettings, config: Confi
     return Campaign(
         id=campaign_id,
         name=campaign.name,
-        mode=Mode(campaign.pacing.mode),
+        pacing=_pacing(campaign),
         trunks=tuple(TrunkId(trunk) for trunk in campaign.trunks),
         caller_id=campaign.caller_id,
         attempts=AttemptPolicy(
@@ -68,11 +71,43 @@ def _campaign(campaign_id: CampaignId, campaign: CampaignSettings, config: Confi
         ring_timeout_ms=campaign.ring_timeout,
         wrap_up_mode=WrapUpMode(campaign.wrap_up.mode),
         wrap_up_ms=campaign.wrap_up.limit,
-        abandon_after_ms=campaign.abandon_after,
+        abandon=_abandon_rule(campaign),
         talk_max_ms=campaign.talk_max,
         message=campaign.message,
-        ratio=campaign.pacing.ratio if isinstance(campaign.pacing, Ratio) else 1.0,
     )
+
+
+def _pacing(campaign: CampaignSettings) -> pacing.PacingPolicy:
+    match campaign.pacing:
+        case schema.Manual():
+            return pacing.Manual()
+        case schema.Preview():
+            return pacing.Preview()
+        case schema.Progressive():
+            return pacing.Progressive()
+        case schema.Ratio(ratio=ratio):
+            return pacing.Ratio(calls_per_agent=ratio)
+        case schema.Predictive(aim=aim):
+            return pacing.Predictive(abandon_share=aim)
+
+
+def _abandon_rule(campaign: CampaignSettings) -> budget.AbandonRule:
+    rule = campaign.abandon
+    return budget.AbandonRule(
+        share_max=rule.max,
+        guard=rule.guard,
+        periods=tuple(_period(period, campaign.zone) for period in rule.per),
+        at_ceiling=budget.AtCeiling(rule.at_ceiling),
+        connect_within_ms=rule.connect_within,
+        ring_min_ms=rule.min_ring,
+    )
+
+
+def _period(period: LegalPeriod, zone: str) -> budget.Period:
+    if period.since is not None:
+        start = datetime.combine(period.since, time.min, ZoneInfo(zone))
+        return budget.Successive(start_ms=round(start.timestamp() * 1000), days=period.length_ms // DAY_MS)
+    return budget.Rolling(length_ms=period.length_ms) if period.length_ms else budget.CalendarDay(tz=zone)
 
 
 def _calling_hours(campaign: CampaignSettings) -> CallingHours:

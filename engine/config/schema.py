@@ -9,19 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from engine.config.forms import (
+    DAY_MS,
     WEEKDAYS,
     Address,
     DayRange,
     FilePath,
     Flag,
     HostPort,
+    LegalPeriod,
     Name,
     NameKey,
     Number,
     NumberPattern,
+    Period,
     PortRange,
     Ports,
     Secret,
+    Share,
     SpansOfDay,
     Text,
     Zone,
@@ -226,6 +230,18 @@ class Numbering(_Section):
     )
 
 
+class Manual(_Section):
+    """Agents dial numbers themselves."""
+
+    mode: Literal["manual"] = Field(description="Agents dial; the engine places no calls of its own.")
+
+
+class Preview(_Section):
+    """Agents see the lead first."""
+
+    mode: Literal["preview"] = Field(description="Agents see the lead and start the call; the engine places none.")
+
+
 class Progressive(_Section):
     """One call per ready agent."""
 
@@ -237,6 +253,54 @@ class Ratio(_Section):
 
     mode: Literal["ratio"] = Field(description="A fixed number of calls per ready agent.")
     ratio: float = Field(ge=1.0, le=5.0, description="Calls per ready agent.")
+
+
+class Predictive(_Section):
+    """As many calls as the forecast and the abandonment budget allow."""
+
+    mode: Literal["predictive"] = Field(
+        description="As many calls as the forecast of answers and free agents and the abandonment budget allow.",
+    )
+    aim: Share | None = Field(
+        default=None,
+        description="The share of live answers to abandon at most; without it, all that `abandon` allows less `guard`. "
+        "More than that has no effect.",
+    )
+
+
+class Abandon(_Section):
+    """The law's limit on answered calls that nobody takes."""
+
+    max: Share = Field(
+        default=0.03,
+        description="The ceiling: abandoned calls as a share of calls answered by a person. Nothing passes it.",
+    )
+    guard: Share = Field(default=0.005, description="What predictive dialing keeps in hand below the ceiling.")
+    per: tuple[Period, ...] = Field(
+        default=(LegalPeriod(30 * DAY_MS),),
+        min_length=1,
+        max_length=4,
+        description="Over which period the share counts; of several, the one with the least left rules. Days begin at "
+        "midnight in the campaign's `zone`.",
+    )
+    at_ceiling: Literal["ease", "one_to_one", "stop"] = Field(
+        default="one_to_one",
+        description="At the ceiling: ease (predictive dials on at hardly any risk), one call per ready agent, or stop.",
+    )
+    connect_within: Annotated[int, duration("0s", "1m")] = Field(
+        default=2_000,
+        description="How long an answered customer waits for an agent before the message is played.",
+    )
+    min_ring: Annotated[int, duration("0s", "1m")] = Field(
+        default=15_000,
+        description="A ringing call is not taken back before it has rung so long.",
+    )
+
+    @model_validator(mode="after")
+    def _room_below_the_ceiling(self) -> Self:
+        if self.guard >= self.max:
+            raise ValueError("guard must be less than max, or nothing could ever be abandoned")
+        return self
 
 
 class Retry(_Section):
@@ -278,7 +342,7 @@ class CampaignSettings(_Section):
     """Leads, rules and agents under one name."""
 
     name: Text = Field(description="What the campaign is called on the pages.")
-    pacing: Annotated[Progressive | Ratio, Field(discriminator="mode")] = Field(
+    pacing: Annotated[Manual | Preview | Progressive | Ratio | Predictive, Field(discriminator="mode")] = Field(
         description="How calls are started.",
     )
     trunks: tuple[Name, ...] = Field(min_length=1, description="Trunks to dial through, in failover order.")
@@ -291,10 +355,7 @@ class CampaignSettings(_Section):
         default=3_600_000,
         description="The longest call; then it is cut.",
     )
-    abandon_after: Annotated[int, duration("0s", "1m")] = Field(
-        default=2_000,
-        description="How long an answered customer waits for an agent before the message is played.",
-    )
+    abandon: Abandon = Field(default=Abandon(), description="The law's limit on answered calls that nobody takes.")
     message: Annotated[str, text_form(300, "[A-Za-z0-9/._&-]+", "sound names without ending, joined by &")] = Field(
         default="zvonar-sorry",
         description="The sound played when nobody is free: a name below Asterisk's sounds, several joined by &.",

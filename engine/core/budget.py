@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
+#: As far back as any period reaches: kept, so that a new rule finds its counts.
+HISTORY_MS = 31 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,29 +117,37 @@ class _Account:
             self.live = self.abandoned = self.machines = 0
             self.ends_ms = period_end_ms(self.period, now_ms)
 
-    def count(self, at_ms: int, live: int, abandoned: int, machines: int) -> None:
-        self.live += live
-        self.abandoned += abandoned
-        self.machines += machines
+    def count(self, row: MinuteCount) -> None:
+        self.live += row.live_answers
+        self.abandoned += row.abandoned
+        self.machines += row.machines
         if isinstance(self.period, Rolling):
-            minute_ms = at_ms - at_ms % MINUTE_MS
-            if not self._minutes or self._minutes[-1][0] < minute_ms:
-                self._minutes.append([minute_ms, 0, 0, 0])
-            last = self._minutes[-1]
-            last[1] += live
-            last[2] += abandoned
-            last[3] += machines
+            _add(self._minutes, row)
+
+
+def _add(minutes: deque[list[int]], row: MinuteCount) -> None:
+    """Into its minute, which is the last one or hardly older; a step back of the clock counts as the last one."""
+    at = len(minutes) - 1
+    while at > 0 and minutes[at][0] > row.minute_ms:
+        at -= 1
+    if at < 0 or minutes[at][0] < row.minute_ms:
+        minutes.insert(at := at + 1, [row.minute_ms, 0, 0, 0])
+    minute = minutes[at]
+    minute[1] += row.live_answers
+    minute[2] += row.abandoned
+    minute[3] += row.machines
 
 
 class AbandonBudget:
     """Live answers and abandons per legal period, and what is left of the share allowed."""
 
-    __slots__ = ("_accounts", "_misjudged_share", "_rule", "_share")
+    __slots__ = ("_accounts", "_history", "_misjudged_share", "_rule", "_share")
 
     def __init__(self, rule: AbandonRule, *, share: float | None = None) -> None:
         """`share`: what the supervisor aims at; the rule's ceiling less its guard binds whatever it says."""
         self._rule = rule
         self._accounts = tuple(_Account(period) for period in rule.periods)
+        self._history: deque[list[int]] = deque()  # [minute_ms, live, abandoned, machines], as far as any period goes
         self._misjudged_share = 0.0
         self.aim(share)
 
@@ -157,34 +167,53 @@ class AbandonBudget:
 
     def restore(self, journal: Iterable[MinuteCount], now_ms: int) -> None:
         """Recount from the journal, oldest minute first; counts held so far are forgotten."""
-        self._accounts = tuple(_Account(period) for period in self._rule.periods)
-        for account in self._accounts:
-            account.roll(now_ms)
+        self._history.clear()
         for row in journal:
-            for account in self._accounts:
-                if period_has(account.period, row.minute_ms, now_ms):
-                    account.count(row.minute_ms, row.live_answers, row.abandoned, row.machines)
+            _add(self._history, row)
+        self._accounts = tuple(self._recounted(period, now_ms) for period in self._rule.periods)
+
+    def obey(self, rule: AbandonRule, now_ms: int) -> None:
+        """Count by another rule from now on; what was answered and abandoned before counts there too."""
+        self._rule = rule
+        self._accounts = tuple(self._recounted(period, now_ms) for period in rule.periods)
 
     def live_answer(self, now_ms: int) -> None:
         """A person answered."""
-        self._count(now_ms, 1, 0, 0)
+        self._count(now_ms, now_ms, live=1)
 
-    def abandon(self, now_ms: int) -> None:
-        """A person who answered (counted by `live_answer`) got no agent in time."""
-        self._count(now_ms, 0, 1, 0)
+    def abandon(self, now_ms: int, answered_at_ms: int | None = None) -> None:
+        """A person who answered (counted by `live_answer`) got no agent in time; belongs to the time of the answer."""
+        self._count(now_ms, now_ms if answered_at_ms is None else answered_at_ms, abandoned=1)
 
     def machine(self, now_ms: int) -> None:
         """A call was judged a machine."""
-        self._count(now_ms, 0, 0, 1)
+        self._count(now_ms, now_ms, machines=1)
 
     def state(self, now_ms: int) -> BudgetState:
         """The account of the period with the least left."""
         return min((self._state(account, now_ms) for account in self._accounts), key=lambda state: state.left)
 
-    def _count(self, now_ms: int, live: int, abandoned: int, machines: int) -> None:
+    def _count(self, now_ms: int, at_ms: int, *, live: int = 0, abandoned: int = 0, machines: int = 0) -> None:
+        row = MinuteCount(
+            minute_ms=at_ms - at_ms % MINUTE_MS, live_answers=live, abandoned=abandoned, machines=machines
+        )
+        _add(self._history, row)
+        while self._history and self._history[0][0] <= now_ms - HISTORY_MS:
+            self._history.popleft()
         for account in self._accounts:
             account.roll(now_ms)
-            account.count(now_ms, live, abandoned, machines)
+            if at_ms == now_ms or period_has(account.period, at_ms, now_ms):
+                account.count(row)
+
+    def _recounted(self, period: Period, now_ms: int) -> _Account:
+        account = _Account(period)
+        account.roll(now_ms)
+        for minute_ms, live, abandoned, machines in self._history:
+            if period_has(period, minute_ms, now_ms):
+                account.count(
+                    MinuteCount(minute_ms=minute_ms, live_answers=live, abandoned=abandoned, machines=machines)
+                )
+        return account
 
     def _state(self, account: _Account, now_ms: int) -> BudgetState:
         account.roll(now_ms)

@@ -82,7 +82,7 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
         accepted_at_ms=attempt.accepted_at_ms or now_ms,
     )
     live.emit(
-        effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon_after_ms),
+        effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon.connect_within_ms),
         effects.CancelTimer(("life", attempt.id)),
         effects.SaveAnswer(attempt),
     )
@@ -90,8 +90,8 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 def offer_waiting(live: Live, now_ms: int) -> None:
     """After every fact: nobody waits while an agent for them is ready; whoever has waited longest is next."""
-    waiting = [a for a in live.attempts.values() if a.state is CustomerState.WAITING and a.agent is None]
-    if waiting and live.connected:
+    if live.attempts.waiting and live.connected:
+        waiting = [live.attempts[id_] for id_ in live.attempts.waiting]
         for attempt in sorted(waiting, key=lambda a: (a.answered_at_ms or 0, a.id)):
             _offer(live, attempt, now_ms)
 
@@ -99,7 +99,7 @@ def offer_waiting(live: Live, now_ms: int) -> None:
 def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
     lead = live.leads[attempt.lead]
-    chosen = pick_agent(live.serving(attempt.campaign), lead.owner)
+    chosen = pick_agent(map(live.agents.__getitem__, live.roster.ready.get(attempt.campaign, ())), lead.owner)
     if chosen is None:
         return
     attempt = replace(attempt, agent=chosen)
@@ -195,6 +195,7 @@ def suppressed(live: Live, lead: LeadId, now_ms: int) -> None:
     """Never again: no hopper may hold it, no outcome may bring it back, and an unanswered call to it ends."""
     for hopper in live.hoppers.values():
         reset(hopper)  # whole: others in it may share the lead's numbers, and a fetch under way may bring it
+    live.ask_all()
     if lead in live.leads:
         live.leads[lead] = replace(live.leads[lead], state=LeadState.SUPPRESSED)
     for id_, (attempt, known) in live.recent.items():
@@ -232,7 +233,7 @@ def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
     if joint is not None:
         campaign = live.campaigns[attempt.campaign]
         attempt = live.move_attempt(replace(attempt, agent=None), joint, now_ms)
-        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon_after_ms))
+        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon.connect_within_ms))
     elif attempt.state is CustomerState.WAITING:
         live.attempts[attempt.id] = replace(attempt, agent=None)
 

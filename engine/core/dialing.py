@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
 from engine.core import effects, pacing, trunks
 from engine.core.events import LeadsChanged, LeadsFetched
-from engine.core.live import IN_FLIGHT, NEVER_MS, PRESENT, Hopper, Live
+from engine.core.live import NEVER_MS, Hopper, Live
 from engine.core.machines import CustomerEvent
 from engine.core.model import (
     AgentState,
@@ -37,14 +38,23 @@ HOPPER_RECHECK_MS: Final = 60_000
 SEND_WITHIN_MS: Final = 2_000
 #: A pacer that was asked too soon is asked again after this.
 PACED_RETRY_MS: Final = 100
+#: Calls and conversations grow older though nothing happens: a forecast is worth a new look after this.
+LOOK_AGAIN_MS: Final = 500
 #: After ring timeout and this, an attempt without news is looked for in the switch.
 LIFE_SLACK_MS: Final = 10_000
 
 
 def dial(live: Live, now_ms: int) -> None:
-    """Place what the pacers allow, campaign by campaign, and say why not more."""
-    for campaign in live.campaigns.values():
-        _report(live, campaign, _dial_campaign(live, campaign, now_ms))
+    """Place what the pacers of the campaigns concerned allow, and say why not more."""
+    asked, live.asked = live.asked, {}
+    for id_ in asked:
+        campaign = live.campaigns.get(id_)
+        if campaign is not None:
+            live.short.pop(id_, None)
+            reason = _dial_campaign(live, campaign, now_ms)
+            if reason in {NotDialing.LINES, NotDialing.CARRIER}:
+                live.short[id_] = None
+            _report(live, campaign, reason)
 
 
 def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
@@ -52,6 +62,7 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
     hopper = live.hoppers.get(event.campaign)
     if hopper is None:
         return
+    live.ask(event.campaign)
     hopper.fetching = False
     if hopper.stale:
         hopper.stale = False
@@ -71,6 +82,7 @@ def leads_changed(live: Live, event: LeadsChanged, now_ms: int) -> None:
     hopper = live.hoppers.get(event.campaign)
     if hopper is not None:
         reset(hopper)
+        live.ask(event.campaign)
 
 
 def reset(hopper: Hopper) -> None:
@@ -87,14 +99,20 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
     problem = live.unwell()
     if problem is not None:
         return problem
-    room = sum(live.trunks[t].room(now_ms) for t in campaign.trunks)
-    decision = live.pacers[campaign.id].decide(
-        now_ms, room=trunks_room(live, campaign), wanted_elsewhere=_wanted_elsewhere(live, campaign)
-    )
+    pacer, elsewhere = live.pacers[campaign.id], _wanted_elsewhere(live, campaign)
+    decision = pacer.decide(now_ms, room=trunks_room(live, campaign), wanted_elsewhere=elsewhere)
     if decision.limit is pacing.PacingLimit.PACED:
-        live.emit(effects.SetTimer(("pace", campaign.id), now_ms + PACED_RETRY_MS))
+        _look_again(live, campaign.id, max(now_ms + 1, decision.at_ms + PACED_RETRY_MS), now_ms)
+        said = live.dialing.get(campaign.id)
+        return NotDialing(said.reason) if said is not None and said.reason else None
+    live.decisions[campaign.id] = decision
+    if decision.dialing > decision.ready:
+        for call in pacer.cancel_now(now_ms, wanted_elsewhere=elsewhere):
+            take_back(live, live.attempts[AttemptId(call)], now_ms)
+    if decision.weighed and live.roster.present[campaign.id]:
+        _look_again(live, campaign.id, now_ms + LOOK_AGAIN_MS, now_ms)
     wanted = decision.place
-    if wanted and not room:
+    if wanted and not any(live.trunks[t].room(now_ms) for t in campaign.trunks):
         return _await_room(live, campaign, now_ms)
     while wanted > 0:
         lead_phone = _next_lead(live, campaign, now_ms)
@@ -108,7 +126,7 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
         wanted -= 1
     if len(live.hoppers[campaign.id].leads) < HOPPER_LOW:
         _look_for_leads(live, campaign.id, now_ms)
-    return _why_no_need(live, campaign)
+    return _why_no_need(live, campaign, decision)
 
 
 def trunks_room(live: Live, campaign: Campaign) -> int:
@@ -117,28 +135,25 @@ def trunks_room(live: Live, campaign: Campaign) -> int:
 
 
 def _wanted_elsewhere(live: Live, campaign: Campaign) -> int:
-    """Ready agents of this campaign that calls in flight of other campaigns will need."""
-    if len(live.campaigns) == 1:
-        return 0
-    shared: dict[CampaignId, int] = {}
-    for agent in live.serving(campaign.id):
-        if agent.state is AgentState.READY:
-            for other in live.campaigns_of(agent.id):
-                if other.id != campaign.id:
-                    shared[other.id] = shared.get(other.id, 0) + 1
+    """Ready agents of this campaign whom persons expected by other campaigns will need."""
+    shared = live.roster.shared.get(campaign.id)
     if not shared:
         return 0
-    in_flight: dict[CampaignId, int] = {}
-    for attempt in live.attempts.values():
-        if attempt.campaign in shared and attempt.state in IN_FLIGHT and attempt.agent is None:
-            in_flight[attempt.campaign] = in_flight.get(attempt.campaign, 0) + 1
-    return sum(min(count, shared[other]) for other, count in in_flight.items())
+    return sum(min(count, _expected(live, other)) for other, count in shared.items() if count)
+
+
+def _expected(live: Live, campaign: CampaignId) -> int:
+    """Agents that a campaign's calls in flight will need: one each, unless its forecast knows better."""
+    unserved = live.attempts.unserved[campaign]
+    decision = live.decisions.get(campaign)
+    if not unserved or decision is None or not decision.weighed:
+        return unserved
+    return min(unserved, decision.waiting + math.ceil(decision.expected_answers))
 
 
 def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules.Allowed] | None:
     """The best lead that may be dialed this moment; those that may not go back to the store with their next time."""
     hopper = live.hoppers[campaign.id]
-    on_the_line = {a.number for a in live.attempts.values() if a.state is not CustomerState.ENDED}
     skipped: list[Lead] = []
     found: tuple[Lead, rules.Allowed] | None = None
     while hopper.leads and found is None:
@@ -147,7 +162,7 @@ def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules
             skipped.append(lead)
             continue
         match rules.may_dial(lead, campaign, now_ms):
-            case rules.Allowed(phone=phone) if phone.number in on_the_line:
+            case rules.Allowed(phone=phone) if phone.number.e164 in live.attempts.numbers:
                 skipped.append(lead)  # another lead with this very number is being called
             case rules.Allowed() as allowed:
                 found = (lead, allowed)
@@ -213,6 +228,7 @@ def _place(live: Live, campaign: Campaign, lead: Lead, allowed: rules.Allowed, t
 def take_back(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Hang up a call that nobody has answered yet."""
     live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CANCELLED)
+    live.pacers[attempt.campaign].cancelled(now_ms, attempt.id)
     live.emit(effects.Hangup(attempt.leg))
 
 
@@ -239,18 +255,29 @@ def _await_room(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | Non
     next_ms = min(t.next_ms(now_ms) for t in with_lines)
     if next_ms <= now_ms:
         return NotDialing.CARRIER  # one call tries the trunk out: its news will wake us
-    live.emit(effects.SetTimer(("pace", campaign.id), next_ms))
+    _look_again(live, campaign.id, next_ms, now_ms)
     # The call rate spreads calls by milliseconds: not worth a word. A back-off is.
     return NotDialing.CARRIER if next_ms - now_ms > trunks.BACKOFF_MIN_MS / 2 else None
 
 
-def _why_no_need(live: Live, campaign: Campaign) -> NotDialing | None:
+def _look_again(live: Live, campaign: CampaignId, at_ms: int, now_ms: int) -> None:
+    """Ask this campaign's pacer again then, if nothing happens before."""
+    if not now_ms < live.looks.get(campaign, 0) <= at_ms:
+        live.looks[campaign] = at_ms
+        live.emit(effects.SetTimer(("pace", campaign), at_ms))
+
+
+def _why_no_need(live: Live, campaign: Campaign, decision: pacing.PacingDecision) -> NotDialing | None:
     if campaign.mode in {Mode.MANUAL, Mode.PREVIEW}:
         return NotDialing.MODE
-    states = [agent.state for agent in live.serving(campaign.id)]
-    if AgentState.READY in states:
-        return None
-    return NotDialing.AGENTS_BUSY if PRESENT.intersection(states) else NotDialing.NO_AGENTS
+    if not live.roster.present[campaign.id]:
+        return NotDialing.NO_AGENTS
+    if decision.limit is pacing.PacingLimit.CEILING and not decision.place:
+        return NotDialing.CEILING
+    ahead = campaign.mode is Mode.PREDICTIVE and decision.place + decision.dialing + decision.screening
+    if not live.roster.ready.get(campaign.id) and not ahead:
+        return NotDialing.AGENTS_BUSY
+    return None
 
 
 def _report(live: Live, campaign: Campaign, reason: NotDialing | None) -> None:

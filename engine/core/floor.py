@@ -45,6 +45,8 @@ class Floor:
             self.live.done(event.command, str(refusal))
         else:
             _HANDLERS[type(event)](self.live, event, now_ms)
+        if not isinstance(event, _OF_ONE_CAMPAIGN):
+            self.live.ask_all()
         customers.offer_waiting(self.live, now_ms)
         dialing.dial(self.live, now_ms)
         return self._take()
@@ -172,12 +174,16 @@ def _timer(live: Live, event: events.TimerFired, now_ms: int) -> None:
             _AGENT_TIMERS[kind](live, agent, now_ms)
     elif kind == "hopper":
         live.hoppers[CampaignId(subject)].dry_until_ms = 0
+        live.ask(CampaignId(subject))
     elif kind == "ask":
         live.ask_switch(now_ms)
     elif kind == "resync":
         recovery.resync_due(live, now_ms, RESYNC_EVERY_MS)
+        live.ask_all()
     else:
         assert kind == "pace", f"a timer that nobody set: {kind}"
+        live.looks.pop(CampaignId(subject), None)
+        live.ask(CampaignId(subject))
 
 
 _ATTEMPT_TIMERS: Final[Mapping[str, Callable[[Live, Attempt, int], None]]] = {
@@ -212,6 +218,28 @@ def _drain(live: Live, event: events.DrainStarted, now_ms: int) -> None:
     live.draining = True
 
 
+#: Facts whose handlers themselves say which campaigns they concern; after any other all pacers are asked.
+_OF_ONE_CAMPAIGN: Final = (
+    events.OriginateAccepted,
+    events.OriginateRefused,
+    events.OriginateUnknown,
+    events.LegRinging,
+    events.LegAnswered,
+    events.LegBridged,
+    events.LegHungUp,
+    events.CommandFailed,
+    events.PhoneSeen,
+    events.TimerFired,
+    events.LeadsFetched,
+    events.LeadsChanged,
+    events.AgentLogin,
+    events.AgentReady,
+    events.AgentPause,
+    events.AgentLogout,
+    events.AgentHangup,
+    events.AgentHold,
+    events.Dispose,
+)
 _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.OriginateAccepted: _accepted,
     events.OriginateRefused: _refused,

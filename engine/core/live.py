@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from engine.core import attempts as rules
-from engine.core import budget, effects, pacing, trunks
+from engine.core import effects, pacing, trunks
+from engine.core.books import PRESENT, Attempts, Roster
 from engine.core.machines import AGENT, CUSTOMER, JOINT_AGENT, AgentEvent, CustomerEvent, step
 from engine.core.model import (
     COUNTED,
@@ -28,7 +29,6 @@ from engine.core.model import (
     LeadId,
     LeadState,
     LegKind,
-    Mode,
     NotDialing,
     Outcome,
     Policy,
@@ -41,20 +41,6 @@ CORRECTIONS_MAX: Final = 1_000
 NEVER_MS: Final = 1 << 62
 #: A snapshot of the switch is not asked for more often: what failed for one leg often fails for many.
 ASK_EVERY_MS: Final = 500
-
-IN_FLIGHT: Final = frozenset(
-    {
-        CustomerState.PLANNED,
-        CustomerState.DIALING,
-        CustomerState.RINGING,
-        CustomerState.SCREENING,
-        CustomerState.WAITING,
-    }
-)
-
-
-#: Agents whom the pacers know: at work, free or not.
-PRESENT: Final = frozenset({AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP})
 
 
 @dataclass(slots=True)
@@ -76,7 +62,8 @@ class Live:
         self.epoch = epoch
         self.campaigns: dict[CampaignId, Campaign] = {}  # of the policy, and older ones that still have calls
         self.agents: dict[AgentId, Agent] = {}
-        self.attempts: dict[AttemptId, Attempt] = {}  # live, and ended ones that lack a disposition
+        self.attempts = Attempts()  # live, and ended ones that lack a disposition
+        self.roster = Roster()
         self.leads: dict[LeadId, Lead] = {}  # of `attempts`
         self.decided: set[AttemptId] = set()  # of `attempts`: a disposition has already changed the lead
         self.recent: OrderedDict[AttemptId, tuple[Attempt, Lead]] = OrderedDict()
@@ -85,6 +72,10 @@ class Live:
         self.pacers: dict[CampaignId, pacing.Pacer] = {}
         self.trunks: dict[TrunkId, trunks.Trunk] = {}
         self.dialing: dict[CampaignId, effects.DialingChanged] = {}
+        self.decisions: dict[CampaignId, pacing.PacingDecision] = {}  # the last of each campaign, and all it weighed
+        self.asked: dict[CampaignId, None] = {}  # campaigns whose pacers are to be asked after this fact
+        self.short: dict[CampaignId, None] = {}  # campaigns that would dial if a trunk took their calls
+        self.looks: dict[CampaignId, int] = {}  # when a campaign's pacer is asked again though nothing happens
         self.connected = False  # to the switch, however slow it is
         self.switch_problem = "not connected yet"
         self.store_problem = ""
@@ -98,7 +89,6 @@ class Live:
         self._numbers = 0
         self._leg_kinds: dict[AgentId, LegKind] = {}
         self._campaigns_of: dict[AgentId, tuple[Campaign, ...]] = {}
-        self._agents_of: dict[CampaignId, list[AgentId]] = {}
         self.adopt_policy(policy, 0)
 
     # ── policy ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,11 +102,16 @@ class Live:
         for id_, campaign in self.campaigns.items():
             self.hoppers.setdefault(id_, Hopper())
             self.running.setdefault(id_, False)
-            wanted = pacing_policy(campaign)
-            if id_ not in self.pacers:
-                self.pacers[id_] = pacing.Pacer(wanted, abandon_rule(campaign))
-            elif self.pacers[id_].policy != wanted:
-                self.pacers[id_].switch(wanted)
+            pacer = self.pacers.get(id_)
+            if pacer is None:
+                self.pacers[id_] = pacing.Pacer(
+                    campaign.pacing, campaign.abandon, ring_timeout_ms=campaign.ring_timeout_ms
+                )
+                continue
+            if pacer.policy != campaign.pacing:
+                pacer.switch(campaign.pacing)
+            if pacer.rule != campaign.abandon:
+                pacer.obey(now_ms, campaign.abandon)
         self._serve()
         for trunk_id, trunk in policy.trunks.items():
             limits = trunks.TrunkLimits(name=trunk_id, lines=trunk.lines_max, calls_per_s=trunk.calls_per_second_max)
@@ -130,6 +125,10 @@ class Live:
                 self._leg_kinds[agent_id] = profile.leg_kind
         for agent_id, before in served.items():
             self._serve_others(self.agents[agent_id], before, now_ms)
+        self.roster = Roster()
+        for agent in self.agents.values():
+            self.roster.seat(agent.id, (c.id for c in self.campaigns_of(agent.id)), agent.state)
+        self.ask_all()
 
     def _serve_others(self, agent: Agent, before: frozenset[CampaignId], now_ms: int) -> None:
         """Tell the pacers of an agent at work whose campaigns changed."""
@@ -152,26 +151,30 @@ class Live:
         return self.trunks[trunk]
 
     def _serve(self) -> None:
-        """Note who serves what: asked after every fact."""
+        """Note who serves what: asked again and again."""
         self._campaigns_of = {
             id_: tuple(self.campaigns[c] for c in profile.campaigns if c in self.campaigns)
             for id_, profile in self.policy.agents.items()
-        }
-        self._agents_of = {
-            id_: [a for a, of in self._campaigns_of.items() if c in of] for id_, c in self.campaigns.items()
         }
 
     def campaigns_of(self, agent: AgentId) -> tuple[Campaign, ...]:
         """The campaigns that an agent serves."""
         return self._campaigns_of.get(agent, ())
 
-    def serving(self, campaign: CampaignId) -> list[Agent]:
-        """The agents who serve a campaign, at work or not."""
-        return [self.agents[id_] for id_ in self._agents_of.get(campaign, ())]
-
     def leg_kind(self, agent: AgentId) -> LegKind:
         """How the agent's phone takes part in this shift; a change in the file waits for the next log-in."""
         return self._leg_kinds.get(agent, LegKind.NAILED_UP)
+
+    # ── whose pacers are to be asked ─────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, campaign: CampaignId) -> None:
+        """Something happened to this campaign: its pacer may decide otherwise now, and those of who share agents."""
+        self.asked[campaign] = None
+        self.asked.update(self.roster.kin.get(campaign, {}))
+
+    def ask_all(self) -> None:
+        """Something happened that may concern everybody."""
+        self.asked.update(dict.fromkeys(self.campaigns))
 
     # ── ids, effects, timers ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,27 +221,19 @@ class Live:
     def put_agent(self, agent: Agent, now_ms: int) -> None:
         """Swap an agent's value without a transition."""
         self.agents[agent.id] = agent
+        served = [campaign.id for campaign in self.campaigns_of(agent.id)]
+        self.roster.seat(agent.id, served, agent.state)
+        self.asked.update(dict.fromkeys(served))
         self.emit(effects.SaveAgent(agent, now_ms), effects.AgentChanged(agent))
 
     def _tell_pacers(self, before: Agent, after: Agent, now_ms: int) -> None:
+        if after.state is before.state:
+            return
+        held = after.attempt or before.attempt
+        attempt = self.attempts.get(held) if held else None
         for campaign in self.campaigns_of(after.id):
-            pacer = self.pacers[campaign.id]
-            if before.state in PRESENT and after.state not in PRESENT:
-                pacer.agent_out(now_ms, after.id)
-            elif after.state is before.state or after.state not in PRESENT:
-                continue
-            elif after.state is AgentState.READY:
-                (pacer.agent_free if before.state in PRESENT else pacer.agent_in)(now_ms, after.id)
-            elif after.state is AgentState.WRAP_UP:
-                pacer.talk_end(now_ms, after.id)
-            else:
-                pacer.agent_busy(now_ms, after.id, self._call_for(campaign.id, after))
-
-    def _call_for(self, campaign: CampaignId, agent: Agent) -> AttemptId | None:
-        # Only a bridged call leaves the pacer's hands: a reserved agent may yet be lost.
-        if agent.state is not AgentState.TALKING or agent.attempt is None:
-            return None
-        return agent.attempt if self.attempts[agent.attempt].campaign == campaign else None
+            ours = attempt is not None and attempt.campaign == campaign.id
+            _tell(self.pacers[campaign.id], before, after, attempt if ours else None, now_ms)
 
     def wish(self, agent: Agent, wish: AgentState | None, reason: str, now_ms: int) -> Agent:
         """Remember what the agent wants after this call; None takes it back."""
@@ -274,6 +269,10 @@ class Live:
         state = step(CUSTOMER, attempt.state, event)
         moved = replace(attempt, state=state, **changes)
         self.attempts[attempt.id] = moved
+        self.ask(moved.campaign)
+        self.asked.update(self.short)  # a line may be free now, or a trunk well again
+        if moved.outcome is Outcome.ABANDONED is not attempt.outcome:
+            self.pacers[moved.campaign].abandoned(now_ms, moved.id)
         self.emit(effects.AttemptChanged(moved))
         agent = self.agents.get(moved.agent) if moved.agent else None
         if agent is not None and agent.attempt == moved.id:
@@ -358,6 +357,8 @@ class Live:
 
     def _settle_pacer(self, attempt: Attempt, outcome: Outcome, now_ms: int) -> None:
         pacer = self.pacers[attempt.campaign]
+        if attempt.outcome in {Outcome.ABANDONED, Outcome.CANCELLED}:
+            return  # told when it was decided
         match outcome:
             case Outcome.CONNECTED:
                 if attempt.agent is None or attempt.campaign not in {c.id for c in self.campaigns_of(attempt.agent)}:
@@ -377,7 +378,8 @@ class Live:
 
     def forget(self, attempt: Attempt, lead: Lead) -> None:
         """An attempt that nothing waits for any more; kept a while for a corrected disposition."""
-        self.attempts.pop(attempt.id, None)
+        if attempt.id in self.attempts:
+            del self.attempts[attempt.id]
         self.leads.pop(attempt.lead, None)
         self.decided.discard(attempt.id)
         self.recent[attempt.id] = (attempt, lead)
@@ -387,6 +389,7 @@ class Live:
     def lead_changed(self, campaign: CampaignId, change: LeadChange) -> None:
         """A lead of ours may be dialable from `next_at_ms` on: the hopper looks again then."""
         hopper = self.hoppers[campaign]
+        self.ask(campaign)
         if change.next_at_ms is None:
             return
         hopper.soonest_ms = min(hopper.soonest_ms, change.next_at_ms)
@@ -410,24 +413,32 @@ class Live:
 
     def talking(self) -> int:
         """Calls with a customer on the line or on the way."""
-        return sum(1 for attempt in self.attempts.values() if attempt.state is not CustomerState.ENDED)
+        return self.attempts.live
 
 
-def pacing_policy(campaign: Campaign) -> pacing.PacingPolicy:
-    """The campaign's mode, as the pacer takes it."""
-    match campaign.mode:
-        case Mode.MANUAL:
-            return pacing.Manual()
-        case Mode.PREVIEW:
-            return pacing.Preview()
-        case Mode.PROGRESSIVE:
-            return pacing.Progressive()
-        case Mode.RATIO:
-            return pacing.Ratio(calls_per_agent=campaign.ratio)
-        case Mode.PREDICTIVE:
-            return pacing.Progressive()
+def _tell(pacer: pacing.Pacer, before: Agent, after: Agent, attempt: Attempt | None, now_ms: int) -> None:
+    """Tell a pacer of an agent's new state; `attempt` only if the call is of the pacer's own campaign.
 
-
-def abandon_rule(campaign: Campaign) -> budget.AbandonRule:
-    """The abandonment rule that the campaign stands under."""
-    return budget.AbandonRule(connect_within_ms=campaign.abandon_after_ms)
+    A reserved agent and the customer promised to them cancel out: for their own campaign nothing happens before the
+    bridge, which may yet fail. For the agent's other campaigns they are away, and busy once they talk.
+    """
+    if after.state not in PRESENT:
+        if before.state in PRESENT:
+            pacer.agent_out(now_ms, after.id)
+        return
+    match after.state:
+        case AgentState.READY if before.state is AgentState.RESERVED:
+            if attempt is None:
+                pacer.agent_in(now_ms, after.id)
+        case AgentState.READY:
+            (pacer.agent_free if before.state in PRESENT else pacer.agent_in)(now_ms, after.id)
+        case AgentState.RESERVED:
+            if attempt is None:
+                pacer.agent_out(now_ms, after.id)
+        case AgentState.WRAP_UP:
+            pacer.talk_end(now_ms, after.id)
+        case _ if attempt is None:
+            pacer.agent_busy(now_ms, after.id)
+        case _:
+            # A conversation found going on after a restart is as old as it is.
+            pacer.agent_busy(min(now_ms, attempt.bridged_at_ms or now_ms), after.id, attempt.id)

@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final, NewType
 
+from engine.core.budget import AbandonRule
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from engine.core.pacing import PacingPolicy
 
 CampaignId = NewType("CampaignId", str)
 LeadId = NewType("LeadId", int)
@@ -208,7 +212,7 @@ class Campaign:
 
     id: CampaignId
     name: str
-    mode: Mode
+    pacing: PacingPolicy
     trunks: tuple[TrunkId, ...]  # in failover order
     caller_id: PhoneNumber | None
     attempts: AttemptPolicy
@@ -217,10 +221,14 @@ class Campaign:
     ring_timeout_ms: int = 30_000
     wrap_up_mode: WrapUpMode = WrapUpMode.TIMED
     wrap_up_ms: int = 60_000
-    abandon_after_ms: int = 2_000
+    abandon: AbandonRule = field(default_factory=AbandonRule)
     talk_max_ms: int = 3_600_000
     message: str = "zvonar-sorry"  # the sound played when nobody is free
-    ratio: float = 1.0
+
+    @property
+    def mode(self) -> Mode:
+        """How its calls are started."""
+        return self.pacing.mode
 
     def disposition(self, wanted: DispositionId) -> Disposition | None:
         """The disposition of that id, if this campaign has it."""
@@ -367,6 +375,7 @@ class NotDialing(StrEnum):
     NO_LEADS = "no_leads"
     LINES = "lines"
     CARRIER = "carrier"  # every trunk is in back-off
+    CEILING = "ceiling"  # the law's share of abandoned answers is used up
 
 
 class SystemPause(StrEnum):

@@ -109,6 +109,11 @@ class PacingDecision:
     room: int  # what trunks take now
     budget: BudgetState
 
+    @property
+    def weighed(self) -> bool:
+        """Whether a forecast was made; without one its figures are 0."""
+        return self.threshold > 0
+
 
 class Pacer:
     """The pacing of one campaign."""
@@ -148,6 +153,12 @@ class Pacer:
         self._policy = policy
         self.budget.aim(policy.abandon_share if isinstance(policy, Predictive) else None)
         self._last = None
+
+    def obey(self, now_ms: int, rule: AbandonRule) -> None:
+        """Stand under another rule from the next decision on; what was counted counts on."""
+        self.rule = rule
+        self.budget.obey(rule, now_ms)
+        self.switch(self._policy)
 
     def export(self) -> dict[str, Any]:
         """What was learned, as plain JSON, for the next start."""
@@ -225,8 +236,9 @@ class Pacer:
 
     def abandoned(self, now_ms: int, call: str) -> None:
         """A person who answered got no agent in time."""
+        answered_at_ms = self._forecast.waiting.get(call)
         self._ended(self._forecast.call_abandoned(now_ms, call))
-        self.budget.abandon(now_ms)
+        self.budget.abandon(now_ms, answered_at_ms)
 
     def gone(self, now_ms: int, call: str) -> None:
         """Ended in any other way: left before the limit, lost with the switch."""

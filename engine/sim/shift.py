@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from engine.api import SubscriptionOverflow
 from engine.core import effects, events, hours
+from engine.core.budget import AbandonRule
 from engine.core.floor import Floor
 from engine.core.invariants import violations
 from engine.core.model import (
@@ -40,7 +41,6 @@ from engine.core.model import (
     DispositionKind,
     LeadId,
     LegKind,
-    Mode,
     Outcome,
     PhoneId,
     PhoneNumber,
@@ -51,6 +51,7 @@ from engine.core.model import (
     WrapUpMode,
     attempt_of_leg,
 )
+from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
 from engine.driver import Driver
 from engine.sim.people import Habits, People, SimAgent
 from engine.sim.switch import Faults, Invite, Place, SimSwitch
@@ -83,7 +84,7 @@ class Plan:
     leads: int = 80
     length_ms: int = 2_400_000
     lines: int = 8
-    mode: Mode = Mode.PROGRESSIVE
+    pacing: PacingPolicy = field(default_factory=Progressive)
     wrap_up: WrapUpMode = WrapUpMode.TIMED
     on_demand_share: float = 0.0
     habits: Habits = field(default_factory=Habits)
@@ -107,7 +108,7 @@ def faulty(seed: int) -> Plan:
         seed=seed,
         agents=chance.randint(2, 6),
         lines=chance.randint(2, 9),
-        mode=chance.choice((Mode.PROGRESSIVE, Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE)),
+        pacing=chance.choice((Progressive(), Progressive(), Ratio(calls_per_agent=1.5), Predictive())),
         wrap_up=chance.choice(tuple(WrapUpMode)),
         on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
         habits=Habits(phone_loss_every_ms=chance.choice((0, 1_800_000)), talk_ms=chance.choice((20_000, 90_000))),
@@ -425,7 +426,7 @@ class _World:
         changed = replace(
             campaign,
             wrap_up_mode=self.chance.choice(tuple(WrapUpMode)),
-            mode=self.chance.choice((Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE)),
+            pacing=self.chance.choice((Progressive(), Ratio(calls_per_agent=1.5), Predictive())),
         )
         trunk = replace(self.policy.trunks[TRUNK], lines_max=self.chance.randint(1, 9))
         self.policy = Policy(campaigns={CAMPAIGN: changed}, trunks={TRUNK: trunk}, agents=profiles)
@@ -647,7 +648,7 @@ def _policy(plan: Plan) -> Policy:
     campaign = Campaign(
         id=CAMPAIGN,
         name="Spring",
-        mode=plan.mode,
+        pacing=plan.pacing,
         trunks=(TRUNK,),
         caller_id=PhoneNumber("+380441230000"),
         attempts=AttemptPolicy(
@@ -660,8 +661,7 @@ def _policy(plan: Plan) -> Policy:
         hours=CallingHours(spans=(((9 * 60, 20 * 60),),) * 7, zone="Europe/Kyiv"),
         dispositions=dispositions,
         wrap_up_mode=plan.wrap_up,
-        abandon_after_ms=2_000 if not plan.on_demand_share else 6_000,
-        ratio=1.5,
+        abandon=AbandonRule(connect_within_ms=2_000 if not plan.on_demand_share else 6_000),
     )
     profiles = [
         AgentProfile(

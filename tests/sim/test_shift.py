@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.core.model import Mode
+from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
 from engine.sim.shift import Plan, Report, faulty, play
 from engine.sim.switch import Faults
 
@@ -42,9 +42,9 @@ def test_a_shift_with_all_faults(seed: int) -> None:
     assert report.dialed
 
 
-@pytest.mark.parametrize("mode", [Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE])
-def test_a_shift_in_every_mode(mode: Mode) -> None:
-    assert lived(Plan(seed=2, mode=mode)).conversations > 10
+@pytest.mark.parametrize("pacing", [Progressive(), Ratio(calls_per_agent=1.5), Predictive()])
+def test_a_shift_in_every_mode(pacing: PacingPolicy) -> None:
+    assert lived(Plan(seed=2, pacing=pacing)).conversations > 10
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:

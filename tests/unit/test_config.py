@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engine.config import Config, ConfigProblem, ConfigWatch, Loaded, changes, describe, load, parse, read_secret
 from engine.config import yamlmarks as yaml
-from engine.core.model import DispositionKind, Mode, Outcome, PhoneNumber
+from engine.core.model import DispositionKind, Outcome, PhoneNumber
+from engine.core.pacing import Ratio
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "config.yaml"
@@ -127,7 +128,7 @@ def test_text_that_is_not_ours_is_a_problem_and_never_an_exception(text: str) ->
 
 def test_a_campaign_becomes_the_policy_it_says() -> None:
     spring = loaded().policy.campaigns["spring"]  # type: ignore[index]
-    assert (spring.mode, spring.ratio) == (Mode.RATIO, 1.5)
+    assert spring.pacing == Ratio(calls_per_agent=1.5)
     assert spring.caller_id == PhoneNumber("+380441234567")
     assert spring.hours.spans[0] == ((540, 1200),)
     assert spring.hours.spans[4] == ((540, 720), (780, 1080))

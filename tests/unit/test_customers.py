@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.core import effects, events
+from engine.core.budget import AbandonRule
 from engine.core.model import AgentState, AttemptId, CustomerState, LeadState, LegKind, Outcome, customer_leg
 from tests.conversation import ANNA, BORYS, MINUTE_MS, SOLD, SPRING, Conversation, campaign, lead, policy, profile
 
@@ -353,7 +354,7 @@ def on_demand(*leads: object, **changes: object) -> Conversation:
 
 
 def test_an_on_demand_phone_is_called_when_the_customer_answers() -> None:
-    floor = on_demand(lead(1), abandon_after_ms=20_000)
+    floor = on_demand(lead(1), abandon=AbandonRule(connect_within_ms=20_000))
     floor.ready(ANNA)
     assert floor.agent().leg is None
     leg = floor.dial()
@@ -370,7 +371,7 @@ def test_an_on_demand_phone_is_called_when_the_customer_answers() -> None:
 
 
 def test_an_on_demand_phone_that_rings_out_pauses_its_agent_and_the_customer_is_offered_on() -> None:
-    floor = on_demand(lead(1), abandon_after_ms=60_000)
+    floor = on_demand(lead(1), abandon=AbandonRule(connect_within_ms=60_000))
     floor.ready(ANNA, BORYS)
     floor.answer(floor.dial())
     (first,) = floor.all(effects.OriginateAgent)
@@ -383,7 +384,7 @@ def test_an_on_demand_phone_that_rings_out_pauses_its_agent_and_the_customer_is_
 
 
 def test_laying_the_handset_down_ends_the_conversation() -> None:
-    floor = on_demand(lead(1), abandon_after_ms=20_000)
+    floor = on_demand(lead(1), abandon=AbandonRule(connect_within_ms=20_000))
     floor.ready(ANNA)
     leg = floor.dial()
     floor.answer(leg)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from engine.core import effects, events
 from engine.core.dialing import HOPPER_LOW, HOPPER_RECHECK_MS, SEND_WITHIN_MS
-from engine.core.model import CampaignId, CustomerState, LeadState, Mode, NotDialing, Outcome
+from engine.core.model import CampaignId, CustomerState, LeadState, NotDialing, Outcome
+from engine.core.pacing import Manual, Preview
 from tests.conversation import (
     ALWAYS,
     ANNA,
@@ -205,8 +206,8 @@ def test_a_campaign_that_does_not_exist_cannot_be_started() -> None:
 
 
 def test_manual_and_preview_campaigns_wait_for_the_agent() -> None:
-    for mode in (Mode.MANUAL, Mode.PREVIEW):
-        floor = Conversation(lead(1), mode=mode)
+    for pacing in (Manual(), Preview()):
+        floor = Conversation(lead(1), pacing=pacing)
         floor.ready(ANNA)
         assert floor.dialed() == []
         assert reason(floor) == NotDialing.MODE

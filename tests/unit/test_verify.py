@@ -19,12 +19,12 @@ from engine.core.model import (
     LeadChange,
     LeadId,
     LeadState,
-    Mode,
     Outcome,
     Policy,
     Trunk,
     TrunkId,
 )
+from engine.core.pacing import Progressive
 from engine.store.database import InlineDatabase
 from engine.store.store import Store
 from engine.verify import ATTEMPT_LIFE_MS, CALLBACK_GRACE_MS, Violation, verify
@@ -71,7 +71,7 @@ def policy(*, attempts_max: int = 5, lines: int = 10, rate: float = 10, until_mi
     campaign = Campaign(
         id=SPRING,
         name="Spring",
-        mode=Mode.PROGRESSIVE,
+        pacing=Progressive(),
         trunks=(DEMO,),
         caller_id=None,
         attempts=AttemptPolicy(max=attempts_max, retry={}),

@@ -1,0 +1,104 @@
+"""What is asked after every fact, kept up at each swap and never counted anew, so that a fact costs the same however
+large the floor is: calls in flight, who waits, numbers on the line; who is ready for which campaign, who is shared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from engine.core.model import AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState
+
+IN_FLIGHT = frozenset(
+    {
+        CustomerState.PLANNED,
+        CustomerState.DIALING,
+        CustomerState.RINGING,
+        CustomerState.SCREENING,
+        CustomerState.WAITING,
+    }
+)
+#: Agents whom the pacers know: at work, free or not.
+PRESENT = frozenset({AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP})
+
+
+class Attempts(dict[AttemptId, Attempt]):
+    """Attempts by id. Changed only by assignment and `del`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = 0  # with a customer on the line or on the way
+        self.numbers: Counter[str] = Counter()  # on the line
+        self.unserved: Counter[CampaignId] = Counter()  # in flight, and no agent promised
+        self.waiting: dict[AttemptId, None] = {}  # answered, and no agent promised
+
+    def __setitem__(self, id_: AttemptId, attempt: Attempt) -> None:
+        if id_ in self:
+            self._drop(self[id_])
+        super().__setitem__(id_, attempt)
+        if attempt.state is CustomerState.ENDED:
+            return
+        self.live += 1
+        self.numbers[attempt.number.e164] += 1
+        if attempt.agent is None and attempt.state in IN_FLIGHT:
+            self.unserved[attempt.campaign] += 1
+            if attempt.state is CustomerState.WAITING:
+                self.waiting[id_] = None
+
+    def __delitem__(self, id_: AttemptId) -> None:
+        self._drop(self[id_])
+        super().__delitem__(id_)
+
+    def _drop(self, attempt: Attempt) -> None:
+        if attempt.state is CustomerState.ENDED:
+            return
+        self.live -= 1
+        self.numbers[attempt.number.e164] -= 1
+        if not self.numbers[attempt.number.e164]:
+            del self.numbers[attempt.number.e164]
+        if attempt.agent is None and attempt.state in IN_FLIGHT:
+            self.unserved[attempt.campaign] -= 1
+            self.waiting.pop(attempt.id, None)
+
+
+class Roster:
+    """Agents by the campaigns that they serve."""
+
+    def __init__(self) -> None:
+        self.present: Counter[CampaignId] = Counter()
+        self.ready: dict[CampaignId, dict[AgentId, None]] = {}
+        self.shared: dict[CampaignId, Counter[CampaignId]] = {}  # ready agents of one who serve the other too
+        self.kin: dict[CampaignId, dict[CampaignId, None]] = {}  # campaigns with agents in common, ready or not
+        self._seats: dict[AgentId, tuple[tuple[CampaignId, ...], AgentState]] = {}
+
+    def seat(self, agent: AgentId, campaigns: Iterable[CampaignId], state: AgentState) -> None:
+        """The agent serves these campaigns and is in this state."""
+        seat = (tuple(campaigns), state)
+        before = self._seats.get(agent)
+        if before == seat:
+            return
+        if before is not None:
+            self._count(agent, *before, -1)
+        self._seats[agent] = seat
+        self._count(agent, *seat, 1)
+        for one in seat[0]:
+            self.kin.setdefault(one, {}).update((other, None) for other in seat[0] if other != one)
+
+    def _count(self, agent: AgentId, campaigns: tuple[CampaignId, ...], state: AgentState, step: int) -> None:
+        if state not in PRESENT:
+            return
+        for one in campaigns:
+            self.present[one] += step
+        if state is not AgentState.READY:
+            return
+        for one in campaigns:
+            ready = self.ready.setdefault(one, {})
+            if step > 0:
+                ready[agent] = None
+            else:
+                ready.pop(agent, None)
+            if len(campaigns) > 1:
+                shared = self.shared.setdefault(one, Counter())
+                for other in campaigns:
+                    if other != one:
+                        shared[other] += step
