@@ -12,7 +12,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from engine.core.events import ConfigChanged, Event, SwitchDied
 from engine.core.floor import Floor
 from engine.core.model import PhoneId, Policy, TrunkId
 from engine.driver import Driver
+from engine.recorder import Recorder
 from engine.store.database import AioDatabase
 from engine.store.imports import finish_imports
 from engine.store.store import Store
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 #: How long the pages may take to say good-bye.
 WEB_SHUTDOWN_S: Final = 2.0
+#: The folder beside the database that keeps what the engine was told, for `zvonar replay`.
+RECORDINGS: Final = "facts"
 #: How often we look whether our Asterisk still runs.
 ASTERISK_LOOK_EVERY_S: Final = 0.5
 
@@ -67,11 +70,12 @@ async def new_driver(
     store: Store,
     switch: Switch,
     clock: Clock,
-    record: Callable[[int, Event], None] | None = None,
+    recorder: Callable[[Floor], Recorder] | None = None,
 ) -> tuple[Driver, tuple[Event, ...]]:
     """A driver with an epoch of its own, and what it decides on first: the state that the last engine left."""
-    epoch = await store.next_epoch(clock.now_ms())
-    driver = Driver(Floor(policy, epoch=epoch), switch=switch, store=store, clock=clock, record=record)
+    floor = Floor(policy, epoch=await store.next_epoch(clock.now_ms()))
+    record = recorder(floor).record if recorder is not None else None
+    driver = Driver(floor, switch=switch, store=store, clock=clock, record=record)
     return driver, (await store.restore(),)
 
 
@@ -125,7 +129,11 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
         phones=[PhoneId(name) for name in loaded.config.phones],
         journal=None if asterisk is None else legs_ended(asterisk.instance.paths.journal, since_ms=open_since_ms),
     )
-    driver, first = await new_driver(loaded.policy, store=store, switch=switch, clock=clock)
+
+    def recorder(floor: Floor) -> Recorder:
+        return scope.enter_context(closing(Recorder(loaded.resolve(loaded.config.database).parent / RECORDINGS, floor)))
+
+    driver, first = await new_driver(loaded.policy, store=store, switch=switch, clock=clock, recorder=recorder)
     return Parts(
         loaded=loaded,
         clock=clock,

@@ -442,6 +442,45 @@ def _asterisk_problems() -> Iterator[None]:
         _fail(str(error))
 
 
+# ── after a crash ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@zvonar.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--last", type=click.IntRange(min=0), default=50, show_default=True, help="Facts to print; 0: all.")
+def replay(file: Path, last: int) -> None:
+    """Live through again what an engine was told: fact by fact, what it ordered, and where it went wrong.
+
+    The two recordings lie in the folder `facts` beside the database. Numbers are printed by their last digits only.
+
+    Example: zvonar replay var/facts/facts-0.ring
+    """
+    from collections import deque
+
+    from engine.core.invariants import violations
+    from engine.recorder import RingDamaged, said_step
+    from engine.recorder import replay as steps
+
+    lines: deque[str] = deque(maxlen=last or None)
+    wrong: list[str] = []
+    try:
+        for step in steps(file):
+            lines.append(f"{step.now_ms}  {said_step(step.event, step.orders)}")
+            wrong = violations(step.floor.live)
+            if wrong:
+                break
+    except (RingDamaged, OSError) as problem:
+        _fail(str(problem))
+    except Exception as crash:
+        lines.extend(crash.__notes__)
+        wrong = [f"the engine ended here: {type(crash).__name__}: {crash}"]
+    for line in lines:
+        click.echo(line)
+    if wrong:
+        _fail("\n".join(wrong))
+    _say("the recording ends; nothing was wrong")
+
+
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

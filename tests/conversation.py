@@ -138,7 +138,7 @@ class Conversation:
         """Tell facts now; returns what was ordered because of them."""
         before = len(self.orders)
         for fact in facts:
-            self._take(self.floor.handle(fact, self.now_ms))
+            self._take(self._handle(fact))
         return self.orders[before:]
 
     def wait(self, ms: int) -> list[effects.Effect]:
@@ -243,12 +243,15 @@ class Conversation:
             elif isinstance(order, effects.CancelTimer):
                 self.timers.pop(order.key, None)
             elif isinstance(order, effects.FetchLeads):
-                self._take(self.floor.handle(self._fetch(order), self.now_ms))
+                self._take(self._handle(self._fetch(order)))
             elif isinstance(order, effects.SaveAttempt):
                 self._book(order.attempt.lead, state=LeadState.DIALING)
             elif isinstance(order, effects.SaveEnd | effects.SaveLead | effects.SaveDisposition) and order.change:
                 next_at_ms = order.change.next_at_ms or 0
                 self._book(order.change.lead, state=order.change.state, next_at_ms=next_at_ms)
+
+    def _handle(self, fact: events.Event) -> list[effects.Effect]:
+        return self.floor.handle(fact, self.now_ms)
 
     def _book(self, lead: LeadId, **changes: Any) -> None:
         self.leads = [replace(one, **changes) if one.id == lead else one for one in self.leads]

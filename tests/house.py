@@ -58,8 +58,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.ari": FLOORLESS,
     "engine.ami": FLOORLESS,
     "engine.sim": (*FLOORLESS, "engine.api"),  # its agents press the desk's buttons
-    "engine.sim.shift": (*SHELL, "engine.sim"),  # the whole engine on the simulated switch
+    "engine.sim.shift": (*SHELL, "engine.sim", "engine.recorder"),  # the whole engine on the simulated switch
     "engine.sim.__main__": (*SHELL, "engine.sim"),
+    "engine.recorder": ("engine.core",),
     "engine.store": FLOORLESS,
     "engine.leads": (*FLOORLESS, *WORDS, "engine.config", "engine.store"),
     "engine.verify": (*FLOORLESS, "engine.store"),

@@ -53,6 +53,7 @@ from engine.core.model import (
 )
 from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
 from engine.driver import Driver
+from engine.recorder import said_step
 from engine.sim.people import Habits, People, SimAgent
 from engine.sim.switch import Faults, Invite, Place, SimSwitch
 from engine.sim.virtual import VirtualClock, run
@@ -471,8 +472,7 @@ class _World:
     def decided(self, event: events.Event, orders: Sequence[effects.Effect], now_ms: int) -> None:
         """A fact was decided on."""
         if self.plan.traced:
-            ordered = "; ".join(_said(order) for order in orders if isinstance(order, effects.SwitchOrder))
-            self._note(f"{_said(event)}  →  {ordered}" if ordered else _said(event), now_ms)
+            self._note(said_step(event, orders), now_ms)
 
     def _note(self, line: str, now_ms: int | None = None) -> None:
         at_s = ((self.clock.now_ms() if now_ms is None else now_ms) - START_MS) / 1000
@@ -678,22 +678,3 @@ def _policy(plan: Plan) -> Policy:
         trunks={TRUNK: Trunk(id=TRUNK, lines_max=plan.lines, calls_per_second_max=20.0)},
         agents={profile.id: profile for profile in profiles},
     )
-
-
-def _said(thing: events.Event | effects.Effect) -> str:
-    """A line of the trace."""
-    match thing:
-        case events.LeadsFetched():
-            return f"LeadsFetched({[lead.id for lead in thing.leads]}, next={thing.next_due_at_ms})"
-        case events.Restored():
-            return f"Restored({[a.id for a, _ in thing.attempts]}, {[a.id for _, a, _ in thing.undisposed]})"
-        case events.ConfigChanged():
-            return "ConfigChanged"
-        case events.SwitchUp():
-            marks = {True: "+", False: "-"}
-            legs = (f"{one.leg}{marks[one.answered]}{marks[one.ours_to_command]}" for one in thing.legs)
-            return f"SwitchUp({', '.join(legs)})"
-        case effects.OriginateCustomer():
-            return f"OriginateCustomer({thing.leg} {thing.number})"
-        case _:
-            return repr(thing)
