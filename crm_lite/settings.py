@@ -28,6 +28,7 @@ class Settings:
     pause_reasons: Mapping[str, PauseReason]
     #: The fields of the card in their order, with their labels by language.
     card_fields: Mapping[str, Mapping[str, str]]
+    operators_see_numbers: bool
 
     @property
     def secure(self) -> bool:
@@ -52,5 +53,6 @@ def settings_of(config: Config) -> Settings:
             )
             for name, pause in config.pauses.items()
         },
+        operators_see_numbers=config.web.operators_see_numbers,
         card_fields={name: dict(field.labels.items()) for name, field in config.lead_fields.items()},
     )

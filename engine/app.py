@@ -18,8 +18,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from asterisk.conf import InvalidSettings
 from asterisk.instance import Asterisk, AsteriskFailed, find_binary
 from crm_lite.app import make_app, reconfigure
+from engine.ami.client import AmiClient, AmiFact, TrunkRegistered
 from engine.ari.switch import AriSwitch
 from engine.backoff import Backoff
 from engine.clock import Clock, WallClock
@@ -34,7 +36,7 @@ from engine.store.database import AioDatabase
 from engine.store.imports import finish_imports
 from engine.store.store import Store
 from engine.switch import Switch
-from engine.telephony import ari_account, legs_ended, phones_and_trunks, private_asterisk
+from engine.telephony import ami_account, ari_account, legs_ended, phones_and_trunks, private_asterisk
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
             tasks = [
                 group.create_task(parts.driver.run(parts.first), name="engine"),
                 group.create_task(_follow_config(parts, app), name="config-watch"),
+                group.create_task(_watch_registrations(parts), name="ami"),
             ]
             helpers = [group.create_task(play(parts), name="demo")] if play is not None else []
             if parts.asterisk is not None:
@@ -215,10 +218,33 @@ async def _follow_config(parts: Parts, app: web.Application) -> None:
             log.info("config changed", extra={"action": "config_changed", "change": str(change)})
         current = loaded
         if parts.asterisk is not None:
-            await parts.asterisk.apply(*phones_and_trunks(loaded))
+            try:
+                await parts.asterisk.apply(*phones_and_trunks(loaded))
+            except (AsteriskFailed, InvalidSettings, OSError) as error:
+                reason = str(error)
+                log.error("phones and trunks are not taken up", extra={"action": "config_refused", "reason": reason})  # noqa: TRY400 - theirs
+                continue
         await parts.switch.subscribe(map(TrunkId, loaded.config.trunks), map(PhoneId, loaded.config.phones))
         parts.driver.offer(ConfigChanged(loaded.policy))
         reconfigure(app, loaded)
+
+
+async def _watch_registrations(parts: Parts) -> None:
+    """Say when a carrier does not let one of our trunks register; phones are told by ARI."""
+    try:
+        account = ami_account(parts.loaded, parts.asterisk)
+    except OSError as error:
+        log.warning(
+            "no AMI: registrations of trunks are not watched", extra={"action": "ami_off", "reason": str(error)}
+        )
+        return
+
+    def tell(fact: AmiFact) -> None:
+        if isinstance(fact, TrunkRegistered) and not fact.registered:
+            extra = {"action": "trunk_unregistered", "trunk": fact.trunk, "state": fact.state}
+            log.warning("a trunk is not registered with its carrier", extra=extra)
+
+    await AmiClient(account, backoff=Backoff(chance=random.random)).run(tell)
 
 
 class _Stop:

@@ -11,6 +11,7 @@ from asterisk.conf import AsteriskInstance, Phone, Trunk
 from asterisk.dialplans import engine_dialplan
 from asterisk.instance import Asterisk
 from asterisk.journal import EndedChannels
+from engine.ami.client import AmiAccount
 from engine.ari.client import AriAccount
 from engine.config import Loaded, read_secret
 from engine.core.events import LegGone
@@ -90,6 +91,16 @@ def legs_ended(journal: Path, *, since_ms: int | None) -> Callable[[], list[LegG
         for channel in ended.look()
         if attempt_of_leg(channel.channel_id) is not None
     ]
+
+
+def ami_account(loaded: Loaded, private: Asterisk | None) -> AmiAccount:
+    """Whom we are to AMI, as `ari_account`. Raises OSError when the named secret cannot be read."""
+    settings = loaded.config.asterisk
+    host, port = settings.ami.host, settings.ami.port
+    if private is not None:
+        return AmiAccount(host=host, port=port, user=private.secrets.ami_user, secret=private.secrets.ami_secret)
+    secret = read_secret(settings.ami_password, loaded.switch_secret_file("ami"))
+    return AmiAccount(host=host, port=port, user=settings.ami_user, secret=secret)
 
 
 def _trunk_password(loaded: Loaded, name: str) -> str:

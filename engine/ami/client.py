@@ -94,7 +94,7 @@ class AmiClient:
 
     async def run(self, sink: FactSink) -> None:
         """Log in and stay logged in until cancelled; registrations go to `sink`, which never waits."""
-        failures = 0
+        failures, said = 0, ""
         while True:
             link = _Link(self._account, sink)
             try:
@@ -111,7 +111,10 @@ class AmiClient:
                 self._link = None
                 link.close()
             failures += 1
-            log.warning("AMI link down", extra={"action": "ami_down", "reason": reason, "failures": failures})
+            level = logging.WARNING if failures == 1 or reason != said else logging.DEBUG
+            extra = {"action": "ami_down", "reason": reason, "failures": failures}
+            log.log(level, "AMI link down, trying again", extra=extra)
+            said = reason
             sink(AmiDown(reason))
             await asyncio.sleep(self._backoff.wait_ms(failures) / 1000)
 

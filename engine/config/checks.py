@@ -65,6 +65,8 @@ def contradictions(config: Config) -> Iterator[Finding]:
         if other := listening.get(address):
             yield path, f"{address} is also the address of {other}"
         listening[address] = yamlmarks.dotted(path)
+    if config.asterisk.sip.host in {"0.0.0.0", "::"}:  # noqa: S104 - refused, not used
+        yield ("asterisk", "sip"), "name one address of this machine: carriers and phones must know where to answer"
     for name, campaign in config.campaigns.items():
         if not any(campaign.hours.values()):
             yield ("campaigns", name, "hours"), "no day is open: the campaign would never dial"

@@ -54,6 +54,10 @@ class Web(_Section):
         default=None,
         description="The address that people type when a proxy stands before the pages, with https://.",
     )
+    operators_see_numbers: Flag = Field(
+        default=False,
+        description="yes: operators see whole numbers; no: only the last four digits. Supervisors see them whole.",
+    )
 
 
 class Asterisk(_Section):

@@ -121,8 +121,8 @@ def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
         return  # taken off hold, or told twice
     if agent is None or not _legal(live, attempt, CustomerEvent.BRIDGED):
         return
-    first_ms = attempt.bridged_at_ms or now_ms
-    attempt = live.move_attempt(attempt, CustomerEvent.BRIDGED, now_ms, bridged_at_ms=first_ms)
+    # Of a customer whose agent was lost: the call is now the other agent's, from now on.
+    attempt = live.move_attempt(attempt, CustomerEvent.BRIDGED, now_ms, bridged_at_ms=now_ms)
     live.emit(
         effects.CancelTimer(("abandon", attempt.id)),
         effects.CancelTimer(("offer", agent.id)),

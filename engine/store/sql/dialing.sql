@@ -34,7 +34,7 @@ WHERE id = :id AND ended_at_ms IS NULL;
 -- A customer whose agent was lost may be given to another one: the call is the last one's.
 INSERT INTO calls (attempt_id, campaign_id, lead_id, agent_id, bridged_at_ms)
 VALUES (:attempt, :campaign, :lead, :agent, :bridged_at_ms)
-ON CONFLICT (attempt_id) DO UPDATE SET agent_id = excluded.agent_id;
+ON CONFLICT (attempt_id) DO UPDATE SET agent_id = excluded.agent_id, bridged_at_ms = excluded.bridged_at_ms;
 
 -- name: end_call
 UPDATE calls SET ended_at_ms = :at_ms WHERE attempt_id = :attempt AND ended_at_ms IS NULL;
