@@ -177,9 +177,9 @@ class AbandonBudget:
         self._rule = rule
         self._accounts = tuple(self._recounted(period, now_ms) for period in rule.periods)
 
-    def live_answer(self, now_ms: int) -> None:
-        """A person answered."""
-        self._count(now_ms, now_ms, live=1)
+    def live_answer(self, now_ms: int, answered_at_ms: int | None = None) -> None:
+        """A person answered: now, or then as is only known now."""
+        self._count(now_ms, now_ms if answered_at_ms is None else answered_at_ms, live=1)
 
     def abandon(self, now_ms: int, answered_at_ms: int | None = None) -> None:
         """A person who answered (counted by `live_answer`) got no agent in time; belongs to the time of the answer."""

@@ -73,7 +73,6 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
         return
     campaign = live.campaigns[attempt.campaign]
     live.line(attempt.trunk).accepted()
-    live.pacers[campaign.id].human(now_ms, attempt.id)
     attempt = live.move_attempt(
         attempt,
         CustomerEvent.ANSWERED,
@@ -173,7 +172,6 @@ def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
     """They answered while no engine listened: the dialplan plays them the message. That is an abandon."""
     if attempt.state in UNANSWERED:
         live.line(attempt.trunk).accepted()
-        live.pacers[attempt.campaign].human(now_ms, attempt.id)
         attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms)
         live.emit(effects.SaveAnswer(attempt))
     outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
@@ -258,7 +256,6 @@ def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None
 def _answered_against_our_hangup(live: Live, attempt: Attempt, now_ms: int) -> None:
     """They answered while our hang-up was on its way: a live person, and we were gone. That is an abandon."""
     if attempt.answered_at_ms is None:
-        live.pacers[attempt.campaign].human(now_ms, attempt.id)
         attempt = live.move_attempt(
             attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED
         )

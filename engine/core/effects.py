@@ -5,7 +5,9 @@ Law 3 lives in the lanes: an order of the lane `dials` is sent only after the wr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.core.model import (
     Agent,
@@ -177,6 +179,15 @@ class SaveLead:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SavePacing:
+    """What a campaign's pacer has learned, for the next start."""
+
+    campaign: CampaignId
+    learned: Mapping[str, Any]
+    at_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveAudit:
     """Who did what, when."""
@@ -259,7 +270,17 @@ class CommandDone:
 
 Dial = OriginateCustomer
 Urgent = OriginateAgent | OpenBridge | Bridge | Unbridge | Hangup | PlayMessageAndHangup | Hold | AskSwitch
-Write = SaveAttempt | SaveAnswer | SaveEnd | SaveDisposition | SaveAgent | SaveCampaignRun | SaveLead | SaveAudit
+Write = (
+    SaveAttempt
+    | SaveAnswer
+    | SaveEnd
+    | SaveDisposition
+    | SaveAgent
+    | SaveCampaignRun
+    | SaveLead
+    | SavePacing
+    | SaveAudit
+)
 Read = FetchLeads
 Timer = SetTimer | CancelTimer
 Notice = AgentChanged | AttemptChanged | ScreenPop | DialingChanged | CommandDone

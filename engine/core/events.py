@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+from engine.core.budget import MinuteCount
 from engine.core.model import (
     AgentId,
     Attempt,
@@ -209,6 +212,8 @@ class Restored:
     undisposed: tuple[tuple[AgentId, Attempt, Lead], ...]  # conversations ended without a disposition
     logged_in: tuple[tuple[AgentId, bool], ...]  # (agent, wanted to be ready)
     running: tuple[CampaignId, ...]
+    answers: Mapping[CampaignId, tuple[MinuteCount, ...]] = field(default_factory=dict)  # as far back as any law looks
+    learned: Mapping[CampaignId, Mapping[str, Any]] = field(default_factory=dict)  # what the pacers knew
 
 
 # ── from the desk (each carries the command id that its answer will name) ────────────────────────────────────────

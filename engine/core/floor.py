@@ -24,6 +24,8 @@ from engine.core.model import (
 
 #: How often the switch is asked what it has while calls are live.
 RESYNC_EVERY_MS: Final = 10_000
+#: How often what the pacers have learned is saved.
+LEARNED_EVERY_MS: Final = 5 * 60_000
 
 
 class Floor:
@@ -36,6 +38,7 @@ class Floor:
     def start(self, now_ms: int) -> list[effects.Effect]:
         """The first orders."""
         self.live.emit(effects.SetTimer(("resync", ""), now_ms + RESYNC_EVERY_MS))
+        self.live.emit(effects.SetTimer(("learned", ""), now_ms + LEARNED_EVERY_MS))
         return self._take()
 
     def handle(self, event: events.Event, now_ms: int) -> list[effects.Effect]:
@@ -175,6 +178,9 @@ def _timer(live: Live, event: events.TimerFired, now_ms: int) -> None:
     elif kind == "hopper":
         live.hoppers[CampaignId(subject)].dry_until_ms = 0
         live.ask(CampaignId(subject))
+    elif kind == "learned":
+        live.keep_learned(now_ms)
+        live.emit(effects.SetTimer(("learned", ""), now_ms + LEARNED_EVERY_MS))
     elif kind == "ask":
         live.ask_switch(now_ms)
     elif kind == "resync":
@@ -214,8 +220,9 @@ def _config_changed(live: Live, event: events.ConfigChanged, now_ms: int) -> Non
 
 
 def _drain(live: Live, event: events.DrainStarted, now_ms: int) -> None:
-    _ = (event, now_ms)
+    _ = event
     live.draining = True
+    live.keep_learned(now_ms)
 
 
 #: Facts whose handlers themselves say which campaigns they concern; after any other all pacers are asked.

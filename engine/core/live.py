@@ -7,6 +7,7 @@ frozen and swapped; every swap that somebody outside must know of leaves an effe
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -104,9 +105,7 @@ class Live:
             self.running.setdefault(id_, False)
             pacer = self.pacers.get(id_)
             if pacer is None:
-                self.pacers[id_] = pacing.Pacer(
-                    campaign.pacing, campaign.abandon, ring_timeout_ms=campaign.ring_timeout_ms
-                )
+                self.pacers[id_] = _pacer(campaign)
                 continue
             if pacer.policy != campaign.pacing:
                 pacer.switch(campaign.pacing)
@@ -143,6 +142,19 @@ class Live:
                 self.pacers[id_].agent_busy(now_ms, agent.id)
             if agent.wish is not None:
                 self.pacers[id_].agent_leaving(now_ms, agent.id)
+
+    def teach(self, campaign: CampaignId, learned: Mapping[str, Any]) -> None:
+        """A pacer that knows what the last engine had learned; if that is damaged, one that begins anew."""
+        try:
+            self.pacers[campaign] = _pacer(self.campaigns[campaign], learned)
+        except (KeyError, TypeError, ValueError):
+            self.counters["learned_damaged"] += 1
+
+    def keep_learned(self, now_ms: int) -> None:
+        """Save what the pacers have learned of answers, talks and wrap-ups."""
+        for id_, pacer in self.pacers.items():
+            if id_ in self.decisions:
+                self.emit(effects.SavePacing(id_, pacer.export(), now_ms))
 
     def line(self, trunk: TrunkId) -> trunks.Trunk:
         """The trunk's lines; one that is gone from the file has none to give, but may still have calls to end."""
@@ -271,8 +283,11 @@ class Live:
         self.attempts[attempt.id] = moved
         self.ask(moved.campaign)
         self.asked.update(self.short)  # a line may be free now, or a trunk well again
+        pacer = self.pacers[moved.campaign]
+        if moved.answered_at_ms is not None and attempt.answered_at_ms is None:
+            pacer.human(now_ms, moved.id, moved.answered_at_ms)
         if moved.outcome is Outcome.ABANDONED is not attempt.outcome:
-            self.pacers[moved.campaign].abandoned(now_ms, moved.id)
+            pacer.abandoned(now_ms, moved.id, moved.answered_at_ms)
         self.emit(effects.AttemptChanged(moved))
         agent = self.agents.get(moved.agent) if moved.agent else None
         if agent is not None and agent.attempt == moved.id:
@@ -364,7 +379,7 @@ class Live:
                 if attempt.agent is None or attempt.campaign not in {c.id for c in self.campaigns_of(attempt.agent)}:
                     pacer.gone(now_ms, attempt.id)  # the agent who would have taken it over no longer counts here
             case Outcome.ABANDONED if attempt.answered_at_ms is not None:
-                pacer.abandoned(now_ms, attempt.id)
+                pacer.abandoned(now_ms, attempt.id, attempt.answered_at_ms)
             case Outcome.NO_ANSWER:
                 pacer.no_answer(now_ms, attempt.id)
             case Outcome.MACHINE:
@@ -414,6 +429,10 @@ class Live:
     def talking(self) -> int:
         """Calls with a customer on the line or on the way."""
         return self.attempts.live
+
+
+def _pacer(campaign: Campaign, learned: Mapping[str, Any] | None = None) -> pacing.Pacer:
+    return pacing.Pacer(campaign.pacing, campaign.abandon, ring_timeout_ms=campaign.ring_timeout_ms, learned=learned)
 
 
 def _tell(pacer: pacing.Pacer, before: Agent, after: Agent, attempt: Attempt | None, now_ms: int) -> None:

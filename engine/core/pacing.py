@@ -214,10 +214,10 @@ class Pacer:
         """The line is up; machine detection, if any, starts."""
         self._ended(self._forecast.call_answered(now_ms, call))
 
-    def human(self, now_ms: int, call: str) -> None:
-        """A person (or whatever detection lets through) wants an agent now."""
+    def human(self, now_ms: int, call: str, answered_at_ms: int | None = None) -> None:
+        """A person (or whatever detection lets through) wants an agent, since then or now."""
         self._ended(self._forecast.call_judged(now_ms, call, PERSON))
-        self.budget.live_answer(now_ms)
+        self.budget.live_answer(now_ms, answered_at_ms)
         self._thrift.live_answer(self.budget.state(now_ms), self.budget.share, self._present)
 
     def machine(self, now_ms: int, call: str) -> None:
@@ -234,9 +234,8 @@ class Pacer:
         """Rang until the ring timeout."""
         self._ended(self._forecast.call_ended(now_ms, call))
 
-    def abandoned(self, now_ms: int, call: str) -> None:
-        """A person who answered got no agent in time."""
-        answered_at_ms = self._forecast.waiting.get(call)
+    def abandoned(self, now_ms: int, call: str, answered_at_ms: int | None = None) -> None:
+        """A person who answered (then; now, if not said) got no agent in time."""
         self._ended(self._forecast.call_abandoned(now_ms, call))
         self.budget.abandon(now_ms, answered_at_ms)
 

@@ -41,11 +41,17 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
     for campaign in event.running:
         if campaign in live.policy.campaigns:
             live.running[campaign] = True
+    for campaign, learned in event.learned.items():
+        if campaign in live.pacers:
+            live.teach(campaign, learned)
     for attempt, lead in event.attempts:
         if attempt.campaign in live.campaigns:
             _take_up(live, attempt, lead, now_ms)
         else:
             _close_without_campaign(live, attempt, now_ms)
+    for campaign, pacer in live.pacers.items():
+        # Last: answers of open attempts are in the recount.
+        pacer.budget.restore(event.answers.get(campaign, ()), now_ms)
     live.restored_ready = dict(event.logged_in)
     for agent_id, attempt, lead in event.undisposed:
         served = live.campaigns.get(attempt.campaign)
@@ -72,7 +78,12 @@ def _take_up(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> None:
     if lead.state not in {LeadState.DIALING, LeadState.IN_CALL}:
         live.decided.add(attempt.id)  # the agent gave a disposition while they talked
     if attempt.bridged_at_ms is None:
-        live.pacers[attempt.campaign].placed(now_ms, attempt.id)
+        pacer = live.pacers[attempt.campaign]
+        pacer.placed(min(now_ms, attempt.planned_at_ms), attempt.id)
+        if attempt.ringing_at_ms is not None:
+            pacer.ringing(min(now_ms, attempt.ringing_at_ms), attempt.id)
+        if attempt.answered_at_ms is not None:
+            pacer.human(min(now_ms, attempt.answered_at_ms), attempt.id)
 
 
 def _close_without_campaign(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -275,7 +286,6 @@ def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, no
 
 def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> None:
     if gone is not None and gone.answered_at_ms is not None and attempt.answered_at_ms is None:
-        live.pacers[attempt.campaign].human(now_ms, attempt.id)
         at_ms = max(gone.answered_at_ms, attempt.planned_at_ms)
         attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=at_ms)
     if attempt.bridged_at_ms is not None:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from engine.api import SubscriptionOverflow
 from engine.core import effects, events, hours
-from engine.core.budget import AbandonRule
+from engine.core.budget import AbandonBudget, AbandonRule, MinuteCount
 from engine.core.floor import Floor
 from engine.core.invariants import violations
 from engine.core.model import (
@@ -635,8 +635,26 @@ class _World:
             (state,) = self.disk.execute("SELECT state FROM leads WHERE id = ?", (lead,)).fetchone()
             if state != "suppressed":
                 broken.append(f"suppressed lead {lead} is {state}")
+        broken += self._miscounted()
         if broken:
             raise Broken("at the end: " + "; ".join(broken))
+
+    def _miscounted(self) -> list[str]:
+        """Whether the abandonment budget, carried over every restart, is what a recount of the disk gives."""
+        if self._floor is None or self.plan.clock_step_ms:
+            return []
+        rows = self.disk.execute(
+            "SELECT answered_at_ms / 60000 * 60000, count(*), sum(outcome = 'abandoned') FROM attempts"
+            " WHERE answered_at_ms IS NOT NULL GROUP BY 1 ORDER BY 1"
+        )
+        counts = [MinuteCount(minute_ms=row[0], live_answers=row[1], abandoned=row[2]) for row in rows]
+        budget, now_ms = self._floor.live.pacers[CAMPAIGN].budget, self.clock.now_ms()
+        recount = AbandonBudget(self.policy.campaigns[CAMPAIGN].abandon)
+        recount.restore(counts, now_ms)
+        held, counted = budget.state(now_ms), recount.state(now_ms)
+        if (held.live_answers, held.abandoned) == (counted.live_answers, counted.abandoned):
+            return []
+        return [f"the budget holds {held}, the disk says {counted}"]
 
 
 def _policy(plan: Plan) -> Policy:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.core.budget import HISTORY_MS, MinuteCount
 from engine.core.effects import (
     SaveAgent,
     SaveAnswer,
@@ -17,6 +18,7 @@ from engine.core.effects import (
     SaveDisposition,
     SaveEnd,
     SaveLead,
+    SavePacing,
     Write,
 )
 from engine.core.events import LeadsFetched, Restored
@@ -82,7 +84,10 @@ class _Sql:
     open_attempts: Query
     undisposed_attempts: Query
     logged_in_agents: Query
-    running_campaigns: Query
+    campaign_runs: Query
+    learned_pacing: Query
+    answers_by_minute: Query
+    save_pacing: Query
 
 
 SQL: Final = queries.load(_Sql, "dialing.sql")
@@ -137,8 +142,12 @@ class Store:
 
     async def restore(self) -> Restored:
         """What was going on when the last engine ended, however it ended."""
-        open_rows, undisposed_rows, agents, running = await self._database.read(
-            SQL.open_attempts(), SQL.undisposed_attempts(), SQL.logged_in_agents(), SQL.running_campaigns()
+        open_rows, undisposed_rows, agents, runs, learned = await self._database.read(
+            SQL.open_attempts(),
+            SQL.undisposed_attempts(),
+            SQL.logged_in_agents(),
+            SQL.campaign_runs(),
+            SQL.learned_pacing(),
         )
         ids = sorted({row["lead_id"] for row in (*open_rows, *undisposed_rows)})
         leads = {row["id"]: _lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(ids)))}
@@ -148,8 +157,17 @@ class Store:
                 (AgentId(row["talked_with"]), _attempt(row), leads[row["lead_id"]]) for row in undisposed_rows
             ),
             logged_in=tuple((AgentId(row["id"]), _wanted_ready(row)) for row in agents),
-            running=tuple(CampaignId(row["campaign_id"]) for row in running),
+            running=tuple(CampaignId(row["campaign_id"]) for row in runs if row["running"]),
+            answers={
+                CampaignId(row["campaign_id"]): await self.answers(CampaignId(row["campaign_id"])) for row in runs
+            },
+            learned={CampaignId(row["campaign_id"]): orjson.loads(row["learned"]) for row in learned},
         )
+
+    async def answers(self, campaign: CampaignId) -> tuple[MinuteCount, ...]:
+        """Answers and abandons by the minute, oldest first, as far back as any legal period reaches."""
+        rows = await rows_of(self._database, SQL.answers_by_minute(campaign=campaign, history_ms=HISTORY_MS))
+        return tuple(MinuteCount(**row) for row in map(dict, rows))
 
     async def leads(self, ids: Iterable[LeadId]) -> dict[LeadId, Lead]:
         """Those leads, as the core sees them; unknown ids are absent."""
@@ -333,6 +351,10 @@ def _save_lead(write: SaveLead) -> Iterator[Statement]:
     yield from _change_lead(write.change, at_ms=write.at_ms, by="desk")
 
 
+def _save_pacing(write: SavePacing) -> Iterator[Statement]:
+    yield SQL.save_pacing(campaign=write.campaign, learned=orjson.dumps(write.learned).decode(), at_ms=write.at_ms)
+
+
 def _save_audit(write: SaveAudit) -> Iterator[Statement]:
     yield SQL.append_audit(
         at_ms=write.at_ms, actor=write.by, action=write.action, subject=write.subject, detail=write.detail
@@ -348,6 +370,7 @@ _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveAgent: _save_agent,
     SaveCampaignRun: _save_campaign_run,
     SaveLead: _save_lead,
+    SavePacing: _save_pacing,
     SaveAudit: _save_audit,
 }
 

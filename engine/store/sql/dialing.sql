@@ -148,6 +148,10 @@ ON CONFLICT (agent_id, at_ms) DO UPDATE SET
 INSERT INTO campaign_runs (campaign_id, running, since_ms) VALUES (:campaign, :running, :at_ms)
 ON CONFLICT (campaign_id) DO UPDATE SET running = excluded.running, since_ms = excluded.since_ms;
 
+-- name: save_pacing
+INSERT INTO pacing (campaign_id, learned, at_ms) VALUES (:campaign, :learned, :at_ms)
+ON CONFLICT (campaign_id) DO UPDATE SET learned = excluded.learned, at_ms = excluded.at_ms;
+
 -- name: append_audit
 INSERT INTO audit (seq, at_ms, actor, action, subject, detail, hash)
 SELECT last.seq + 1, :at_ms, :actor, :action, :subject, :detail,
@@ -215,5 +219,20 @@ ORDER BY a.ended_at_ms, a.id;
 -- name: logged_in_agents
 SELECT id, state, wish FROM agents WHERE state <> 'logged_out' ORDER BY id;
 
--- name: running_campaigns
-SELECT campaign_id FROM campaign_runs WHERE running = 1 ORDER BY campaign_id;
+-- name: campaign_runs
+SELECT campaign_id, running FROM campaign_runs ORDER BY campaign_id;
+
+-- name: learned_pacing
+SELECT campaign_id, learned FROM pacing ORDER BY campaign_id;
+
+-- name: answers_by_minute
+-- As far back from the last answer as any legal period reaches. A judged machine answered too, but no person did.
+SELECT answered_at_ms - answered_at_ms % 60000 AS minute_ms,
+  sum(outcome IS NOT 'machine') AS live_answers, sum(outcome IS 'abandoned') AS abandoned,
+  sum(outcome IS 'machine') AS machines
+FROM attempts
+WHERE campaign_id = :campaign AND answered_at_ms > (
+  SELECT max(a.answered_at_ms) - :history_ms FROM attempts a
+  WHERE a.campaign_id = :campaign AND a.answered_at_ms IS NOT NULL
+)
+GROUP BY minute_ms ORDER BY minute_ms;
