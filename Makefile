@@ -69,6 +69,12 @@ test-sim: python3  ## The whole engine against a simulated switch, in virtual ti
 	@$(SETUP) unit
 	$(PYTEST) tests/sim $(ARGS)
 
+SEEDS ?= 200
+.PHONY: sim
+sim: python3  ## Whole shifts with every fault in virtual time: SEEDS=200 histories, or one with SEED=7
+	@$(SETUP) unit
+	@$(PY) -m engine.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
 .PHONY: test-integration
 test-integration: python3  ## Real SIP calls: private Asterisk, SIPp, baresip
 	@$(SETUP) test
@@ -112,6 +118,11 @@ i18n: python3  ## Gather the words of code and pages into the translation files
 	@for language in ru uk en; do \
 		file=web/locale/$$language/LC_MESSAGES/messages.po; verb=update; [ -f $$file ] || verb=init; \
 		.venv/bin/pybabel -q $$verb -i var/messages.pot -o $$file -l $$language; done
+
+.PHONY: machines
+machines: python3  ## Draw the state machines of the core (docs/machines)
+	@$(SETUP) unit
+	@$(PY) -m scripts.draw_machines
 
 ##@ Measure
 

@@ -123,6 +123,8 @@ def faulty(seed: int) -> Plan:
             failed=0.01 * harsh,
             link_lost_every_ms=int(900_000 / harsh),
             slow_spell_every_ms=int(1_200_000 / harsh),
+            dies_every_ms=chance.choice((0, 0, 1_200_000)),
+            journal_share=chance.choice((0.0, 0.9)),
         ),
         kill_every_ms=int(900_000 / harsh),
         clock_step_ms=chance.choice((0, 0, 60_000, 3_600_000)),

@@ -33,11 +33,13 @@ from engine.core.events import (
     LegAnswered,
     LegBridged,
     LegFound,
+    LegGone,
     LegHungUp,
     LegRinging,
     OriginateAccepted,
     OriginateRefused,
     OriginateUnknown,
+    SwitchDied,
     SwitchEvent,
     SwitchLost,
     SwitchSlow,
@@ -68,6 +70,9 @@ class Faults:
     link_lost_every_ms: int = 0
     link_gap_ms: int = 10_000
     slow_spell_every_ms: int = 0
+    dies_every_ms: int = 0  # the switch itself: every leg ends, and nothing tells of it
+    death_told_share: float = 0.5  # somebody saw the process end
+    journal_share: float = 0.0  # of ended legs that the switch's journal tells of afterwards
 
 
 class Mishap(Enum):
@@ -140,6 +145,7 @@ class SimSwitch:
         self._link_lost = asyncio.Event()
         self._told_at_s = 0.0
         self._order_at_s: dict[LegId, float] = {}
+        self._journal: dict[LegId, LegGone] = {}  # ended since the last snapshot
         self._snapshots: list[set[LegId]] = []  # legs that ended while a snapshot was on its way
 
     # ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,6 +185,18 @@ class SimSwitch:
         """Break the link now."""
         self._link_lost.set()
 
+    def die(self) -> None:
+        """The switch's process ends, and starts again at once."""
+        for channel in list(self.channels.values()):
+            self._forget(channel)
+            self.disturbed.add(channel.leg)
+        self._bridges.clear()
+        if self.connected:
+            self._disconnect()
+            self._link_lost.set()
+        if self._sink is not None and self._chance.random() < self.faults.death_told_share:
+            self._sink(SwitchDied("the simulated switch has died"))
+
     def _connect(self) -> None:
         self._link += 1
         self._link_lost.clear()
@@ -195,17 +213,20 @@ class SimSwitch:
         faults = self.faults
         until_s = self._some_ms(faults.link_lost_every_ms) / 1000 if faults.link_lost_every_ms else None
         loop = asyncio.get_running_loop()
-        spell: asyncio.TimerHandle | None = None
+        mishaps: list[asyncio.TimerHandle] = []
         if faults.slow_spell_every_ms:
-            spell = loop.call_later(self._some_ms(faults.slow_spell_every_ms) / 1000, self._slow_spell, self._link)
+            at_s = self._some_ms(faults.slow_spell_every_ms) / 1000
+            mishaps.append(loop.call_later(at_s, self._slow_spell, self._link))
+        if faults.dies_every_ms:
+            mishaps.append(loop.call_later(self._some_ms(faults.dies_every_ms) / 1000, self.die))
         try:
             async with asyncio.timeout(until_s):
                 await self._link_lost.wait()
         except TimeoutError:
             return
         finally:
-            if spell is not None:
-                spell.cancel()
+            for mishap in mishaps:
+                mishap.cancel()
 
     def _slow_spell(self, link: int) -> None:
         if link == self._link:
@@ -260,13 +281,18 @@ class SimSwitch:
             if channel.bridge is not None:
                 members.setdefault(channel.bridge, []).append(channel.leg)
         legs = tuple(_found(channel, members) for channel in self.channels.values())
+        gone = tuple(self._journal.values())
         at_s = asyncio.get_running_loop().time() + (2 + self._some_ms(3)) / 1000
-        asyncio.get_running_loop().call_at(at_s, self._deliver_snapshot, legs, ended, self._link)
+        asyncio.get_running_loop().call_at(at_s, self._deliver_snapshot, legs, gone, ended, self._link)
 
-    def _deliver_snapshot(self, legs: tuple[LegFound, ...], ended: set[LegId], link: int) -> None:
+    def _deliver_snapshot(
+        self, legs: tuple[LegFound, ...], gone: tuple[LegGone, ...], ended: set[LegId], link: int
+    ) -> None:
         if link == self._link:
             self._snapshots = [other for other in self._snapshots if other is not ended]
-            self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended)), link)
+            self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone), link)
+            for told in gone:
+                self._journal.pop(told.leg, None)
         alive = {f"b.{leg}" for leg in self.channels}
         self._bridges = {bridge for bridge in self._bridges if bridge in alive}
 
@@ -442,12 +468,18 @@ class SimSwitch:
                 channel.bridge = None
 
     def _end(self, channel: Channel, cause: int, tech_cause: int | None) -> None:
-        if self.channels.pop(channel.leg, None) is None:
+        if channel.leg not in self.channels:
             return
+        self._forget(channel)
+        if channel.number is not None and self._chance.random() < self.faults.journal_share:
+            self._journal[channel.leg] = LegGone(channel.leg, channel.up_at_ms, cause)
+        self._tell(LegHungUp(channel.leg, cause, tech_cause))
+
+    def _forget(self, channel: Channel) -> None:
+        del self.channels[channel.leg]
         for clock in channel.clocks:
             clock.cancel()
         self._order_at_s.pop(channel.leg, None)
-        self._tell(LegHungUp(channel.leg, cause, tech_cause))
 
     def _later(self, channel: Channel, ms: int, what: Callable[..., None], *with_: object) -> asyncio.TimerHandle:
         handle = asyncio.get_running_loop().call_later(ms / 1000, what, *with_)

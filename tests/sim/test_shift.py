@@ -67,5 +67,9 @@ def test_a_switch_that_forgets_every_tenth_fact() -> None:
     lived(replace(Plan(seed=5), faults=Faults(lost=0.1)))
 
 
+def test_a_switch_that_dies_every_five_minutes() -> None:
+    lived(replace(Plan(seed=7), faults=Faults(dies_every_ms=300_000)))
+
+
 def test_a_disk_that_often_does_not_write() -> None:
     lived(replace(Plan(seed=6), failed_write_share=0.1, slow_disk_ms=100))

@@ -25,6 +25,7 @@ from engine.core.machines import (
     step,
 )
 from engine.core.model import AgentState, CallbackState, CustomerState, LeadState
+from scripts.draw_machines import pages
 
 Table = Mapping[tuple[Any, Any], Any]
 MACHINES: list[tuple[Table, type[StrEnum], type[StrEnum], StrEnum, set[StrEnum]]] = [
@@ -84,3 +85,8 @@ def test_joint_rules_only_ask_for_what_the_tables_have() -> None:
 def test_no_call_ends_without_its_agent_being_told() -> None:
     for state in (AgentState.RESERVED, AgentState.TALKING):
         assert (CustomerState.ENDED, state) in JOINT_AGENT
+
+
+def test_the_drawn_machines_are_those_of_the_tables() -> None:
+    for path, text in pages():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make machines`"

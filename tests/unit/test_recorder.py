@@ -6,6 +6,7 @@ import pickle
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -21,10 +22,10 @@ from tests.conversation import ANNA, BORYS, SOLD, Conversation, lead
 class Recorded(Conversation):
     """A conversation whose facts are recorded, as the driver does."""
 
-    def __init__(self, directory: Path, segment_max_bytes: int = 1 << 20, **options: object) -> None:
+    def __init__(self, directory: Path, segment_max_bytes: int = 1 << 20, **options: Any) -> None:
         self.recorder: Recorder | None = None
         self.since: list[effects.Effect] = []
-        super().__init__(*(lead(n) for n in range(1, 60)), **options)  # type: ignore[arg-type]
+        super().__init__(*(lead(n) for n in range(1, 60)), **options)
         self.recorder = Recorder(directory, self.floor, segment_max_bytes=segment_max_bytes)
 
     def _handle(self, fact: events.Event) -> list[effects.Effect]:
@@ -48,7 +49,7 @@ def recorded() -> Iterator[Callable[..., Recorded]]:
     """A recorded conversation; its files are closed at the end."""
     made: list[Recorded] = []
 
-    def make(directory: Path, **options: object) -> Recorded:
+    def make(directory: Path, **options: Any) -> Recorded:
         made.append(Recorded(directory, **options))
         return made[-1]
 
