@@ -18,6 +18,7 @@ export class Link {
     this.tell = tell;
     this.seq = -1;
     this.desk = "";
+    this.taken = false;
     this.status = "lost";
     this.lostAt = Date.now();
     this.failures = 0;
@@ -27,6 +28,7 @@ export class Link {
 
   connect() {
     clearTimeout(this.retry);
+    this.taken = false;
     const socket = (this.socket = new WebSocket(this.url));
     this.alive();
     socket.onopen = () => this.hello();
@@ -80,6 +82,7 @@ export class Link {
         this.pending.delete(frame.id);
         break;
       case "bye":
+        this.taken = frame.reason === "taken"; // said in words too: a close code can get lost with the connection
         break;
       default:
         if (frame.seq !== this.seq + 1) {
@@ -98,7 +101,7 @@ export class Link {
       this.pending.delete(id);
       this.tell({ frame: { type: "nack", id, verb: command.verb, reason: "lost" } });
     }
-    if (code === SIGNED_OUT || code === TAKEN_OVER) {
+    if (code === SIGNED_OUT || code === TAKEN_OVER || this.taken) {
       this.become(code === SIGNED_OUT ? "signed_out" : "taken");
       return;
     }
