@@ -5,7 +5,7 @@ large the floor is: calls in flight, who waits, numbers on the line; who is read
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from engine.core.model import AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState
 
@@ -49,6 +49,9 @@ class Attempts(dict[AttemptId, Attempt]):
         self._drop(self[id_])
         super().__delitem__(id_)
 
+    def __reduce__(self) -> tuple[Callable[[list[Attempt]], Attempts], tuple[list[Attempt]]]:
+        return _book, (list(self.values()),)  # a copy counts anew
+
     def _drop(self, attempt: Attempt) -> None:
         if attempt.state is CustomerState.ENDED:
             return
@@ -59,6 +62,13 @@ class Attempts(dict[AttemptId, Attempt]):
         if attempt.agent is None and attempt.state in IN_FLIGHT:
             self.unserved[attempt.campaign] -= 1
             self.waiting.pop(attempt.id, None)
+
+
+def _book(attempts: list[Attempt]) -> Attempts:
+    book = Attempts()
+    for attempt in attempts:
+        book[attempt.id] = attempt
+    return book
 
 
 class Roster:

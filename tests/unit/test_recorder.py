@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from engine.cli import zvonar
 from engine.core import effects, events
 from engine.core.machines import IllegalTransition
-from engine.core.model import Mode
+from engine.core.pacing import PacingPolicy, Predictive, Progressive
 from engine.recorder import MAGIC, SEGMENTS, Recorder, RingDamaged, replay, said_step
 from tests.conversation import ANNA, BORYS, SOLD, Conversation, lead
 
@@ -66,9 +66,9 @@ def orders_of(path: Path) -> list[effects.Effect]:
     return [order for step in replay(path) for order in step.orders]
 
 
-@pytest.mark.parametrize("mode", [Mode.PROGRESSIVE, Mode.PREDICTIVE])
-def test_the_same_facts_give_the_same_orders(tmp_path: Path, mode: Mode, recorded: Make) -> None:
-    floor = recorded(tmp_path, mode=mode)
+@pytest.mark.parametrize("pacing", [Progressive(), Predictive()], ids=["progressive", "predictive"])
+def test_the_same_facts_give_the_same_orders(tmp_path: Path, pacing: PacingPolicy, recorded: Make) -> None:
+    floor = recorded(tmp_path, pacing=pacing)
     floor.ready(ANNA, BORYS)
     floor.work(3)
     (segment,) = [tmp_path / name for name in SEGMENTS if (tmp_path / name).exists()]
