@@ -19,7 +19,16 @@ from engine.core.events import (
     DeskEvent,
     Dispose,
 )
-from engine.core.model import Agent, AgentId, AgentState, Attempt, CommandId, CustomerState, DispositionKind
+from engine.core.model import (
+    Agent,
+    AgentId,
+    AgentState,
+    Attempt,
+    CommandId,
+    CustomerState,
+    DispositionKind,
+    PhoneNumber,
+)
 
 #: (cause, SIP code) of calls that nobody answers, with their shares; measured shares differ per country and list.
 UNANSWERED: Final = (
@@ -85,8 +94,9 @@ class People:
         self._chance = chance
         self.habits = habits or Habits()
 
-    def customer(self) -> CustomerFate:
-        """What the next call meets."""
+    def customer(self, number: PhoneNumber) -> CustomerFate:
+        """What the next call to that number meets."""
+        _ = number  # chance alone decides here
         habits, chance = self.habits, self._chance
         answers = chance.random() < habits.answer_share
         causes, shares = zip(*UNANSWERED, strict=True)

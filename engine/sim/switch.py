@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -127,9 +127,10 @@ class SimSwitch:
         chance: random.Random,
         people: People,
         faults: Faults | None = None,
+        trunks: Collection[TrunkId] | None = None,
         on_invite: Callable[[Invite], None] | None = None,
     ) -> None:
-        """`on_invite` is told of every customer's number that leaves the house."""
+        """`trunks`: those that may be dialed (None: any). `on_invite` is told of every number that leaves the house."""
         self.channels: dict[LegId, Channel] = {}
         self.faults = faults or Faults()
         self.connected = False
@@ -137,12 +138,14 @@ class SimSwitch:
         self._clock = clock
         self._chance = chance
         self._people = people
+        self._trunks = trunks
         self._on_invite = on_invite
         self._bridges: set[BridgeId] = set()
         self._sink: Sink | None = None
         self._life = 0  # of the engine that is connected, or was last
         self._link = 0  # its number: what belongs to an older one never arrives
         self._link_lost = asyncio.Event()
+        self._lost_reason = ""
         self._told_at_s = 0.0
         self._order_at_s: dict[LegId, float] = {}
         self._journal: dict[LegId, LegGone] = {}  # ended since the last snapshot
@@ -160,7 +163,7 @@ class SimSwitch:
                 self._connect()
                 await self._stay_connected()
                 self._disconnect()
-                sink(SwitchLost("the simulated link is down"))
+                sink(SwitchLost(self._lost_reason))
                 await asyncio.sleep(self._some_ms(self.faults.link_gap_ms) / 1000)
         finally:
             self._sink = None
@@ -181,8 +184,9 @@ class SimSwitch:
             self._order_at_s[leg] = at_s
         loop.call_at(at_s, self._carry_out, order, self._link, self._life)
 
-    def drop(self) -> None:
+    def drop(self, reason: str) -> None:
         """Break the link now."""
+        self._lost_reason = reason
         self._link_lost.set()
 
     def die(self) -> None:
@@ -193,13 +197,14 @@ class SimSwitch:
         self._bridges.clear()
         if self.connected:
             self._disconnect()
-            self._link_lost.set()
+            self.drop("the simulated switch has died")
         if self._sink is not None and self._chance.random() < self.faults.death_told_share:
             self._sink(SwitchDied("the simulated switch has died"))
 
     def _connect(self) -> None:
         self._link += 1
         self._link_lost.clear()
+        self._lost_reason = "the simulated link broke"
         self.connected = True
         self._told_at_s = 0.0
         self._snapshot()
@@ -271,7 +276,7 @@ class SimSwitch:
             for ended in self._snapshots:
                 ended.add(event.leg)
         if not self._sink(event):
-            self.drop()
+            self.drop("no room for facts of the switch")
 
     def _snapshot(self) -> None:
         ended: set[LegId] = set()
@@ -356,6 +361,9 @@ class SimSwitch:
         return False
 
     def _dial(self, order: OriginateCustomer, *, replies: bool) -> None:
+        if self._trunks is not None and order.trunk not in self._trunks:
+            self._tell(OriginateRefused(order.leg, f"trunk {order.trunk} is not configured"))
+            return
         if self._clock.now_ms() > order.send_before_ms:
             if replies:
                 self._tell(OriginateRefused(order.leg, "stale"))
@@ -364,7 +372,7 @@ class SimSwitch:
             return
         if self._on_invite is not None:
             self._on_invite(Invite(self._clock.now_ms(), order))
-        fate = self._people.customer()
+        fate = self._people.customer(order.number)
         channel = Channel(order.leg, order.number, order.trunk, message_ms=fate.message_ms, talk_ms=fate.talk_ms)
         self.channels[order.leg] = channel
         ring_ms = min(fate.rings_after_ms, order.ring_timeout_ms)

@@ -1,4 +1,4 @@
-"""What every switch does. Here with the small fake of ARI; tests/integration/test_ari_contract.py has the real one."""
+"""What every switch does. Here the small fake of ARI; tests/integration has the real one, tests/sim the simulated."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ from engine.core.model import (
     bridge_of_leg,
     customer_leg,
 )
+from engine.switch import Switch
 from tests.fakes.ari import APP, SECRET, USER, FakeAri, running
 
 T = TypeVar("T", bound=SwitchEvent)
@@ -66,7 +67,7 @@ _ids = itertools.count(1)
 class Phone:
     """A switch under test and the facts that it told."""
 
-    switch: AriSwitch
+    switch: Any  # an AriSwitch or a SimSwitch
     facts: list[SwitchEvent] = field(default_factory=list)
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -141,14 +142,20 @@ async def connected(
         backoff=Backoff(chance=chance, base_ms=5, max_ms=50),
         **options,
     )
+    async with running_switch(switch) as phone:
+        yield phone
+
+
+@asynccontextmanager
+async def running_switch(switch: Switch) -> AsyncIterator[Phone]:
     phone = Phone(switch)
     async with asyncio.TaskGroup() as group:
-        running_switch = group.create_task(switch.run(phone.sink))
+        running = group.create_task(switch.run(phone.sink))
         try:
             await phone.fact(SwitchUp)
             yield phone
         finally:
-            running_switch.cancel()
+            running.cancel()
 
 
 @pytest.fixture(params=["22.10.1", "16.28.0"], ids=["websocket", "http"])
