@@ -9,6 +9,7 @@ a file from elsewhere cannot run code.
 
 from __future__ import annotations
 
+import copyreg
 import io
 import logging
 import os
@@ -17,6 +18,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
 from engine.core import effects, events
@@ -35,6 +37,7 @@ _LENGTH: Final = struct.Struct(">I")
 #: Beside `engine.core`, what its values are made of.
 _PLAIN: Final = frozenset(
     {
+        ("builtins", "dict"),
         ("builtins", "frozenset"),
         ("builtins", "set"),
         ("collections", "Counter"),
@@ -93,7 +96,9 @@ class Recorder:
 
     def _write(self, value: object) -> None:
         assert self._file is not None
-        record = pickle.dumps(value, protocol=5)
+        memory = io.BytesIO()
+        _Pickler(memory, protocol=5).dump(value)
+        record = memory.getvalue()
         self._file.write(_LENGTH.pack(len(record)) + record)
         self._written += len(record)
 
@@ -152,6 +157,11 @@ def said_step(event: events.Event, orders: Sequence[effects.Effect]) -> str:
     """A fact and what was ordered of the switch, in a line."""
     ordered = "; ".join(said(order) for order in orders if isinstance(order, effects.SwitchOrder))
     return f"{said(event)}  →  {ordered}" if ordered else said(event)
+
+
+class _Pickler(pickle.Pickler):
+    #: A configuration's read-only mappings cannot be pickled: a plain dict replays the same.
+    dispatch_table = copyreg.dispatch_table | {MappingProxyType: lambda mapping: (dict, (dict(mapping),))}
 
 
 class _CoreOnly(pickle.Unpickler):

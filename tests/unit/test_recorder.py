@@ -12,8 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import zvonar
+from engine.config import Loaded, load
 from engine.core import effects, events
+from engine.core.floor import Floor
 from engine.core.machines import IllegalTransition
+from engine.core.model import CampaignId
 from engine.core.pacing import PacingPolicy, Predictive, Progressive
 from engine.recorder import MAGIC, SEGMENTS, Recorder, RingDamaged, replay, said_step
 from tests.conversation import ANNA, BORYS, SOLD, Conversation, lead
@@ -168,3 +171,17 @@ def test_the_shell_tells_where_it_went_wrong(tmp_path: Path, recorded: Make) -> 
     assert "the engine ended here: AssertionError: a timer that nobody set: dinner" in crashed.output
     (tmp_path / "strange").write_bytes(b"?")
     assert "not a recording" in CliRunner().invoke(zvonar, ["replay", str(tmp_path / "strange")]).output
+
+
+def test_the_shipped_configuration_can_be_recorded_and_told_again(tmp_path: Path) -> None:
+    loaded = load(Path(__file__).parents[2] / "config.yaml")
+    assert isinstance(loaded, Loaded)
+    floor = Floor(loaded.policy, epoch=1)
+    recorder = Recorder(tmp_path, floor)
+    for fact in (events.ConfigChanged(loaded.policy), events.SwitchUp(()), events.LeadsFetched(CampaignId("demo"), ())):
+        recorder.record(1_000, fact)
+    recorder.close()
+    (segment,) = (path for path in (tmp_path / name for name in SEGMENTS) if path.exists())
+    told = list(replay(segment))
+    assert [type(step.event) for step in told] == [events.ConfigChanged, events.SwitchUp, events.LeadsFetched]
+    assert told[-1].floor.live.policy == loaded.policy
