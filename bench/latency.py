@@ -110,6 +110,11 @@ _CALLEE: Final = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+def callee(talk_ms: int) -> str:
+    """A SIPp scenario: answers at once, hangs up after so long."""
+    return _CALLEE.replace("{talk_ms}", str(talk_ms))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A lead of the bench, as the import takes it."""
@@ -187,7 +192,7 @@ async def stage(port: int) -> AsyncIterator[Stage]:
         await asterisk.start()
         scope.push_async_callback(asterisk.stop)
         scenario = root / "callee.xml"
-        scenario.write_text(_CALLEE.replace("{talk_ms}", str(TALK_MS)), encoding="utf-8")
+        scenario.write_text(callee(TALK_MS), encoding="utf-8")
         programs = await asyncio.to_thread(phone_programs)
         sipp = spawn(
             [str(programs / "sipp"), "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(ports.carrier_sip), "-nostdin"],

@@ -488,9 +488,9 @@ def replay(file: Path, last: int) -> None:
 @click.pass_obj
 def run(path: Path) -> None:
     """Run the call center by config.yaml until a signal: the first SIGTERM or Ctrl+C drains, the second ends now."""
-    from engine.app import run as serve
+    from engine.app import run as run_engine
 
-    _serve(serve(_loaded(path)))
+    serve(run_engine(_loaded(path)))
 
 
 @zvonar.command()
@@ -499,10 +499,11 @@ def demo(path: Path) -> None:
     """Show the main job by itself: a demo carrier, robot operators, 200 leads, a free seat for you."""
     from engine.demo import show
 
-    _serve(show(_loaded(path)))
+    serve(show(_loaded(path)))
 
 
-def _serve(work: Coroutine[Any, Any, None]) -> None:
+def serve(work: Coroutine[Any, Any, None]) -> None:
+    """Run the engine to its end; what keeps it from starting is one line and an exit code."""
     import uvloop
 
     from engine import logs

@@ -1,0 +1,462 @@
+"""The faults: how each is made, what must hold, what is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Final
+
+import aiohttp
+
+from bench.chaos.adoption import readopt_200
+from bench.chaos.engine import CRASH_POINTS
+from bench.chaos.finding import Finding
+from bench.chaos.proxy import BadLine, bad_line
+from bench.chaos.stage import GaveUp, Stage, View, stage
+
+__all__ = ["FAULTS", "Finding", "GaveUp"]
+
+#: Endings of numbers, docs/number-plan.md: answers at once (20 s of talk), rings 2 s (15 s), short talk (4 s), …
+MIXED: Final = ("20", "04", "22", "20", "02", "20", "08", "20", "04", "31", "20", "01")
+TALKING_SOON_S: Final = 40.0
+DATABASE_LOCKED_S: Final = 60.0
+STOPPED_S: Final = 30.0
+ABORTS: Final = 100
+FILE_BYTES_MAX: Final = 4_096
+
+
+@dataclass(slots=True)
+class Dials:
+    """Dials that the carrier saw, counted over a span."""
+
+    stage: Stage
+    before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = len(self.stage.carried())
+
+    def since(self) -> int:
+        """How many since this was made."""
+        return len(self.stage.carried()) - self.before
+
+
+def dials(view: View) -> bool:
+    """Calls are placed, or would be if somebody were free."""
+    return view.why in {"", "agents_busy", "lines", "no_leads", "no_agents"}
+
+
+async def settled(on: Stage, found: Finding, *, at_rest: bool = True) -> Finding:
+    """End the engine, and let the verifier and the carrier's record speak."""
+    code = await on.end(within_s=90)
+    if code:
+        found.violations.append(f"the engine ended with exit code {code}: {on.log.read_text('utf-8')[-1000:]}")
+    found.violations += await on.violations(at_rest=at_rest)
+    found.cut += on.cut()
+    found.measured["calls"] = len(on.carried())
+    return found
+
+
+async def talking(on: Stage, count: int) -> None:
+    """Until so many conversations go on."""
+    await on.until(lambda view: view.talking >= count, f"{count} conversations", TALKING_SOON_S)
+
+
+# ── the engine dies ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def crash(point: str, chance: Random, port: int) -> Finding:
+    """kill -9 at a point of the program, with calls ringing, answering and talking."""
+    found = Finding(fault=f"crash_{point}", expected="taken up again, nobody dialed twice or cut, no lead stranded")
+    async with stage(port, agents=6) as on:
+        await on.leads(150, *MIXED)
+        await on.start(crash_at=f"{point}:{chance.randint(8, 14)}")
+        await on.died()
+        at_death = on.now
+        found.measured["open_at_death"] = sum(at_death.calls.values())
+        found.measured["talking_at_death"] = at_death.talking
+        await asyncio.sleep(chance.uniform(0.1, 2.0))
+        await on.start()
+        found.measured["start_to_dialing_ms"] = await on.until_ms(
+            lambda view: not view.switch and dials(view), "dialing again"
+        )
+        await talking(on, 2)
+        return await settled(on, found)
+
+
+async def dead_at_answer(chance: Random, port: int) -> Finding:
+    """No engine while callees answer: the dialplan speaks, and the next engine counts."""
+    _ = chance
+    found = Finding(fault="dead_at_answer", expected="message ≤ 2 s after the answer; each counted as abandoned")
+    async with stage(port, agents=6) as on:
+        await on.leads(60, "02")
+        await on.start(crash_at="ringing:6")
+        await on.died()
+        await asyncio.sleep(10)
+        await on.start()
+        await on.until(lambda view: not view.switch, "connected")
+        await asyncio.sleep(1)
+        answered = {entry.channel_id: entry.at_ms for entry in on.journal() if entry.kind == "ANSWER"}
+        unheard = {e.channel_id: e.at_ms for e in on.journal() if e.kind == "ZV_MESSAGE" and e.extra == "unheard"}
+        late = [at_ms - answered[channel] for channel, at_ms in unheard.items()]
+        counted = on.rows("SELECT leg FROM attempts WHERE outcome = 'abandoned'")
+        found.measured |= {"unheard": len(unheard), "message_after_ms_max": max(late, default=-1)}
+        found.measured["counted"] = len(set(unheard) & {row["leg"] for row in counted})
+        if not unheard or max(late) > 2_000:
+            found.violations.append("I15: silence instead of the message")
+        if found.measured["counted"] != len(unheard):
+            found.violations.append("I13: an unheard answer is not counted as abandoned")
+        return await settled(on, found)
+
+
+async def stopped(chance: Random, port: int) -> Finding:
+    """SIGSTOP for half a minute under load."""
+    _ = chance
+    found = Finding(
+        fault="sigstop_30s", expected="nothing dialed while stopped, no stale dial after; goes on by itself"
+    )
+    async with stage(port, agents=8) as on:
+        await on.leads(300, *MIXED)
+        await on.start()
+        await talking(on, 4)
+        on.signal(signal.SIGSTOP)
+        await asyncio.sleep(1)
+        count = Dials(on)
+        await asyncio.sleep(STOPPED_S - 1)
+        found.measured["dials_while_stopped"] = count.since()
+        on.signal(signal.SIGCONT)
+        found.measured["resumed_ms"] = await on.until_ms(lambda view: dials(view) and view.talking > 0, "talking again")
+        await asyncio.sleep(5)
+        found.measured["stale_dials"] = _stale(on)
+        if found.measured["stale_dials"] or found.measured["dials_while_stopped"]:
+            found.violations.append("dialed for agents of half a minute ago")
+        return await settled(on, found)
+
+
+def _stale(on: Stage) -> int:
+    """Calls that reached the carrier more than two seconds and a half after they were decided."""
+    planned: dict[str, list[int]] = {}
+    for row in on.rows("SELECT number, planned_at_ms FROM attempts ORDER BY planned_at_ms"):
+        planned.setdefault(row["number"].lstrip("+"), []).append(row["planned_at_ms"])
+    stale = 0
+    for call in on.carried():
+        before = [at_ms for at_ms in planned.get(call.number.lstrip("+"), []) if at_ms <= call.invited_ms]
+        stale += bool(before) and call.invited_ms - before[-1] > 2_500
+    return stale
+
+
+# ── Asterisk ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def asterisk_killed(chance: Random, port: int) -> Finding:
+    """kill -9 of Asterisk with fifty conversations."""
+    _ = chance
+    found = Finding(
+        fault="asterisk_killed_50_talks",
+        expected="dialing stops ≤ 2 s, agents free ≤ 3 s, calls closed, Asterisk started again, dialing resumes",
+    )
+    async with stage(port, agents=50, lines=80) as on:
+        await on.leads(600, "01")
+        await on.start()
+        await on.until(lambda view: view.talking >= 50, "50 conversations", 90)
+        found.measured["talking"] = on.now.talking
+        pid = on.asterisk.pid()
+        assert pid is not None
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        stop = await on.until(lambda view: view.why == "switch", "dialing stopped")
+        free = await on.until(lambda view: not {"talking", "reserved"} & set(view.agents), "agents are free")
+        closed = await on.until(lambda view: not view.calls.get("talking"), "calls are closed")
+        for name, view in (("stopped", stop), ("agents_free", free), ("calls_closed", closed)):
+            found.measured[f"{name}_ms"] = round((view.at_s - began) * 1000)
+        back = await on.until(lambda view: not view.switch, "Asterisk is back", 60)
+        found.measured["connected_again_ms"] = round((back.at_s - began) * 1000)
+        again = await on.until(lambda view: view.talking >= 10, "conversations again", 120)
+        found.measured["talking_again_ms"] = round((again.at_s - began) * 1000)
+        _within(found, stopped_ms=2_000, agents_free_ms=3_000)
+        ended_ms = round(time.time() * 1000)
+        found = await settled(on, found)
+        found.cut = on.cut(since_ms=ended_ms)  # those of the dead Asterisk could not go on
+        return found
+
+
+def _within(found: Finding, **limits_ms: int) -> None:
+    for name, limit_ms in limits_ms.items():
+        if found.measured[name] > limit_ms:
+            found.violations.append(f"{name} is {found.measured[name]}, at most {limit_ms} was promised")
+
+
+# ── the line to Asterisk ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def behind_a_bad_line(port: int, **wishes: int) -> AsyncIterator[tuple[Stage, BadLine, str]]:
+    """A stage whose engine reaches ARI through a proxy; the last value is for `Stage.start(via=…)`."""
+    async with (
+        stage(port, **wishes) as on,
+        bad_line(on.asterisk.instance.ari_url.removesuffix("/ari"), port + 9) as line,
+    ):
+        yield on, line, f"127.0.0.1:{port + 9}"
+
+
+async def socket_aborts(chance: Random, port: int) -> Finding:
+    """A hundred resets of the socket under fifty calls a second."""
+    found = Finding(
+        fault="socket_aborts_100", expected="no dial lost or doubled, no conversation cut, Asterisk stays well"
+    )
+    async with behind_a_bad_line(port, agents=12, lines=80, calls_per_s=50) as (on, line, via):
+        await on.leads(4_000, *["20"] * 15, "02")
+        await on.start(via=via)
+        await on.until(lambda view: view.talking >= 2, "conversations", TALKING_SOON_S)
+        began, count = time.monotonic(), Dials(on)
+        while line.seen["cuts"] < ABORTS:
+            await asyncio.sleep(chance.uniform(0.1, 0.6))
+            line.cut()
+        took_s = time.monotonic() - began
+        found.measured |= {"aborts": line.seen["cuts"], "calls_per_s": round(count.since() / took_s, 1)}
+        found.measured["resumed_ms"] = await on.until_ms(lambda view: not view.switch and dials(view), "dialing again")
+        found.measured["sip_answers"] = "Reachable" if await _trunk_answers(on) else "no"
+        await asyncio.sleep(3)
+        return await settled(on, found)
+
+
+async def _trunk_answers(on: Stage) -> bool:
+    return "Avail" in await on.asterisk.cli("pjsip show contacts")
+
+
+Act = Callable[[], object]
+
+
+async def _stops_and_resumes(found: Finding, on: Stage, break_: Act, mend: Act) -> None:
+    await talking(on, 4)
+    break_()
+    found.measured["stopped_ms"] = await on.until_ms(lambda view: view.why == "switch", "dialing stopped")
+    await asyncio.sleep(1)
+    count = Dials(on)
+    await asyncio.sleep(10)
+    found.measured["dials_meanwhile"] = count.since()
+    mend()
+    found.measured["resumed_ms"] = await on.until_ms(lambda view: not view.switch and dials(view), "dialing again", 60)
+    await talking(on, 2)
+    _within(found, stopped_ms=2_000, dials_meanwhile=0)
+
+
+async def half_dead(chance: Random, port: int) -> Finding:
+    """ARI's channels are dead; everything else answers."""
+    _ = chance
+    found = Finding(
+        fault="ari_half_dead", expected="dialing stops ≤ 2 s with a reason, conversations go on, it resumes"
+    )
+    async with behind_a_bad_line(port) as (on, line, via):
+        await on.leads(400, *MIXED)
+        await on.start(via=via)
+        await _stops_and_resumes(
+            found, on, lambda: setattr(line, "swallow", "channels"), lambda: setattr(line, "swallow", "")
+        )
+        return await settled(on, found)
+
+
+async def slow(chance: Random, port: int) -> Finding:
+    """ARI answers after 700 ms."""
+    _ = chance
+    found = Finding(
+        fault="ari_slow_700ms", expected="dialing stops ≤ 2 s with a reason, conversations go on, it resumes"
+    )
+    async with behind_a_bad_line(port) as (on, line, via):
+        await on.leads(400, *MIXED)
+        await on.start(via=via)
+        await _stops_and_resumes(
+            found, on, lambda: setattr(line, "delay_s", 0.7), lambda: setattr(line, "delay_s", 0.0)
+        )
+        return await settled(on, found)
+
+
+async def reply_lost(chance: Random, port: int) -> Finding:
+    """Asterisk took the dial, and its reply never came."""
+    _ = chance
+    found = Finding(fault="dial_reply_lost", expected="one call on the wire per attempt, taken up from the snapshot")
+    async with behind_a_bad_line(port) as (on, line, via):
+        await on.leads(200, *MIXED)
+        await on.start(via=via)
+        await talking(on, 3)
+        line.lose_dials = 8
+        deadline = time.monotonic() + TALKING_SOON_S
+        while line.seen["eaten"] < 8 and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(4)
+        found.measured["replies_lost"] = line.seen["eaten"]
+        found = await settled(on, found)
+        invites, attempts = len(on.carried()), len(on.rows("SELECT id FROM attempts"))
+        if invites > attempts:
+            found.violations.append(f"I3: {invites} calls on the wire for {attempts} attempts")
+        return found
+
+
+# ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _without_disk(found: Finding, on: Stage, break_: Act, mend: Act, for_s: float) -> None:
+    await talking(on, 4)
+    not_saved = on.now.not_saved
+    break_()
+    found.measured["stopped_ms"] = await on.until_ms(lambda view: view.why == "store" and bool(view.store), "told")
+    found.measured["reason"] = on.now.store.split(": the database ")[-1].split(" (")[0].split(";")[0]
+    await asyncio.sleep(1)
+    count = Dials(on)
+    await asyncio.sleep(for_s - 3)
+    found.measured["dials_meanwhile"] = count.since()
+    found.measured["told_not_saved"] = on.now.not_saved - not_saved
+    mend()
+    found.measured["resumed_ms"] = await on.until_ms(lambda view: not view.store and dials(view), "saving again")
+    await talking(on, 2)
+    if not found.measured["told_not_saved"]:
+        found.violations.append("I6: nobody was told that nothing is saved")
+    _within(found, stopped_ms=2_000, dials_meanwhile=0)
+
+
+async def database_locked(chance: Random, port: int) -> Finding:
+    """Another process holds the write lock for a minute."""
+    _ = chance
+    found = Finding(
+        fault="database_locked_60s", expected="no dial without a row, operators told, nothing lost, it resumes"
+    )
+    async with stage(port, agents=8) as on:
+        await on.leads(300, *MIXED)
+        await on.start()
+        path = on.loaded.resolve(on.loaded.config.database)
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=5)) as other:
+            await _without_disk(
+                found,
+                on,
+                lambda: other.execute("BEGIN IMMEDIATE"),
+                lambda: other.execute("ROLLBACK"),
+                DATABASE_LOCKED_S,
+            )
+        return await settled(on, found)
+
+
+async def disk_full(chance: Random, port: int) -> Finding:
+    """No file may grow: database and log alike."""
+    _ = chance
+    found = Finding(fault="disk_full_20s", expected="no dial without a row, operators told, nothing lost, it resumes")
+    async with stage(port, agents=8) as on:
+        await on.leads(300, *MIXED)
+        await on.start()
+        assert on.engine is not None
+        limit = partial(resource.prlimit, on.engine.pid, resource.RLIMIT_FSIZE)
+        hard = limit()[1]
+        await _without_disk(
+            found,
+            on,
+            lambda: limit((FILE_BYTES_MAX, hard)),
+            lambda: limit((resource.RLIM_INFINITY, hard)),
+            20,
+        )
+        return await settled(on, found)
+
+
+# ── who is in charge, and leaving ────────────────────────────────────────────────────────────────────────────────
+
+
+async def two_controllers(chance: Random, port: int) -> Finding:
+    """A second engine on the same database, and another engine on the same Asterisk."""
+    _ = chance
+    found = Finding(
+        fault="two_controllers", expected="the second refuses in one line; one that was replaced dials no more"
+    )
+    async with stage(port, agents=6) as on:
+        await on.leads(150, *MIXED)
+        await on.start()
+        await talking(on, 2)
+        second = await on.spawn(on.root / "second.log")
+        code = await asyncio.wait_for(second.wait(), 20)
+        said = (on.root / "second.log").read_text("utf-8").strip().splitlines()
+        found.measured |= {"second_exit_code": code, "second_said_lines": len(said)}
+        if code != 4 or len(said) != 1 or "another engine" not in said[0]:
+            found.violations.append(f"the second engine did not refuse plainly: {said[-3:]}")
+        secrets, url = on.asterisk.secrets, on.asterisk.instance.ari_url
+        headers = {"Authorization": aiohttp.encode_basic_auth(secrets.ari_user, secrets.ari_password)}
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.ws_connect(f"{url}/events", params={"app": "zvonar"}),
+        ):
+            found.measured["replaced_stops_ms"] = await on.until_ms(
+                lambda view: "another engine" in view.switch, "the replaced engine stops"
+            )
+            await asyncio.sleep(0.5)
+            count = Dials(on)
+            await asyncio.sleep(5)
+            found.measured["dials_of_the_replaced"] = count.since()
+        await on.kill()
+        await on.start()
+        await on.until(lambda view: not view.switch, "connected")
+        await talking(on, 2)
+        _within(found, replaced_stops_ms=2_000, dials_of_the_replaced=0)
+        return await settled(on, found)
+
+
+async def drained(chance: Random, port: int) -> Finding:
+    """SIGTERM under conversations; then a second one."""
+    _ = chance
+    found = Finding(
+        fault="drain", expected="no dial after SIGTERM, nobody cut, ends when they end; phones stay; a second ends now"
+    )
+    async with stage(port, agents=8) as on:
+        await on.leads(300, "04", "02", "01", "20")
+        await on.start()
+        await talking(on, 6)
+        found.measured["talking"] = on.now.talking
+        on.signal(signal.SIGTERM)
+        began = time.monotonic()
+        await asyncio.sleep(0.5)
+        count = Dials(on)
+        assert on.engine is not None
+        code = await asyncio.wait_for(on.engine.wait(), 60)
+        found.measured |= {"ended_after_s": round(time.monotonic() - began, 1), "dials_meanwhile": count.since()}
+        if code:
+            found.violations.append(f"exit code {code}")
+        found.violations += await on.violations(at_rest=True)
+        hung_up = Counter(entry.channel_id[:2] for entry in on.journal() if entry.kind == "HANGUP")
+        await on.start()
+        await on.until(lambda view: not view.switch and not view.agents.get("logged_out"), "agents are back")
+        await talking(on, 3)
+        on.signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        on.signal(signal.SIGTERM)
+        began = time.monotonic()
+        code = await asyncio.wait_for(on.engine.wait(), 20)
+        found.measured["second_signal_ends_ms"] = round((time.monotonic() - began) * 1000)
+        await on.start()
+        await on.until(lambda view: not view.switch and not view.agents.get("logged_out"), "agents are back")
+        after = Counter(entry.channel_id[:2] for entry in on.journal() if entry.kind == "HANGUP")
+        found.measured["phones_hung_up"] = after["g."]
+        if after["g."] or hung_up["g."]:
+            found.violations.append("an agent's phone was let go")
+        _within(found, dials_meanwhile=0)
+        return await settled(on, found)
+
+
+FAULTS: Final[dict[str, Callable[[Random, int], Awaitable[Finding]]]] = {
+    **{f"crash_{point}": partial(crash, point) for point in CRASH_POINTS},
+    "dead_at_answer": dead_at_answer,
+    "readopt_200": readopt_200,
+    "sigstop_30s": stopped,
+    "asterisk_killed_50_talks": asterisk_killed,
+    "socket_aborts_100": socket_aborts,
+    "ari_half_dead": half_dead,
+    "ari_slow_700ms": slow,
+    "dial_reply_lost": reply_lost,
+    "database_locked_60s": database_locked,
+    "disk_full_20s": disk_full,
+    "two_controllers": two_controllers,
+    "drain": drained,
+}
