@@ -102,6 +102,11 @@ fmt: python3  ## Format the code and mend what ruff can mend
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
+.PHONY: chaos
+chaos: python3  ## Break the engine on a real Asterisk, fault by fault (a quarter of an hour; ARGS="--list")
+	@$(SETUP) test
+	@$(PY) -m bench.chaos $(ARGS)
+
 ##@ Generate
 
 .PHONY: schema

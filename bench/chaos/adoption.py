@@ -178,8 +178,11 @@ async def _live(account: AriAccount, attempts: list[Attempt], agents: list[Agent
     places = asyncio.Semaphore(ORIGINATES_AT_ONCE)
     async with aiohttp.ClientSession(headers=headers) as http:
         url = f"{account.url}/events"
-        async with http.ws_connect(url, params={"app": account.app}, max_msg_size=0) as socket:
-            drain = asyncio.create_task(_drain(socket))
+        async with (
+            http.ws_connect(url, params={"app": account.app}, max_msg_size=0) as socket,
+            asyncio.TaskGroup() as group,
+        ):
+            drain = group.create_task(_drain(socket), name="drain")
 
             async def talk(attempt: Attempt, agent: Agent) -> None:
                 async with places:
@@ -189,7 +192,8 @@ async def _live(account: AriAccount, attempts: list[Attempt], agents: list[Agent
                         async with http.post(f"{account.url}/channels", params={**query, "priority": "1"}) as reply:
                             assert reply.status == 200, await reply.text()
 
-            await asyncio.gather(*(talk(*pair) for pair in zip(attempts, agents, strict=True)))
+            for attempt, agent in zip(attempts, agents, strict=True):
+                group.create_task(talk(attempt, agent), name="talk")
             async with asyncio.timeout(30):
                 while len((await _json(http, f"{account.url}/applications/{account.app}"))["channel_ids"]) < 2 * CALLS:
                     await asyncio.sleep(0.1)

@@ -130,11 +130,15 @@ class MortalClient(AriClient):
     async def request(self, request: Request[Any], *, deadline_ms: int | None = None) -> Any:
         if not (request.once and attempt_of_leg(dict(request.query).get("channelId", ""))):
             return await super().request(request, deadline_ms=deadline_ms)
-        sent = asyncio.create_task(super().request(request, deadline_ms=deadline_ms))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        FUSE.passes("originate_sent")
-        return await sent
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_turns_later("originate_sent"), name="fuse")
+            return await super().request(request, deadline_ms=deadline_ms)
+
+
+async def _turns_later(point: str) -> None:
+    for _ in range(3):  # the frame is written in the first turn, its reply is read after the last
+        await asyncio.sleep(0)
+    FUSE.passes(point)
 
 
 def _account(loaded: Loaded, private: Asterisk | None) -> AriAccount:
@@ -163,13 +167,13 @@ class Operators:
         async with asyncio.TaskGroup() as group:
             for campaign in campaigns:
                 order = CampaignSwitched(command=self._command(), by="chaos", campaign=campaign, running=True)
-                group.create_task(self._do(order, "start"))
+                group.create_task(self._do(order, "start"), name="start")
             while True:
                 view = driver.snapshot()
                 for agent in view.agents:
                     wish = self._wish(agent, view.switch_problem)
                     if wish is not None and agent.id not in self._busy:
-                        group.create_task(self._do(wish, agent.id))
+                        group.create_task(self._do(wish, agent.id), name="wish")
                 await asyncio.sleep(WORK_EVERY_S)
 
     def _wish(self, agent: Agent, switch_problem: str) -> DeskEvent | None:

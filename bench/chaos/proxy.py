@@ -65,11 +65,14 @@ class BadLine:
             assert isinstance(request.transport, asyncio.Transport)
             self._transports.add(request.transport)
             try:
-                pumps = [asyncio.create_task(self._there(near, far)), asyncio.create_task(self._back(far, near))]
-                _, open_ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-                for pump in open_:
-                    pump.cancel()
-                await asyncio.gather(*pumps, return_exceptions=True)
+                async with asyncio.TaskGroup() as group:
+                    ways = (self._there(near, far), self._back(far, near))
+                    pumps = [group.create_task(way, name="bad-line") for way in ways]
+                    await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+                    for pump in pumps:
+                        pump.cancel()
+            except* (aiohttp.ClientError, ConnectionError):
+                self.seen["broken"] += 1
             finally:
                 self._transports.discard(request.transport)
             await near.close()
