@@ -61,6 +61,20 @@ async def test_a_whole_call_by_keyboard_on_a_cyrillic_layout(place: Office, sign
     assert (past.disposition, past.note, past.agent) == ("refusal", NOTE, "olena")
 
 
+async def test_when_the_call_is_over_a_digit_is_the_result_and_not_a_note(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await expect(page.locator("#note")).to_be_focused()
+    place.switch.customers_hang_up()
+    await expect(page.locator("#note")).not_to_be_focused()
+    await page.keyboard.press("2")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    (past,) = await place.records.lead_history(LeadId(1))
+    assert (past.disposition, past.note) == ("refusal", "")
+
+
 async def test_a_callback_takes_a_time_and_says_when_it_lacks_one(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
     await at_work(place, page)

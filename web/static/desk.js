@@ -8,6 +8,7 @@ import { t } from "./words.js";
 const RECONNECTING_SHOWN_AFTER_MS = 3_000;
 const NOTE_SAVED_EVERY_MS = 2_000;
 const TRY_AGAIN_MS = 3_000;
+const TYPING_MS = 2_000;
 const PENDING = "zvonar.pending";
 
 const desk = document.getElementById("desk");
@@ -19,6 +20,7 @@ const now = { attempt: "", state: "", name: "", live: false, disposed: false };
 let unfinished = null;
 let idle = "";
 let noteTimer = 0;
+let typedAt = 0;
 let lostTimer = 0;
 
 if (!("WebSocket" in window)) document.getElementById("no-sockets").hidden = false;
@@ -108,7 +110,8 @@ function showBar(frame) {
   document.title = now.attempt ? `☎ ${now.name || "…"} — ${frame.word}` : `${frame.word} · Zvonar`;
   if (before !== frame.state) {
     document.getElementById("announce").textContent = now.attempt ? `${frame.word}: ${now.name}` : frame.word;
-    if (frame.state === "wrap_up" && !isTyping()) firstChoice()?.focus();
+    // The note has the focus from the start: in mid-word it keeps it, else the digits are for the result now.
+    if (frame.state === "wrap_up" && !(isTyping() && Date.now() - typedAt < TYPING_MS)) firstChoice()?.focus();
   }
   if (frame.disposed && now.attempt) say("saved", "ok", t("The result is saved."));
 }
@@ -157,6 +160,7 @@ function fillIn(attempt, draft) {
 }
 
 desk.addEventListener("input", (event) => {
+  typedAt = Date.now();
   if (event.target.id !== "note") return;
   writeNote(now.attempt, { ...readNote(now.attempt), text: event.target.value, unsent: true, open: true });
   noteTimer ||= setTimeout(saveNote, NOTE_SAVED_EVERY_MS);
