@@ -24,6 +24,7 @@ from crm_lite.words import (
     agent_state,
     dialing_words,
     refusal,
+    why_so_many,
 )
 from engine.core.events import CampaignSwitched
 from engine.core.model import (
@@ -170,6 +171,7 @@ class Floor(Channel):
             "customer_states": CUSTOMER_STATES,
             "number": lambda call: self._viewer.number(Phone(position=0, number=call.number)),
             "zone": self._viewer.zone,
+            "why": {view.campaign: why_so_many(self._viewer.words, view) for view in crm.engine.snapshot().pacing},
             **campaign_context(self._switches),
         }
         islands = {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from crm_lite.i18n import Words
+from engine.api import PacingView
 from engine.core.effects import DialingChanged
 from engine.core.model import (
     AgentState,
@@ -219,3 +220,51 @@ def rule_words(words: Words, rule: str, campaign: Campaign | None = None) -> str
     if found is not None:
         said["result"] = words.label(found.labels)
     return words.gettext(message) % {**dict.fromkeys(names, "…"), **said}
+
+
+#: What kept a pacer from placing one call more (`PacingView.limit`).
+PACING_LIMITS: Final[Mapping[str, str]] = {
+    "agents_dial": N_("Operators start the calls themselves."),
+    "no_agent": N_("Nobody is there to talk to customers."),
+    "in_flight": N_("Every ready operator has a call on its way."),
+    "risk": N_("One call more would too likely find no free operator."),
+    "overdrawn": N_("Too many customers found no operator: new answers must first make up for them."),
+    "paced": N_("The last forecast is still good."),
+    "ceiling": N_("The legal share of unanswered customers is used up."),
+    "lines": N_("No more lines are free."),
+}
+
+
+def why_so_many(words: Words, view: PacingView) -> tuple[str, list[str]]:
+    """ "Why 7 calls?" and its answer, sentence by sentence."""
+    question = words.ngettext("Why %(num)s call?", "Why %(num)s calls?", view.in_flight) % {"num": view.in_flight}
+    said = [words.gettext(PACING_LIMITS.get(view.limit, view.limit))]
+    operators = words.gettext("Operators: %(ready)s ready, %(busy)s busy.")
+    if view.threshold:
+        operators = words.gettext("Operators: %(ready)s ready, %(busy)s busy, %(soon)s soon free.")
+    said.append(operators % {"ready": view.ready, "busy": view.busy, "soon": words.number(round(view.soon_free, 1))})
+    if view.threshold:
+        answers = words.number(round(view.expected_answers, 1))
+        said.append(words.gettext("Answers expected from the calls on their way: %(answers)s.") % {"answers": answers})
+        said.append(
+            words.gettext("Risk that one call more finds nobody: %(risk)s; allowed now: %(threshold)s.")
+            % {"risk": _percent(words, view.risk), "threshold": _percent(words, view.threshold)}
+        )
+    if view.live_answers:
+        said.append(
+            words.gettext(
+                "Found no operator: %(abandoned)s of %(answers)s (%(share)s; at most %(most)s), left: %(left)s."
+            )
+            % {
+                "abandoned": words.number(round(view.abandoned)),
+                "answers": words.number(round(view.live_answers)),
+                "share": _percent(words, view.abandoned / view.live_answers),
+                "most": _percent(words, view.share_max),
+                "left": words.number(max(0, int(view.abandons_left))),
+            }
+        )
+    return question, said
+
+
+def _percent(words: Words, share: float) -> str:
+    return words.share(round(share * 100_000), 100_000)

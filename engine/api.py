@@ -16,6 +16,30 @@ NOTICES_PER_SPECTATOR_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PacingView:
+    """A campaign's last pacing decision and what it weighed: the answer to "Why 7 calls?". Shares are 0 to 1."""
+
+    campaign: str
+    at_ms: int
+    mode: str
+    placed: int  # by this decision
+    limit: str  # what kept it from placing one more: a `PacingLimit` in small letters
+    ready: int
+    busy: int
+    soon_free: float  # agents expected to be ready again within the forecast's half minute
+    in_flight: int  # calls on their way, with those placed now
+    expected_answers: float  # persons expected from them who will then hold an agent
+    waiting: int  # persons on the line whom no agent has yet
+    risk: float  # that one call more would find no agent
+    threshold: float  # and how much of that is allowed now; 0 when nothing was forecast
+    lines_free: int
+    live_answers: float  # of the ruling legal period
+    abandoned: float
+    abandons_left: float  # below 0: overdrawn
+    share_max: float  # the law's ceiling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FloorView:
     """All live state at one moment, as far as it is on disk or about to be."""
 
@@ -24,6 +48,7 @@ class FloorView:
     dialing: tuple[DialingChanged, ...]  # one per campaign
     switch_problem: str  # "" when all is well, else the reason why nothing is dialed
     store_problem: str
+    pacing: tuple[PacingView, ...] = ()  # one per campaign that has dialed since the start
 
 
 class SubscriptionOverflow(Exception):

@@ -37,6 +37,7 @@ from engine.store.imports import finish_imports
 from engine.store.store import Store
 from engine.switch import Switch
 from engine.telephony import ami_account, ari_account, legs_ended, phones_and_trunks, private_asterisk
+from engine.window import open_window
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
         parts = await wire(loaded, scope)
         app = make_app(parts.driver, parts.database, loaded, parts.clock)
         await scope.enter_async_context(serving(app, loaded.config.web.listen))
+        await scope.enter_async_context(open_window(parts.driver, loaded.resolve(loaded.config.database)))
         stop = _Stop()
         limit_ms = loaded.config.drain_limit
         async with asyncio.TaskGroup() as group:

@@ -7,8 +7,9 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -556,6 +557,69 @@ def _holder(lock: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return None
+
+
+@zvonar.command()
+@click.option("--campaign", "campaign_name", help="Only this campaign, by its key.")
+@click.option("--follow", is_flag=True, help="Go on, a line a second, until Ctrl+C or the engine's end.")
+@click.option("--json", "as_json", is_flag=True, help="Print all that was weighed, as JSON.")
+@click.pass_obj
+def pacing(path: Path, campaign_name: str | None, follow: bool, as_json: bool) -> None:
+    """Say how many calls the running engine places, and why not more.
+
+    Example: zvonar pacing --campaign demo --follow
+    """
+    from engine.window import look
+
+    loaded = _loaded(path)
+    if campaign_name is not None and campaign_name not in loaded.config.campaigns:
+        known = ", ".join(loaded.config.campaigns)
+        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+    file = loaded.resolve(loaded.config.database)
+    try:
+        for views in look(file):
+            shown = [view for view in views if campaign_name in {None, view["campaign"]}]
+            for view in shown:
+                click.echo(orjson.dumps(view).decode() if as_json else pacing_line(view))
+            if not follow:
+                if not shown:
+                    _say("no calls were paced since the engine started")
+                return
+    except OSError:
+        _fail(f"no engine runs on {file}", Exit.NOT_REACHABLE)
+
+
+#: What kept a pacer from placing one call more.
+_PACING_LIMITS: dict[str, str] = {
+    "agents_dial": "agents start the calls",
+    "no_agent": "nobody is there to talk",
+    "in_flight": "every ready agent has a call on its way",
+    "risk": "one call more would too likely find nobody",
+    "overdrawn": "too many were abandoned; answers have to earn it back",
+    "ceiling": "the legal share of abandoned calls is used up",
+    "lines": "all lines are in use",
+}
+
+
+def pacing_line(view: Mapping[str, Any]) -> str:
+    """A `PacingView` in one line."""
+    at = datetime.fromtimestamp(view["at_ms"] / 1000).astimezone().strftime("%H:%M:%S")
+    parts = [
+        f"{at} {view['campaign']} {view['mode']}: {view['in_flight']} calls on their way",
+        f"placed {view['placed']}",
+        f"agents {view['ready']} ready, {view['busy']} busy",
+    ]
+    if view["threshold"]:
+        parts += [
+            f"{view['soon_free']:.1f} soon free",
+            f"answers expected {view['expected_answers']:.1f}",
+            f"risk {view['risk']:.2%} of {view['threshold']:.2%}",
+        ]
+    if view["live_answers"]:
+        share = view["abandoned"] / view["live_answers"]
+        parts.append(f"abandoned {view['abandoned']:g} of {view['live_answers']:g} ({share:.2%})")
+        parts.append(f"{view['abandons_left']:.1f} left")
+    return ", ".join(parts) + "; " + _PACING_LIMITS.get(view["limit"], str(view["limit"]))
 
 
 @zvonar.command()

@@ -17,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from engine.api import FloorView
+from engine.api import FloorView, PacingView
 from engine.clock import Clock
 from engine.core import effects
 from engine.core.events import (
@@ -33,7 +33,8 @@ from engine.core.events import (
     SwitchEvent,
 )
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, CustomerState, LeadId, Policy
+from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, LeadId, Policy
+from engine.core.pacing import PacingDecision
 from engine.hub import Hub
 from engine.store.errors import StoreBug, StoreError
 from engine.switch import Switch
@@ -179,6 +180,7 @@ class Driver:
             dialing=tuple(live.dialing.values()),
             switch_problem=live.switch_problem,
             store_problem=live.store_problem,
+            pacing=tuple(_pacing_view(id_, decision, live.campaigns[id_]) for id_, decision in live.decisions.items()),
         )
 
     def policy(self) -> Policy:
@@ -349,3 +351,26 @@ class Driver:
                 log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
                 fetched = LeadsFetched(order.campaign, (), self._clock.now_ms() + FETCH_RETRY_MS)
             self._offer(fetched)
+
+
+def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campaign) -> PacingView:
+    return PacingView(
+        campaign=campaign,
+        at_ms=decision.at_ms,
+        mode=decision.policy.mode,
+        placed=decision.place,
+        limit=decision.limit.name.lower(),
+        ready=decision.ready,
+        busy=decision.busy,
+        soon_free=decision.soon_free,
+        in_flight=decision.dialing + decision.screening + decision.place,
+        expected_answers=decision.expected_answers,
+        waiting=decision.waiting,
+        risk=decision.risk,
+        threshold=decision.threshold,
+        lines_free=decision.room,
+        live_answers=decision.budget.live_answers,
+        abandoned=decision.budget.abandoned,
+        abandons_left=decision.budget.left,
+        share_max=settings.abandon.share_max,
+    )

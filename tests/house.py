@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.timers": SHELL,
     "engine.hub": SHELL,
     "engine.api": SHELL,
+    "engine.window": ("engine.api",),
     "crm_lite": (
         "engine.api",
         "engine.store",

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine import cli
-from engine.cli import Exit, zvonar
+from engine.cli import Exit, pacing_line, zvonar
 from engine.config import describe
 from scripts.make_ugly_leads import TABLE, text
 from tests.unit.test_config import SMALL
@@ -165,3 +165,21 @@ def test_a_mistake_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
         cli.main()
     assert ended.value.code == Exit.FAILURE
     assert capsys.readouterr().err.startswith("a mistake of ours: ZeroDivisionError: oops")
+
+
+def test_pacing_is_asked_of_a_running_engine(here: Path) -> None:
+    result = call("pacing", "--campaign", "spring")
+    assert result.exit_code == Exit.NOT_REACHABLE
+    assert "no engine runs" in result.stderr
+    assert call("pacing", "--campaign", "sprng").exit_code == Exit.USAGE
+
+
+def test_a_pacing_decision_is_one_line() -> None:
+    view = {
+        "campaign": "spring", "at_ms": 0, "mode": "predictive", "placed": 2, "limit": "risk", "ready": 1, "busy": 23,
+        "soon_free": 4.24, "in_flight": 7, "expected_answers": 2.7, "threshold": 0.035, "risk": 0.031,
+        "live_answers": 480.0, "abandoned": 12.0, "abandons_left": 2.4,
+    }  # fmt: skip
+    line = pacing_line(view)
+    assert "spring predictive: 7 calls on their way, placed 2, agents 1 ready, 23 busy, 4.2 soon free" in line
+    assert "risk 3.10% of 3.50%, abandoned 12 of 480 (2.50%), 2.4 left; one call more would too likely" in line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,9 @@ from babel.messages.pofile import read_po
 
 from crm_lite import words as trade
 from crm_lite.i18n import LANGUAGES, Words, load_words, preferred_language, read_catalog
+from engine.api import PacingView
 from engine.core.model import AgentState, CustomerState, LeadState, Mode, NotDialing, Outcome, Refusal, SystemPause
+from engine.core.pacing import PacingLimit
 from engine.store.rows import Role
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,3 +195,48 @@ def test_every_icon_of_the_pages_is_in_the_sprite() -> None:
     used = set(re.findall(r'icon\("([a-z0-9-]+)"', sources)) | {icon for _, icon in trade.AGENT_STATES.values()}
     assert used
     assert used <= listed
+
+
+def decided(**changes: object) -> PacingView:
+    usual = PacingView(
+        campaign="spring",
+        at_ms=0,
+        mode="predictive",
+        placed=2,
+        limit="risk",
+        ready=1,
+        busy=23,
+        soon_free=4.24,
+        in_flight=7,
+        expected_answers=2.7,
+        waiting=0,
+        risk=0.031,
+        threshold=0.035,
+        lines_free=150,
+        live_answers=480.0,
+        abandoned=12.0,
+        abandons_left=2.4,
+        share_max=0.03,
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def test_why_seven_calls_is_answered_in_words() -> None:
+    question, answer = trade.why_so_many(WORDS["ru"], decided())
+    assert question == "Почему 7 звонков?"
+    assert answer[0] == "Ещё один звонок слишком вероятно не найдёт свободного оператора."
+    assert "готовы 1, заняты 23, скоро освободятся 4,2" in answer[1]
+    assert "3,1 %" in answer[3]
+    assert "12 из 480 (2,5 %; по закону не больше 3 %), в запасе: 2" in answer[4]
+
+
+def test_without_a_forecast_nothing_is_said_of_one() -> None:
+    question, answer = trade.why_so_many(
+        WORDS["uk"], decided(in_flight=1, limit="in_flight", threshold=0.0, live_answers=0.0)
+    )
+    assert question == "Чому 1 дзвінок?"
+    assert len(answer) == 2
+
+
+def test_every_limit_of_the_pacer_has_its_word() -> None:
+    assert trade.PACING_LIMITS.keys() == {limit.name.lower() for limit in PacingLimit}
