@@ -130,15 +130,15 @@ class MortalClient(AriClient):
     async def request(self, request: Request[Any], *, deadline_ms: int | None = None) -> Any:
         if not (request.once and attempt_of_leg(dict(request.query).get("channelId", ""))):
             return await super().request(request, deadline_ms=deadline_ms)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_turns_later("originate_sent"), name="fuse")
-            return await super().request(request, deadline_ms=deadline_ms)
+        _turns_later(3, "originate_sent")  # the frame is written in the first turn of the loop, its reply is read later
+        return await super().request(request, deadline_ms=deadline_ms)
 
 
-async def _turns_later(point: str) -> None:
-    for _ in range(3):  # the frame is written in the first turn, its reply is read after the last
-        await asyncio.sleep(0)
-    FUSE.passes(point)
+def _turns_later(turns: int, point: str) -> None:
+    if turns:
+        asyncio.get_running_loop().call_soon(_turns_later, turns - 1, point)
+    else:
+        FUSE.passes(point)
 
 
 def _account(loaded: Loaded, private: Asterisk | None) -> AriAccount:

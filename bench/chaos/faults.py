@@ -213,13 +213,13 @@ async def socket_aborts(chance: Random, port: int) -> Finding:
     found = Finding(
         fault="socket_aborts_100", expected="no dial lost or doubled, no conversation cut, Asterisk stays well"
     )
-    async with behind_a_bad_line(port, agents=12, lines=80, calls_per_s=50) as (on, line, via):
-        await on.leads(4_000, *["20"] * 15, "02")
+    async with behind_a_bad_line(port, agents=30, lines=80, calls_per_s=50) as (on, line, via):
+        await on.leads(4_000, *["20"] * 60, "02")
         await on.start(via=via)
         await on.until(lambda view: view.talking >= 2, "conversations", TALKING_SOON_S)
         began, count = time.monotonic(), Dials(on)
         while line.seen["cuts"] < ABORTS:
-            await asyncio.sleep(chance.uniform(0.1, 0.6))
+            await asyncio.sleep(chance.uniform(0.2, 1.2))
             line.cut()
         took_s = time.monotonic() - began
         found.measured |= {"aborts": line.seen["cuts"], "calls_per_s": round(count.since() / took_s, 1)}

@@ -219,9 +219,9 @@ class Stage:
         raise GaveUp(f"not within {within_s:.0f} s: {what}; last seen: {last}; the engine said:\n{words}")
 
     async def until_ms(self, is_so: Callable[[View], bool], what: str, within_s: float = 30.0) -> int:
-        """How long it took from now on until it was so."""
+        """How long it took from now on until something was seen for which it is so."""
         since = time.monotonic()
-        view = await self.until(is_so, what, within_s)
+        view = await self.until(lambda view: view.at_s >= since and is_so(view), what, within_s)
         return max(0, round((view.at_s - since) * 1000))
 
     def carried(self) -> list[CarriedCall]:
