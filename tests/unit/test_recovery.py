@@ -15,6 +15,7 @@ from engine.core.model import (
     AttemptId,
     CampaignId,
     CustomerState,
+    LeadChange,
     LeadState,
     LegId,
     LegKind,
@@ -228,6 +229,14 @@ def test_a_conversation_ended_without_its_word_waits_for_the_agent_and_not_for_e
     floor.tell(events.SwitchUp(()))
     floor.wait(60_000)
     assert floor.last(effects.SaveLead).change.rule == "no_disposition"
+
+
+def test_a_conversation_whose_agent_left_the_file_waits_for_nobody() -> None:
+    ended = attempt(CustomerState.ENDED, outcome=Outcome.CONNECTED, ended_at_ms=MONDAY_MS)
+    floor = restart(restored(undisposed=((AgentId("left"), ended, lead(1, state=LeadState.IN_CALL)),)))
+    assert floor.last(effects.SaveLead).change == LeadChange(
+        lead=lead(1).id, state=LeadState.CLOSED, rule="no_disposition"
+    )
 
 
 def test_legs_that_nobody_remembers_are_hung_up() -> None:
