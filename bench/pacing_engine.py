@@ -41,6 +41,7 @@ from engine.core.model import (
     DispositionId,
     DispositionKind,
     PhoneId,
+    PhoneNumber,
     Policy,
     Trunk,
     TrunkId,
@@ -79,7 +80,8 @@ class JudgePeople(People):
     def __init__(self, judge: Any) -> None:
         self._judge = judge
 
-    def customer(self) -> CustomerFate:
+    def customer(self, number: PhoneNumber) -> CustomerFate:
+        _ = number  # the judge knows calls by their order only
         judge = self._judge
         now_s = asyncio.get_running_loop().time()
         human, machine, fail, _ = judge.curves

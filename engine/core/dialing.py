@@ -94,27 +94,19 @@ def reset(hopper: Hopper) -> None:
 
 def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | None:
     """Returns why no further call was placed; None when there was no need of one."""
+    halted = live.unwell()
     if not live.running.get(campaign.id) or campaign.id not in live.policy.campaigns:
-        return NotDialing.STOPPED
-    problem = live.unwell()
-    if problem is not None:
-        return problem
-    pacer, elsewhere = live.pacers[campaign.id], _wanted_elsewhere(live, campaign)
-    decision = pacer.decide(now_ms, room=trunks_room(live, campaign), wanted_elsewhere=elsewhere)
-    if decision.limit is pacing.PacingLimit.PACED:
-        _look_again(live, campaign.id, max(now_ms + 1, decision.at_ms + PACED_RETRY_MS), now_ms)
+        halted = NotDialing.STOPPED
+    if halted is not None:
+        live.wanted.pop(campaign.id, None)
+        return halted
+    decision = _decide(live, campaign, now_ms)
+    if decision is None:
         said = live.dialing.get(campaign.id)
         return NotDialing(said.reason) if said is not None and said.reason else None
-    live.decisions[campaign.id] = decision
-    if decision.dialing > decision.ready:
-        for call in pacer.cancel_now(now_ms, wanted_elsewhere=elsewhere):
-            take_back(live, live.attempts[AttemptId(call)], now_ms)
-    if decision.weighed and live.roster.present[campaign.id]:
-        _look_again(live, campaign.id, now_ms + LOOK_AGAIN_MS, now_ms)
-    wanted = decision.place
-    if wanted and not any(live.trunks[t].room(now_ms) for t in campaign.trunks):
+    if live.wanted[campaign.id] and not any(live.trunks[t].room(now_ms) for t in campaign.trunks):
         return _await_room(live, campaign, now_ms)
-    while wanted > 0:
+    while live.wanted[campaign.id] > 0:
         lead_phone = _next_lead(live, campaign, now_ms)
         if lead_phone is None:
             return NotDialing.NO_LEADS if _look_for_leads(live, campaign.id, now_ms) else None
@@ -123,10 +115,28 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
             live.hoppers[campaign.id].leads.appendleft(lead_phone[0])
             return _await_room(live, campaign, now_ms)
         _place(live, campaign, *lead_phone, trunk, now_ms)
-        wanted -= 1
+        live.wanted[campaign.id] -= 1
     if len(live.hoppers[campaign.id].leads) < HOPPER_LOW:
         _look_for_leads(live, campaign.id, now_ms)
     return _why_no_need(live, campaign, decision)
+
+
+def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecision | None:
+    """The decision in force (`wanted`: how many of its calls are still to be placed); None: the last one, all placed."""
+    pacer, elsewhere = live.pacers[campaign.id], _wanted_elsewhere(live, campaign)
+    decision = pacer.decide(now_ms, room=trunks_room(live, campaign), wanted_elsewhere=elsewhere)
+    if decision.limit is pacing.PacingLimit.PACED:
+        _look_again(live, campaign.id, now_ms + PACED_RETRY_MS, now_ms)
+        # The call rate spreads a decision's calls over time: some may be due only now.
+        return live.decisions[campaign.id] if live.wanted.get(campaign.id) else None
+    live.decisions[campaign.id] = decision
+    live.wanted[campaign.id] = decision.place
+    if decision.dialing > decision.ready:
+        for call in pacer.cancel_now(now_ms, wanted_elsewhere=elsewhere):
+            take_back(live, live.attempts[AttemptId(call)], now_ms)
+    if decision.weighed and live.roster.present[campaign.id]:
+        _look_again(live, campaign.id, now_ms + LOOK_AGAIN_MS, now_ms)
+    return decision
 
 
 def trunks_room(live: Live, campaign: Campaign) -> int:

@@ -74,6 +74,7 @@ class Live:
         self.trunks: dict[TrunkId, trunks.Trunk] = {}
         self.dialing: dict[CampaignId, effects.DialingChanged] = {}
         self.decisions: dict[CampaignId, pacing.PacingDecision] = {}  # the last of each campaign, and all it weighed
+        self.wanted: dict[CampaignId, int] = {}  # calls of it that are still to be placed
         self.asked: dict[CampaignId, None] = {}  # campaigns whose pacers are to be asked after this fact
         self.short: dict[CampaignId, None] = {}  # campaigns that would dial if a trunk took their calls
         self.looks: dict[CampaignId, int] = {}  # when a campaign's pacer is asked again though nothing happens
@@ -245,6 +246,8 @@ class Live:
         attempt = self.attempts.get(held) if held else None
         for campaign in self.campaigns_of(after.id):
             ours = attempt is not None and attempt.campaign == campaign.id
+            if after.state not in PRESENT:
+                self.wanted.pop(campaign.id, None)  # decided for more agents than there are
             _tell(self.pacers[campaign.id], before, after, attempt if ours else None, now_ms)
 
     def wish(self, agent: Agent, wish: AgentState | None, reason: str, now_ms: int) -> Agent:
@@ -288,6 +291,7 @@ class Live:
             pacer.human(now_ms, moved.id, moved.answered_at_ms)
         if moved.outcome is Outcome.ABANDONED is not attempt.outcome:
             pacer.abandoned(now_ms, moved.id, moved.answered_at_ms)
+            self.wanted.pop(moved.campaign, None)
         self.emit(effects.AttemptChanged(moved))
         agent = self.agents.get(moved.agent) if moved.agent else None
         if agent is not None and agent.attempt == moved.id:

@@ -72,6 +72,16 @@ def test_a_forecast_is_looked_at_again_although_nothing_happens() -> None:
     assert floor.live.decisions[SPRING].at_ms > decided_ms
 
 
+def test_a_decision_that_the_call_rate_spreads_over_time_is_carried_out_whole() -> None:
+    slow = policy(campaign(pacing=Predictive()), agents=map(profile, TEN), per_second=20)
+    floor = Conversation(*(lead(n) for n in range(1, 200)), policy=slow)
+    for agent in TEN:
+        floor.ready(agent)
+    decided = len(at_work().dialed())
+    floor.wait(1_500)
+    assert len(floor.dialed()) >= decided - 2
+
+
 def test_the_agent_promised_to_a_customer_and_the_customer_cancel_out() -> None:
     floor = Conversation(lead(1), lead(2), pacing=Progressive())
     floor.ready(ANNA)
