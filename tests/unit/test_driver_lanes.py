@@ -1,0 +1,262 @@
+"""The shell's heart in virtual time: what is decided is saved, and only what is saved is dialed, answered and shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from engine.core import effects, events
+from engine.core.floor import Floor
+from engine.core.model import CampaignId, CommandId, LeadId, LegId
+from engine.driver import INBOX_MAX, Driver
+from engine.sim.virtual import VirtualClock, run
+from engine.store.errors import StoreBug, StoreIoError
+from engine.switch import Sink
+from tests.conversation import ANNA, MONDAY_MS, SPRING, campaign, lead, policy, profile
+
+
+class Switch:
+    """Takes orders and keeps them."""
+
+    def __init__(self) -> None:
+        self.orders: list[effects.SwitchOrder] = []
+        self.sink: Sink | None = None
+
+    async def run(self, sink: Sink) -> None:
+        self.sink = sink
+        sink(events.SwitchUp(()))
+        await asyncio.Event().wait()
+
+    def send(self, order: effects.SwitchOrder) -> None:
+        self.orders.append(order)
+
+    def dialed(self) -> list[LegId]:
+        return [order.leg for order in self.orders if isinstance(order, effects.OriginateCustomer)]
+
+
+class Disk:
+    """Keeps what it is given, after a while; fails when told to."""
+
+    def __init__(self) -> None:
+        self.rows: list[effects.Write] = []
+        self.slow_ms = 0
+        self.fails = 0
+        self.error: type[Exception] = StoreIoError
+        self.leads = [lead(n) for n in range(1, 9)]
+
+    async def commit(self, writes: Sequence[effects.Write]) -> None:
+        await asyncio.sleep(self.slow_ms / 1000)
+        if self.fails:
+            self.fails -= 1
+            raise self.error("the disk is full")
+        self.rows += writes
+
+    async def due_leads(
+        self, campaign_id: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]
+    ) -> events.LeadsFetched:
+        await asyncio.sleep(self.slow_ms / 1000)
+        if self.fails:
+            raise StoreIoError("the disk is gone")
+        return events.LeadsFetched(campaign_id, tuple(one for one in self.leads if one.id not in but)[:limit])
+
+    def rows_of(self, kind: type[Any]) -> list[Any]:
+        return [row for row in self.rows if isinstance(row, kind)]
+
+
+class House:
+    """A driver with its switch and its disk."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock(asyncio.get_running_loop(), MONDAY_MS)
+        self.switch, self.disk = Switch(), Disk()
+        self.floor = Floor(policy(campaign(), agents=[profile(ANNA)]), epoch=1)
+        self.driver = Driver(self.floor, switch=self.switch, store=self.disk, clock=self.clock)
+        self._commands = 0
+
+    def command(self, kind: Any, **what: Any) -> Coroutine[Any, Any, str]:
+        self._commands += 1
+        return self.driver.do(kind(command=CommandId(f"c{self._commands}"), by="test", **what))
+
+    async def ready(self) -> None:
+        """Anna waits for calls, and the campaign runs."""
+        await asyncio.sleep(0.1)
+        await self.command(events.CampaignSwitched, campaign=SPRING, running=True)
+        await self.command(events.AgentLogin, agent=ANNA)
+        self.tell(events.LegAnswered(self.floor.live.agents[ANNA].leg or LegId("")))
+        await asyncio.sleep(0.1)
+
+    def tell(self, fact: events.SwitchEvent) -> None:
+        assert self.switch.sink is not None
+        assert self.switch.sink(fact)
+
+
+def lived(story: Callable[[House], Coroutine[Any, Any, None]]) -> House:
+    """Live a story through beside a running driver."""
+
+    async def both() -> House:
+        house = House()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(house.driver.run(), name="driver")
+            await story(house)
+            running.cancel()
+        return house
+
+    return run(both())
+
+
+def test_nothing_is_dialed_before_it_is_on_disk() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.slow_ms = 1_000
+        ready = asyncio.ensure_future(house.command(events.AgentReady, agent=ANNA))
+        await asyncio.sleep(0.9)
+        assert house.floor.live.attempts, "decided"
+        assert not house.switch.dialed()
+        assert not ready.done(), "the desk is not told before it is saved"
+        await ready
+        await asyncio.sleep(0.1)
+        assert house.disk.rows_of(effects.SaveAttempt)
+        assert house.switch.dialed()
+
+    lived(story)
+
+
+def test_a_failed_commit_is_repeated_and_dialing_stops_meanwhile() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.fails = 3
+        assert await house.command(events.AgentReady, agent=ANNA) == ""
+        assert house.floor.live.store_problem == ""
+        assert house.disk.rows_of(effects.SaveAttempt), "what was decided is never dropped"
+
+    lived(story)
+
+
+def test_a_disk_that_stays_away_is_told_to_the_desk_and_the_supervisor() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.fails = 1_000
+        with pytest.raises(TimeoutError):
+            await house.command(events.AgentReady, agent=ANNA)
+        assert house.driver.snapshot().store_problem == "the disk is full"
+        assert not house.switch.dialed()
+
+    lived(story)
+
+
+def test_a_dial_that_waited_too_long_for_the_disk_is_not_sent() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.slow_ms = 2_500
+        await house.command(events.AgentReady, agent=ANNA)
+        house.disk.slow_ms = 0
+        first = house.disk.rows_of(effects.SaveAttempt)[0].attempt
+        assert first.leg not in house.switch.dialed()
+
+    lived(story)
+
+
+def test_a_dial_taken_back_while_it_waited_is_not_sent() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.slow_ms = 500
+        ready = asyncio.ensure_future(house.command(events.AgentReady, agent=ANNA))
+        await asyncio.sleep(0.1)
+        (attempt,) = house.floor.live.attempts.values()
+        suppressed = asyncio.ensure_future(house.command(events.LeadSuppressed, lead=attempt.lead, reason="asked"))
+        await asyncio.gather(ready, suppressed)
+        assert attempt.leg not in house.switch.dialed()
+
+    lived(story)
+
+
+def test_urgent_orders_do_not_wait_for_the_disk() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        await house.command(events.AgentReady, agent=ANNA)
+        await asyncio.sleep(0.1)
+        house.disk.slow_ms = 60_000
+        house.tell(events.LegAnswered(house.switch.dialed()[0]))
+        await asyncio.sleep(0.01)
+        assert isinstance(house.switch.orders[-1], effects.Bridge)
+
+    lived(story)
+
+
+def test_the_same_command_twice_is_done_once() -> None:
+    async def story(house: House) -> None:
+        await asyncio.sleep(0.1)
+        login = events.AgentLogin(command=CommandId("once"), by="anna", agent=ANNA)
+        answers = await asyncio.gather(house.driver.do(login), house.driver.do(login), house.driver.do(login))
+        assert answers == ["", "", ""]
+        assert len([o for o in house.switch.orders if isinstance(o, effects.OriginateAgent)]) == 1
+
+    lived(story)
+
+
+def test_a_bug_of_ours_in_the_store_ends_the_engine() -> None:
+    async def story(house: House) -> None:
+        await asyncio.sleep(0.1)
+        house.disk.fails, house.disk.error = 1, StoreBug
+        with pytest.raises(TimeoutError):
+            await house.command(events.CampaignSwitched, campaign=SPRING, running=True)
+
+    with pytest.raises(ExceptionGroup) as ended:
+        lived(story)
+    assert ended.group_contains(StoreBug)
+
+
+def test_a_full_inbox_refuses_and_never_waits() -> None:
+    async def story(house: House) -> None:
+        await asyncio.sleep(0.1)
+        taken = [house.driver.offer(events.StoreUp()) for _ in range(INBOX_MAX + 1)]
+        assert taken[:-1] == [True] * INBOX_MAX
+        assert taken[-1] is False
+
+    lived(story)
+
+
+def test_a_drain_ends_when_the_last_call_has_ended() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        await house.command(events.AgentReady, agent=ANNA)
+        await asyncio.sleep(0.1)
+        (leg,) = house.switch.dialed()
+        house.tell(events.LegAnswered(leg))
+        house.tell(events.LegBridged(leg))
+        drained = asyncio.ensure_future(house.driver.drain(600_000))
+        await asyncio.sleep(60)
+        assert not drained.done()
+        house.tell(events.LegHungUp(leg, 16))
+        await drained
+        assert house.switch.dialed() == [leg]
+
+    lived(story)
+
+
+def test_a_drain_has_a_limit() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        await house.command(events.AgentReady, agent=ANNA)
+        began_ms = house.clock.now_ms()
+        await house.driver.drain(30_000)
+        assert house.clock.now_ms() - began_ms == 30_000
+
+    lived(story)
+
+
+def test_timers_fire_once_and_not_when_cancelled() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        await house.command(events.AgentReady, agent=ANNA)
+        await asyncio.sleep(0.1)
+        (leg,) = house.switch.dialed()
+        house.tell(events.LegAnswered(leg))
+        house.tell(events.LegBridged(leg))
+        await asyncio.sleep(60)
+        assert not [o for o in house.switch.orders if isinstance(o, effects.PlayMessageAndHangup)]
+
+    lived(story)
