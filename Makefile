@@ -75,6 +75,11 @@ sim: python3  ## Whole shifts with every fault in virtual time: SEEDS=200 histor
 	@$(SETUP) unit
 	@$(PY) -m engine.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
+.PHONY: mutants
+mutants: python3  ## Put deliberate bugs into a copy, one at a time: does the test that is named for it notice?
+	@$(SETUP) unit
+	@$(PY) -m tests.mutants $(ARGS)
+
 .PHONY: test-integration
 test-integration: python3  ## Real SIP calls: private Asterisk, SIPp, baresip
 	@$(SETUP) test

@@ -56,7 +56,7 @@ from engine.driver import Driver
 from engine.recorder import said_step
 from engine.sim.people import Habits, People, SimAgent
 from engine.sim.switch import Faults, Invite, Place, SimSwitch
-from engine.sim.virtual import VirtualClock, run
+from engine.sim.virtual import VirtualClock, VirtualLoop, run
 from engine.store.database import InlineDatabase
 from engine.store.errors import StoreIoError
 from engine.store.store import Store
@@ -297,15 +297,12 @@ class _World:
         self._suppressed_at_ms: dict[int, int] = {}
         self._since_ms: dict[tuple[str, str], int] = {}
         self._commands = 0
-        self._wrong: list[BaseException] = []  # raised where no task was
 
     # ── the history ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def play(self) -> None:
         """From the first log-in until everybody is home."""
         self._import_leads(self.plan.leads)
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: self._wrong.append(context["exception"]))
         async with asyncio.TaskGroup() as group:
             actors = [
                 group.create_task(self._engines(group), name="engines"),
@@ -545,8 +542,9 @@ class _World:
         while True:
             await asyncio.sleep(self.plan.watch_every_s)
             turn += 1
-            for wrong in self._wrong:
-                raise wrong
+            loop = asyncio.get_running_loop()
+            if isinstance(loop, VirtualLoop) and loop.failures:
+                raise loop.failures[0]
             floor = self._floor
             if floor is None or not self.switch.connected or not floor.live.connected:
                 self._since_ms.clear()

@@ -54,6 +54,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now_s = 0.0
         self._places = 0
+        self.failures: list[Exception] = []  # of callbacks, which have no task to tell
         self._selector = _Jump(self)
         self._clock_resolution = RESOLUTION_S
         self._scheduled: list[_Timer]
@@ -72,6 +73,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 - as BaseEventLoop.call_at does
         return timer
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what a callback raised, for `run`."""
+        failure = context.get("exception")
+        if "handle" in context and isinstance(failure, Exception):
+            self.failures.append(failure)
+        else:
+            super().call_exception_handler(context)
 
     def _process_events(self, event_list: list[Any]) -> None:
         """No sockets, no events of theirs."""
@@ -93,6 +102,10 @@ class VirtualClock:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+    """Run to the end in virtual time; raises also what a callback raised on the way."""
+    loop = VirtualLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        result = runner.run(main)
+    if loop.failures:
+        raise ExceptionGroup("in callbacks", loop.failures)
+    return result

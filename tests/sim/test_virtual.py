@@ -40,6 +40,16 @@ def test_everybody_waiting_for_nothing_is_an_error() -> None:
         run(wait_for_nobody())
 
 
+def test_what_a_callback_raises_is_not_lost() -> None:
+    async def careless() -> None:
+        asyncio.get_running_loop().call_later(1, int, "not a number")
+        await asyncio.sleep(2)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        run(careless())
+    assert raised.group_contains(ValueError, match="not a number")
+
+
 def test_deadlines_and_cancellation_work_as_ever() -> None:
     async def deadline() -> int:
         with pytest.raises(TimeoutError):

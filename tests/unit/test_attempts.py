@@ -114,3 +114,7 @@ def test_the_phone_to_dial_goes_round_and_skips_invalid_ones() -> None:
     assert [getattr(phone_to_dial(replace(two, next_phone=n)), "position", None) for n in (0, 1, 2)] == [0, 1, 0]
     half = replace(two, phones=(replace(two.phones[0], valid=False), two.phones[1]))
     assert getattr(phone_to_dial(half), "position", None) == 1
+
+
+def test_if_the_phone_may_have_rung_it_counts() -> None:
+    assert set(Outcome) - COUNTED == {Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED}

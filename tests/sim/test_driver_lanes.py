@@ -191,7 +191,7 @@ def test_the_same_command_twice_is_done_once() -> None:
         await asyncio.sleep(0.1)
         login = events.AgentLogin(command=CommandId("once"), by="anna", agent=ANNA)
         answers = await asyncio.gather(house.driver.do(login), house.driver.do(login), house.driver.do(login))
-        assert answers == ["", "", ""]
+        assert set(answers) == {""}
         assert len([o for o in house.switch.orders if isinstance(o, effects.OriginateAgent)]) == 1
 
     lived(story)

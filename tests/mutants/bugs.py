@@ -1,0 +1,278 @@
+"""Deliberate bugs: one change each, and the tests that must catch it. A line that is no longer there is an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+CUSTOMERS = "tests/unit/test_customers.py"
+DESK = "tests/unit/test_desk.py"
+DIALING = "tests/unit/test_dialing.py"
+LANES = "tests/sim/test_driver_lanes.py"
+RECOVERY = "tests/unit/test_recovery.py"
+SHIFT = "tests/sim/test_shift.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """`old` becomes `new` in `file`; `caught_by` is a test's id, or a file whose tests together must notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: str
+
+
+BUGS: Final = (
+    # ── nothing is dialed that is not on disk ──
+    Bug(
+        "the disk is skipped",
+        "engine/driver.py",
+        "                await self._commit(writes)\n",
+        "                pass\n",
+        f"{LANES}::test_nothing_is_dialed_before_it_is_on_disk",
+    ),
+    Bug(
+        "a failed write is dropped",
+        "engine/driver.py",
+        "                failed = True\n",
+        "                return\n",
+        f"{LANES}::test_a_failed_commit_is_repeated_and_dialing_stops_meanwhile",
+    ),
+    Bug(
+        "a stale dial is sent",
+        "engine/driver.py",
+        "elif now_ms <= dial.send_before_ms:",
+        "elif True:",
+        f"{LANES}::test_a_dial_that_waited_too_long_for_the_disk_is_not_sent",
+    ),
+    Bug(
+        "a dial taken back is sent",
+        "engine/driver.py",
+        "if attempt is None or attempt.state is not CustomerState.PLANNED:",
+        "if attempt is None:",
+        f"{LANES}::test_a_dial_taken_back_while_it_waited_is_not_sent",
+    ),
+    Bug(
+        "a command is done twice",
+        "engine/driver.py",
+        "        answer = self._answers.get(event.command)\n        if answer is None:",
+        "        answer = None\n        if answer is None:",
+        f"{LANES}::test_the_same_command_twice_is_done_once",
+    ),
+    Bug(
+        "a cancelled timer fires",
+        "engine/timers.py",
+        "            armed.cancel()\n",
+        "            pass\n",
+        f"{LANES}::test_timers_fire_once_and_not_when_cancelled",
+    ),
+    Bug(
+        "ids are used again after a restart",
+        "engine/core/live.py",
+        'return f"{self.epoch}-{self._numbers}"',
+        'return f"1-{self._numbers}"',
+        f"{SHIFT}::test_an_engine_that_is_killed_every_minute",
+    ),
+    # ── whom, when, how often ──
+    Bug(
+        "an attempt is not counted",
+        "engine/core/dialing.py",
+        "attempts_count=lead.attempts_count + 1",
+        "attempts_count=lead.attempts_count",
+        f"{DIALING}::test_an_attempt_is_saved_before_its_dial_and_counted_at_once",
+    ),
+    Bug(
+        "a lost attempt is given back",
+        "engine/core/model.py",
+        "{Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED}",
+        "{Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED, Outcome.LOST}",
+        "tests/unit/test_attempts.py::test_if_the_phone_may_have_rung_it_counts",
+    ),
+    Bug(
+        "the limit of attempts is ignored",
+        "engine/core/attempts.py",
+        "if lead.attempts_count >= campaign.attempts.max:",
+        "if False:",
+        "tests/unit/test_attempts.py::test_what_may_not_be_dialed",
+    ),
+    Bug(
+        "the campaign's zone is taken for the lead's",
+        "engine/core/attempts.py",
+        "match hours.window(lead.zone, campaign.hours, now_ms):",
+        "match hours.window(None, campaign.hours, now_ms):",
+        "tests/unit/test_attempts.py::test_the_lead_s_own_zone_rules",
+    ),
+    Bug(
+        "an edge in the double hour opens too early",
+        "engine/core/hours.py",
+        "            _, from_ms = _at_ms(day, start, zone)\n",
+        "            from_ms, _ = _at_ms(day, start, zone)\n",
+        "tests/unit/test_hours.py::test_an_edge_inside_the_double_hour_keeps_us_longer_from_calling",
+    ),
+    Bug(
+        "a number is called twice at a time",
+        "engine/core/dialing.py",
+        "case rules.Allowed(phone=phone) if phone.number.e164 in live.attempts.numbers:",
+        "case rules.Allowed(phone=phone) if False:",
+        f"{DIALING}::test_two_leads_with_one_number_are_never_called_at_the_same_time",
+    ),
+    Bug(
+        "a suppressed lead stays in the hopper",
+        "engine/core/customers.py",
+        "        reset(hopper)  # whole",
+        "        pass  # whole",
+        f"{CUSTOMERS}::test_suppressed_while_loaded_is_never_dialed_even_when_a_fetch_brings_it",
+    ),
+    Bug(
+        "the end of a call brings a suppressed lead back",
+        "engine/core/attempts.py",
+        "    assert outcome is not Outcome.CONNECTED\n    if lead.state is LeadState.SUPPRESSED:",
+        "    assert outcome is not Outcome.CONNECTED\n    if False:",
+        f"{CUSTOMERS}::test_suppressed_while_ringing_takes_the_call_back",
+    ),
+    Bug(
+        "a refused trunk does not rest",
+        "engine/core/customers.py",
+        "    live.line(attempt.trunk).refused(now_ms)\n    attempt = live.move_attempt(attempt, CustomerEvent.REFUSED",
+        "    attempt = live.move_attempt(attempt, CustomerEvent.REFUSED",
+        f"{DIALING}::test_a_refused_originate_rests_the_trunk_and_does_not_count",
+    ),
+    Bug(
+        "a line is never given back",
+        "engine/core/live.py",
+        "            trunk.release()\n",
+        "            pass\n",
+        f"{DIALING}::test_lines_are_a_cap",
+    ),
+    # ── agents and customers ──
+    Bug(
+        "an agent is not freed when the caller leaves during the offer",
+        "engine/core/machines.py",
+        "    (C.ENDED, A.RESERVED): _A.RELEASED,\n",
+        "",
+        f"{CUSTOMERS}::test_an_offer_that_falls_through_keeps_the_place_in_the_line",
+    ),
+    Bug(
+        "an agent is not freed at the end of the talk",
+        "engine/core/machines.py",
+        "    (C.ENDED, A.TALKING): _A.CUSTOMER_GONE,\n",
+        "",
+        f"{CUSTOMERS}::test_ring_answer_bridge_talk_hang_up_wrap_up_disposition",
+    ),
+    Bug(
+        "a late answer is ignored",
+        "engine/core/customers.py",
+        "        _answered_against_our_hangup(live, attempt, now_ms)\n        return",
+        "        return",
+        f"{CUSTOMERS}::test_an_answer_that_beats_our_hang_up_is_an_abandon",
+    ),
+    Bug(
+        "who is abandoned hears silence",
+        "engine/core/customers.py",
+        "        effects.PlayMessageAndHangup(attempt.leg, message),\n",
+        "",
+        f"{CUSTOMERS}::test_nobody_free_in_time_is_an_abandon_and_never_silence",
+    ),
+    Bug(
+        "whoever waits is forgotten",
+        "engine/core/floor.py",
+        "        customers.offer_waiting(self.live, now_ms)\n",
+        "",
+        f"{CUSTOMERS}::test_a_waiting_customer_goes_to_the_first_agent_who_is_ready_again",
+    ),
+    Bug(
+        "the newest in the line comes first",
+        "engine/core/selection.py",
+        "agent.idle_since_ms, agent.id)",
+        "-agent.idle_since_ms, agent.id)",
+        "tests/unit/test_selection.py::test_the_longest_idle_takes_it",
+    ),
+    Bug(
+        "a wish during an offer is forgotten",
+        "engine/core/live.py",
+        "                self.grant_wish(self.agents[agent.id], now_ms)\n",
+        "",
+        f"{DESK}::test_a_wish_during_an_offer_is_granted_when_the_customer_leaves",
+    ),
+    Bug(
+        "the wrap-up never ends",
+        "engine/core/live.py",
+        '        self.emit(effects.SetTimer(("wrap", agent.id), now_ms + campaign.wrap_up_ms))\n',
+        "",
+        f"{DESK}::test_wrap_up_modes",
+    ),
+    Bug(
+        "a disposition given in talk is overruled",
+        "engine/core/desk.py",
+        "        live.decided.add(attempt.id)\n        if attempt",
+        "        if attempt",
+        f"{CUSTOMERS}::test_a_disposition_given_in_talk_outlives_the_agents_phone",
+    ),
+    # ── recovery ──
+    Bug(
+        "the POST is repeated when its reply is lost",
+        "engine/core/floor.py",
+        "        customers.unknown(live, attempt, now_ms)\n",
+        "        customers.refused(live, attempt, now_ms)\n",
+        f"{DIALING}::test_an_originate_without_a_reply_is_never_sent_again",
+    ),
+    Bug(
+        "a live conversation is not taken over",
+        "engine/core/recovery.py",
+        "state=CustomerState.WAITING if talked else attempt.state)",
+        "state=attempt.state)",
+        f"{RECOVERY}::test_a_live_conversation_is_taken_over_without_touching_it",
+    ),
+    Bug(
+        "legs that nobody knows live on",
+        "engine/core/recovery.py",
+        "    if attempt is None or attempt.state is CustomerState.ENDED:\n        live.emit(effects.Hangup(leg.leg))\n",
+        "    if attempt is None or attempt.state is CustomerState.ENDED:\n        return\n",
+        f"{RECOVERY}::test_legs_that_nobody_remembers_are_hung_up",
+    ),
+    Bug(
+        "the message is cut short by a snapshot",
+        "engine/core/recovery.py",
+        "    elif leg.ours_to_command:\n        if attempt.bridged_at_ms is None:",
+        "    else:\n        if attempt.bridged_at_ms is None:",
+        f"{RECOVERY}::test_who_answered_while_no_engine_listened_hears_the_message_and_is_an_abandon",
+    ),
+    Bug(
+        "what ended in the gap is never closed",
+        "engine/core/recovery.py",
+        "            _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)\n",
+        "            pass\n",
+        SHIFT,
+    ),
+    Bug(
+        "the switch is never asked again",
+        "engine/core/recovery.py",
+        '    live.emit(effects.SetTimer(("resync", ""), now_ms + every_ms))\n',
+        "",
+        f"{SHIFT}::test_a_switch_that_forgets_every_tenth_fact",
+    ),
+    Bug(
+        "a lost phone keeps its customer",
+        "engine/core/desk.py",
+        "        customers.release_customer(live, attempt.id, now_ms)\n",
+        "        pass\n",
+        f"{CUSTOMERS}::test_the_agents_phone_is_lost_in_talk_and_the_customer_goes_to_the_next_agent",
+    ),
+    # ── the store ──
+    Bug(
+        "an end is not saved",
+        "engine/store/store.py",
+        "    yield SQL.recount_lead(lead=attempt.lead)\n",
+        "",
+        SHIFT,
+    ),
+    Bug(
+        "a suppressed lead is woken by the store",
+        "engine/store/sql/dialing.sql",
+        "WHERE id = :lead AND state <> 'suppressed';",
+        "WHERE id = :lead;",
+        "tests/contract/test_store_dialing.py",
+    ),
+)
