@@ -43,6 +43,7 @@ _PLAIN: Final = frozenset(
         ("collections", "Counter"),
         ("collections", "OrderedDict"),
         ("collections", "deque"),
+        ("datetime", "date"),
     }
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -30,11 +30,12 @@ class Closed:
 
 
 @lru_cache(maxsize=ZONES_MAX)
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """The zone, read once. Raises ZoneInfoNotFoundError."""
     return ZoneInfo(name)
 
 
-def _at_ms(day: datetime, minute: int, zone: ZoneInfo) -> tuple[int, int]:
+def instants(day: date, minute: int, zone: ZoneInfo) -> tuple[int, int]:
     """The first and the last instant that this wall time can mean: two when a clock change makes it double or void."""
     wall = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 - a wall time, zoned next
     one, other = (int(wall.replace(tzinfo=zone, fold=fold).timestamp() * 1000) for fold in (0, 1))
@@ -48,13 +49,13 @@ def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Cl
     the change itself takes the instant that keeps us longer from calling. Raises ZoneInfoNotFoundError for a zone that
     is not in the database: zones are checked where leads come in.
     """
-    zone = _zone(zone_name or hours.zone)
+    zone = zone_of(zone_name or hours.zone)
     today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone)
     for ahead in range(LOOK_AHEAD_DAYS):
         day = today + timedelta(days=ahead)
         for start, end in hours.spans[day.weekday()]:
-            until_ms, _ = _at_ms(day, end, zone)
-            _, from_ms = _at_ms(day, start, zone)
+            until_ms, _ = instants(day, end, zone)
+            _, from_ms = instants(day, start, zone)
             if now_ms >= until_ms or from_ms >= until_ms:
                 continue
             return Open(until_ms) if from_ms <= now_ms else Closed(from_ms)

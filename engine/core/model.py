@@ -264,6 +264,20 @@ class Phone:
     position: int
     number: PhoneNumber
     valid: bool = True
+    zones: tuple[str, ...] = ()  # where a number of its kind may be; read only where a law pack asks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """An earlier attempt on a person, as far as the law asks. `ended_at_ms` None: it still goes on."""
+
+    at_ms: int
+    lead: LeadId
+    number: PhoneNumber
+    outcome: Outcome | None
+    answered_at_ms: int | None = None
+    bridged_at_ms: int | None = None
+    ended_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +296,9 @@ class Lead:
     next_phone: int = 0  # position to dial next
     owner: AgentId | None = None  # a callback's agent; None is anyone
     version: int = 0
+    #: Read only where a law pack asks: the columns of its file, and attempts on the person over all campaigns.
+    fields: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[Past, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
