@@ -24,7 +24,7 @@ MOST_AT_ONCE: Final = 1_000
 PACE_MS_PER_THING, PACE_MS_MAX = 1.0, 250.0  # how soon a new look is worth its cost, by calls and agents looked at
 THRESHOLD_MIN, THRESHOLD_MAX = 0.002, 0.3
 CANCEL_RISK: Final = 0.5  # more likely than not, the person would find nobody
-GAIN, GAIN_MAX, GAIN_ANSWERS_PER_AGENT = 0.32, 0.5, 5.0
+GAIN_SMALL_TEAM, GAIN_LARGE_TEAM, GAIN_ANSWERS_PER_AGENT = 0.2, 0.32, 5.0  # small: up to 10 agents; large: from 20
 MARGIN_SIGMAS_MAX: Final = 2.7
 USUAL_SHARE: Final = 0.03  # thresholds are for this share allowed; other shares scale them
 BIAS_START, BIAS_MIN, BIAS_MAX = math.log(0.035), math.log(0.012), math.log(0.2)
@@ -399,7 +399,8 @@ def _gains(live_answers: float, share: float, agents: int) -> tuple[float, float
     """Gain, margin and goal: the larger the clusters and the more answers so far, the gentler the hand."""
     spread = _cluster(agents)
     answers = max(live_answers, GAIN_ANSWERS_PER_AGENT * agents, 1.0)
-    gain = min(GAIN_MAX, GAIN * (500.0 / answers) ** (2 / 3) / math.sqrt(spread))
+    firmness = GAIN_SMALL_TEAM + (GAIN_LARGE_TEAM - GAIN_SMALL_TEAM) * min(1.0, max(0.0, (agents - 10) / 10))
+    gain = min(1.5 * firmness, firmness * (500.0 / answers) ** (2 / 3) / math.sqrt(spread))
     # A small team's abandons come one by one and need less in hand.
     sigmas = min(MARGIN_SIGMAS_MAX, 1.7 + 0.22 * math.sqrt(agents))
     margin = sigmas * math.sqrt(spread / (2.0 * gain))
