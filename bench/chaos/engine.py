@@ -2,9 +2,9 @@
 
     python -m bench.chaos.engine CONFIG
 
-Environment: ZVONAR_CRASH_AT=point[:n] kills this process with SIGKILL the nth time it passes the point (CRASH_POINTS);
-ZVONAR_ARI_VIA=host:port is a proxy before Asterisk; ZVONAR_EYE=port gets what can be seen, by UDP on loopback: a file
-would be one more thing that a full disk breaks.
+Environment: ZVONAR_CRASH_AT=point[:n] kills this process with SIGKILL the nth time it passes the point (CRASH_POINTS)
+under conversations; ZVONAR_ARI_VIA=host:port is a proxy before Asterisk; ZVONAR_EYE=port gets what can be seen, by UDP
+on loopback: a file would be one more thing that a full disk breaks.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ from engine.core.events import (
     LegRinging,
     SwitchEvent,
 )
-from engine.core.model import Agent, AgentState, CampaignId, CommandId, attempt_of_leg
+from engine.core.model import Agent, AgentState, CampaignId, CommandId, CustomerState, attempt_of_leg
 from engine.store.store import Store
 from engine.switch import Sink
 
 LOOK_EVERY_S: Final = 0.02
 WORK_EVERY_S: Final = 0.1
+#: Conversations that must go on before the process may die.
+ARMED_BY_TALKS: Final = 3
 
 #: Where the process can be told to die, in the order of a call's life.
 CRASH_POINTS: Final = (
@@ -69,16 +71,17 @@ CRASH_POINTS: Final = (
 
 
 class Fuse:
-    """Burns down at one point of the program, at the nth passing."""
+    """Burns down at one point of the program, at the nth passing since it was armed: when enough is going on."""
 
     def __init__(self, wish: str) -> None:
         self._point, _, times = wish.partition(":")
         assert self._point in ("", *CRASH_POINTS), self._point
         self._left = int(times or 1)
+        self.armed = False
 
     def passes(self, point: str) -> None:
         """This point is passed now."""
-        if point == self._point:
+        if self.armed and point == self._point:
             self._left -= 1
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -211,6 +214,7 @@ async def _see(parts: Parts, operators: Operators) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as eye:
         while True:
             view = parts.driver.snapshot()
+            FUSE.armed |= sum(attempt.state is CustomerState.TALKING for attempt in view.attempts) >= ARMED_BY_TALKS
             now = {
                 "pid": os.getpid(),
                 "why": {one.campaign: one.reason for one in view.dialing},

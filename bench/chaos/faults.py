@@ -79,7 +79,7 @@ async def crash(point: str, chance: Random, port: int) -> Finding:
     found = Finding(fault=f"crash_{point}", expected="taken up again, nobody dialed twice or cut, no lead stranded")
     async with stage(port, agents=6) as on:
         await on.leads(150, *MIXED)
-        await on.start(crash_at=f"{point}:{chance.randint(8, 14)}")
+        await on.start(crash_at=f"{point}:{chance.randint(1, 4)}")
         await on.died()
         at_death = on.now
         found.measured["open_at_death"] = sum(at_death.calls.values())
@@ -99,7 +99,7 @@ async def dead_at_answer(chance: Random, port: int) -> Finding:
     found = Finding(fault="dead_at_answer", expected="message ≤ 2 s after the answer; each counted as abandoned")
     async with stage(port, agents=6) as on:
         await on.leads(60, "02")
-        await on.start(crash_at="ringing:6")
+        await on.start(crash_at="ringing:3")
         await on.died()
         await asyncio.sleep(10)
         await on.start()
