@@ -14,6 +14,8 @@ from pathlib import Path
 READ_MAX = 64 * 1024 * 1024
 #: Bytes read from the start of which the search for a time does not matter.
 BISECT_TO = 64 * 1024
+#: Answered channels whose end has not been read.
+ANSWERED_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,8 @@ class EndedChannels:
             for entry in entries:
                 if entry.kind == "ANSWER":
                     self._answered[entry.channel_id] = entry.at_ms
+                    if len(self._answered) > ANSWERED_MAX:  # left by an Asterisk that died with them
+                        del self._answered[next(iter(self._answered))]
                 elif entry.kind == "HANGUP":
                     answered_ms = self._answered.pop(entry.channel_id, None)
                     ended.append(

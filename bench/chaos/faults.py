@@ -24,7 +24,7 @@ from bench.chaos.finding import Finding
 from bench.chaos.proxy import BadLine, bad_line
 from bench.chaos.stage import GaveUp, Stage, View, stage
 
-__all__ = ["FAULTS", "Finding", "GaveUp"]
+__all__ = ["FAULTS", "Fault", "Finding", "GaveUp"]
 
 #: Endings of numbers, docs/number-plan.md: answers at once (20 s of talk), rings 2 s (15 s), short talk (4 s), …
 MIXED: Final = ("20", "04", "22", "20", "02", "20", "08", "20", "04", "31", "20", "01")
@@ -157,17 +157,17 @@ def _stale(on: Stage) -> int:
 # ── Asterisk ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def asterisk_killed(chance: Random, port: int) -> Finding:
-    """kill -9 of Asterisk with fifty conversations."""
+async def asterisk_killed(talks: int, chance: Random, port: int) -> Finding:
+    """kill -9 of Asterisk with so many conversations."""
     _ = chance
     found = Finding(
-        fault="asterisk_killed_50_talks",
+        fault=f"asterisk_killed_{talks}_talks",
         expected="dialing stops ≤ 2 s, agents free ≤ 3 s, calls closed, Asterisk started again, dialing resumes",
     )
-    async with stage(port, agents=50, lines=80) as on:
+    async with stage(port, agents=talks, lines=80) as on:
         await on.leads(600, "01")
         await on.start()
-        await on.until(lambda view: view.talking >= 50, "50 conversations", 90)
+        await on.until(lambda view: view.talking >= talks, f"{talks} conversations", 90)
         found.measured["talking"] = on.now.talking
         pid = on.asterisk.pid()
         assert pid is not None
@@ -180,7 +180,7 @@ async def asterisk_killed(chance: Random, port: int) -> Finding:
             found.measured[f"{name}_ms"] = round((view.at_s - began) * 1000)
         back = await on.until(lambda view: not view.switch, "Asterisk is back", 60)
         found.measured["connected_again_ms"] = round((back.at_s - began) * 1000)
-        again = await on.until(lambda view: view.talking >= 10, "conversations again", 120)
+        again = await on.until(lambda view: view.talking >= min(talks, 10), "conversations again", 120)
         found.measured["talking_again_ms"] = round((again.at_s - began) * 1000)
         _within(found, stopped_ms=2_000, agents_free_ms=3_000)
         ended_ms = round(time.time() * 1000)
@@ -445,12 +445,13 @@ async def drained(chance: Random, port: int) -> Finding:
         return await settled(on, found)
 
 
-FAULTS: Final[dict[str, Callable[[Random, int], Awaitable[Finding]]]] = {
+Fault = Callable[[Random, int], Awaitable[Finding]]
+FAULTS: Final[dict[str, Fault]] = {
     **{f"crash_{point}": partial(crash, point) for point in CRASH_POINTS},
     "dead_at_answer": dead_at_answer,
     "readopt_200": readopt_200,
     "sigstop_30s": stopped,
-    "asterisk_killed_50_talks": asterisk_killed,
+    "asterisk_killed_50_talks": partial(asterisk_killed, 50),
     "socket_aborts_100": socket_aborts,
     "ari_half_dead": half_dead,
     "ari_slow_700ms": slow,
