@@ -12,12 +12,12 @@ from engine.core.effects import (
     Bridge,
     Hangup,
     Hold,
+    Music,
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
     PlayMessageAndHangup,
     SwitchOrder,
-    Unbridge,
 )
 from engine.core.events import (
     LegAnswered,
@@ -108,8 +108,14 @@ def requests_of(order: SwitchOrder, *, app: str, tone: str = CALL_TONE) -> tuple
         case Bridge(customer=customer, agent=agent, bridge=bridge):
             # The customer first: the tone lasts, and the bridge may be made ready under it.
             joined = ari.bridges.addChannel(bridge, channel=customer)
-            return (joined, ari.channels.play(agent, media=tone)) if order.tone else (joined,)
-        case Unbridge(customer=customer, bridge=bridge) | Hold(customer=customer, bridge=bridge, on=True):
+            return (
+                (joined, ari.channels.play(agent, media=tone))
+                if order.tone
+                else (ari.channels.stopMoh(customer), joined)
+            )
+        case Music(customer=customer):
+            return (ari.channels.startMoh(customer),)
+        case Hold(customer=customer, bridge=bridge, on=True):
             return (ari.bridges.removeChannel(bridge, channel=customer), ari.channels.startMoh(customer))
         case Hold(customer=customer, bridge=bridge):
             return (ari.channels.stopMoh(customer), ari.bridges.addChannel(bridge, channel=customer))
@@ -140,7 +146,7 @@ def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
-        case Unbridge() | Hold():
+        case Music() | Hold():
             return (order.customer,)
         case AskSwitch():
             return ()

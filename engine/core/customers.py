@@ -247,8 +247,10 @@ def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None
             phone=profile.phone,
             auto_answer=profile.auto_answer,
             ring_timeout_ms=profile.offer_timeout_ms,
-            caller_id=attempt.number,
+            # Not the customer's number: who may see it is the desk's to decide, not the phone's display.
+            caller_id=live.campaigns[attempt.campaign].caller_id,
         ),
+        effects.Music(attempt.leg),
         effects.SetTimer(("offer", agent.id), now_ms + profile.offer_timeout_ms),
     )
 

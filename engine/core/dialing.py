@@ -122,7 +122,7 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
 
 
 def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecision | None:
-    """The decision in force (`wanted`: how many of its calls are still to be placed); None: the last one, all placed."""
+    """The decision in force (`wanted`: its calls still to be placed); None: the last one, all placed."""
     pacer, elsewhere = live.pacers[campaign.id], _wanted_elsewhere(live, campaign)
     decision = pacer.decide(now_ms, room=trunks_room(live, campaign), wanted_elsewhere=elsewhere)
     if decision.limit is pacing.PacingLimit.PACED:

@@ -69,7 +69,10 @@ class OpenBridge:
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """Put the customer into the agent's bridge; a short tone first tells the agent (only the agent) of the call."""
+    """Put the customer into the agent's bridge; a short tone first tells the agent (only the agent) of the call.
+
+    No `tone` for a phone that was called for this customer: it has rung, and they have heard music meanwhile.
+    """
 
     customer: LegId
     agent: LegId
@@ -78,11 +81,10 @@ class Bridge:
 
 
 @dataclass(frozen=True, slots=True)
-class Unbridge:
-    """Take the customer out of the agent's bridge; they hear music."""
+class Music:
+    """The customer hears music until they are bridged: a desk phone is being called for them."""
 
     customer: LegId
-    bridge: BridgeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,7 @@ class CommandDone:
 
 
 Dial = OriginateCustomer
-Urgent = OriginateAgent | OpenBridge | Bridge | Unbridge | Hangup | PlayMessageAndHangup | Hold | AskSwitch
+Urgent = OriginateAgent | OpenBridge | Bridge | Music | Hangup | PlayMessageAndHangup | Hold | AskSwitch
 Write = (
     SaveAttempt
     | SaveAnswer

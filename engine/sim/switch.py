@@ -21,12 +21,12 @@ from engine.core.effects import (
     Bridge,
     Hangup,
     Hold,
+    Music,
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
     PlayMessageAndHangup,
     SwitchOrder,
-    Unbridge,
 )
 from engine.core.events import (
     CommandFailed,
@@ -412,7 +412,10 @@ class SimSwitch:
                 return self._join(leg, bridge)
             case Bridge(customer=customer, bridge=bridge):
                 return bridge in self._bridges and self._join(customer, bridge)
-            case Unbridge(customer=customer) | Hold(customer=customer, on=True):
+            case Music(customer=customer):
+                channel = self.channels.get(customer)
+                return channel is not None and channel.place is Place.STASIS
+            case Hold(customer=customer, on=True):
                 return self._leave_bridge(customer)
             case Hold(customer=customer, bridge=bridge):
                 return bridge in self._bridges and self._join(customer, bridge)
@@ -504,7 +507,7 @@ def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
-        case Unbridge() | Hold():
+        case Music() | Hold():
             return (order.customer,)
         case AskSwitch():
             return ()

@@ -21,11 +21,11 @@ from engine.core.effects import (
     Bridge,
     Hangup,
     Hold,
+    Music,
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
     PlayMessageAndHangup,
-    Unbridge,
 )
 from engine.core.events import (
     CommandFailed,
@@ -241,18 +241,18 @@ async def test_hanging_up_who_is_gone_is_success(phone: Phone) -> None:
     assert failed.command == "playmessageandhangup"
 
 
-async def test_a_customer_meets_the_agent_is_held_and_comes_back(phone: Phone) -> None:
+async def test_a_customer_waits_with_music_meets_the_agent_is_held_and_comes_back(phone: Phone) -> None:
     agent = await phone.seated_agent()
     bridge = bridge_of_leg(agent)
     customer = await phone.answered()
-    phone.switch.send(Bridge(customer, agent, bridge))
+    phone.switch.send(Music(customer))
+    phone.switch.send(Bridge(customer, agent, bridge, tone=False))
     await phone.fact(LegBridged, customer)
 
     phone.switch.send(Hold(customer, bridge, on=True))
     phone.switch.send(Hold(customer, bridge, on=False))
     await phone.fact(LegBridged, customer, nth=2)
 
-    phone.switch.send(Unbridge(customer, bridge))
     phone.switch.send(AskSwitch())
     phone.switch.send(Hangup(customer))
     await phone.fact(LegHungUp, customer)

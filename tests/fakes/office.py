@@ -158,7 +158,7 @@ class FakeSwitch:
             case effects.AskSwitch():
                 self._snapshot()
             case _:
-                pass  # OpenBridge, Unbridge, Hold: heard by people only
+                pass  # OpenBridge, Music, Hold: heard by people only
 
     def answer(self) -> None:
         """The oldest ringing customer lifts the handset."""

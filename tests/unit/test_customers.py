@@ -360,7 +360,8 @@ def test_an_on_demand_phone_is_called_when_the_customer_answers() -> None:
     leg = floor.dial()
     orders = floor.answer(leg)
     (call,) = floor.all(effects.OriginateAgent, orders)
-    assert call.caller_id == lead(1).phones[0].number
+    assert call.caller_id != lead(1).phones[0].number, "a display shows nobody's number to who may not see it"
+    assert floor.all(effects.Music, orders), "they do not listen to silence"
     orders = floor.tell(events.LegAnswered(call.leg))
     assert [type(o) for o in orders if isinstance(o, effects.SwitchOrder)] == [effects.OpenBridge, effects.Bridge]
     floor.tell(events.LegBridged(leg))
