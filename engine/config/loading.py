@@ -6,16 +6,17 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.config import checks, yamlmarks
+from engine.config import checks, lawpacks, yamlmarks
 from engine.config.checks import choices
 from engine.config.policy import policy_of
 from engine.config.schema import Config
+from engine.core.law import Holidays, Pack
 from engine.core.model import Policy
 
 CONFIG_BYTES_MAX: Final = 1_000_000
@@ -98,17 +99,79 @@ def parse(text: str, path: Path) -> Loaded | list[ConfigProblem]:
     problems += [report.at(where, message) for where, message in checks.dangling(document.value)]
     if config is None or problems:
         return sorted(set(problems))
-    problems = [report.at(where, message) for where, message in checks.contradictions(config)]
+    packs, problems = _packs(config, report)
+    problems += [report.at(where, message) for where, message in checks.contradictions(config)]
+    if not problems:
+        problems = [report.at(where, message) for where, message in lawpacks.contradictions(config, packs)]
     if problems:
         return sorted(problems)
-    warnings = tuple(sorted(report.at(where, message, warning=True) for where, message in checks.doubts(config)))
-    return Loaded(path=path, config=config, policy=policy_of(config), warnings=warnings)
+    doubts = (*checks.doubts(config), *lawpacks.doubts(config, packs))
+    warnings = tuple(sorted(report.at(where, message, warning=True) for where, message in doubts))
+    return Loaded(path=path, config=config, policy=policy_of(config, packs), warnings=warnings)
+
+
+def _packs(config: Config, report: _Reporter) -> tuple[dict[str, Pack], list[ConfigProblem]]:
+    """The packs that campaigns name, and all that is wrong with those files."""
+    packs: dict[str, Pack] = {}
+    problems: list[ConfigProblem] = []
+    for campaign, settings in config.campaigns.items():
+        for index, name in enumerate(settings.law):
+            if name not in lawpacks.known():
+                where = ("campaigns", campaign, "law", index)
+                problems.append(report.at(where, f"{name} is no law pack; {choices(name, lawpacks.known())}"))
+            elif name not in packs:
+                match load_pack(name):
+                    case list(found):
+                        problems += found
+                    case Pack() as pack:
+                        packs[name] = pack
+    return packs, problems
+
+
+def load_pack(name: str) -> Pack | list[ConfigProblem]:
+    """The law pack of that name with its calendar, or everything that is wrong with its files."""
+    pack = _law_file(lawpacks.LAW / f"{name}.yaml", lawpacks.PackFile)
+    if isinstance(pack, list):
+        return pack
+    calendar = load_calendar(pack.calendar) if pack.calendar else None
+    return calendar if isinstance(calendar, list) else pack.value(calendar)
+
+
+def load_calendar(name: str) -> Holidays | list[ConfigProblem]:
+    """The calendar of that name, or everything that is wrong with its file."""
+    calendar = _law_file(lawpacks.CALENDARS / f"{name}.yaml", lawpacks.CalendarFile)
+    return calendar if isinstance(calendar, list) else calendar.value()
+
+
+LawFile = TypeVar("LawFile", lawpacks.PackFile, lawpacks.CalendarFile)
+
+
+def _law_file(file: Path, model: type[LawFile]) -> LawFile | list[ConfigProblem]:
+    shown = "/".join(file.parts[-3:])
+    try:
+        document = yamlmarks.read(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        return [ConfigProblem(shown, 1, 1, "", f"cannot be read: {error}")]
+    if document.problems:
+        return [
+            ConfigProblem(shown, p.mark.line, p.mark.column, yamlmarks.dotted(p.path), p.message)
+            for p in document.problems
+        ]
+    report = _Reporter(shown, document, model)
+    try:
+        found = model.model_validate_json(orjson.dumps(document.value))
+    except ValidationError as error:
+        return sorted(set(report.of_pydantic(error)))
+    if found.named != file.stem:
+        return [report.at(next(iter(document.marks)), f"it says that it is {found.named}; expected {file.stem}")]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Reporter:
     file: str
     document: yamlmarks.Document
+    model: type[BaseModel] = Config
 
     def at(self, path: yamlmarks.Path, message: str, *, warning: bool = False) -> ConfigProblem:
         mark = self.document.mark(path)
@@ -137,7 +200,7 @@ class _Reporter:
             case _ if yamlmarks.ENV in details["loc"]:
                 words = f"{yamlmarks.ENV} is for secrets only"
             case "extra_forbidden":
-                words = _unknown_key(str(path[-1]), _keys_at(path[:-1], self.document.value))
+                words = _unknown_key(str(path[-1]), _keys_at(self.model, path[:-1], self.document.value))
             case "missing":
                 words = "missing: add it"
             case "union_tag_not_found":
@@ -184,9 +247,9 @@ def _unknown_key(key: str, known: list[str]) -> str:
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(known)}"
 
 
-def _keys_at(path: yamlmarks.Path, value: Any) -> list[str]:
+def _keys_at(model: type[BaseModel], path: yamlmarks.Path, value: Any) -> list[str]:
     """The keys that the section at `path` may have."""
-    kind: Any = Config
+    kind: Any = model
     for part in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             fields = {field.alias or name: field for name, field in kind.model_fields.items()}

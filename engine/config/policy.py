@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, time
 from types import MappingProxyType
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.config import schema
 from engine.config.forms import DAY_MS, LegalPeriod, weekdays
 from engine.config.schema import CampaignSettings, Config, DispositionSettings
 from engine.core import budget, pacing
+from engine.core.law import Pack
 from engine.core.model import (
     AgentId,
     AgentProfile,
@@ -30,10 +33,14 @@ from engine.core.model import (
     WrapUpMode,
 )
 
+NO_PACKS: Final[Mapping[str, Pack]] = MappingProxyType({})
 
-def policy_of(config: Config) -> Policy:
+
+def policy_of(config: Config, packs: Mapping[str, Pack] = NO_PACKS) -> Policy:
     """What a valid configuration decides about live calls."""
-    campaigns = {CampaignId(name): _campaign(CampaignId(name), c, config) for name, c in config.campaigns.items()}
+    campaigns = {
+        CampaignId(name): _campaign(CampaignId(name), c, config, packs) for name, c in config.campaigns.items()
+    }
     trunks = {
         TrunkId(name): Trunk(id=TrunkId(name), lines_max=t.lines_max, calls_per_second_max=t.calls_per_second_max)
         for name, t in config.trunks.items()
@@ -55,7 +62,9 @@ def policy_of(config: Config) -> Policy:
     )
 
 
-def _campaign(campaign_id: CampaignId, campaign: CampaignSettings, config: Config) -> Campaign:
+def _campaign(
+    campaign_id: CampaignId, campaign: CampaignSettings, config: Config, packs: Mapping[str, Pack]
+) -> Campaign:
     retry = {Outcome(outcome): RetryRule(after_ms=r.after, max=r.max) for outcome, r in campaign.attempts.retry.items()}
     return Campaign(
         id=campaign_id,
@@ -74,6 +83,7 @@ def _campaign(campaign_id: CampaignId, campaign: CampaignSettings, config: Confi
         abandon=_abandon_rule(campaign),
         talk_max_ms=campaign.talk_max,
         message=campaign.message,
+        law=tuple(packs[name] for name in campaign.law),
     )
 
 

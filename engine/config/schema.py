@@ -38,6 +38,8 @@ Language: TypeAlias = Literal["ru", "uk", "en"]
 Labels: TypeAlias = Annotated[dict[Language, Annotated[str, text_form(60)]], Field(min_length=1)]
 Region: TypeAlias = Annotated[str, text_form(2, "[A-Z]{2}", "two capital letters of a country, such as UA")]
 
+LAW_PACKS: Final = "names of files in `packs/law`, such as `ua-consumer-credit`. The strictest rule wins."
+
 #: A change to these sections takes effect only at the next start.
 RESTART: Final[JsonDict] = {"restart_required": True}
 
@@ -370,6 +372,11 @@ class CampaignSettings(_Section):
     hours: dict[DayRange, SpansOfDay] = Field(
         min_length=1,
         description='When customers may be called, in their own zone: `mon-fri: "09:00-20:00"`. Other days: closed.',
+    )
+    law: tuple[Name, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Law packs that every call must obey, beside the rules here: " + LAW_PACKS,
     )
     dispositions: tuple[Name, ...] = Field(min_length=1, description="Results to choose from, in the desk's order.")
 

@@ -181,7 +181,7 @@ class AbandonCap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
-    """One law's rules. `ring_min_ms`, `connect_within_ms` and `abandon` bind the campaign's settings."""
+    """One law's rules. The last four bind the campaign's settings: a campaign may only be stricter."""
 
     name: str
     version: int
@@ -195,6 +195,7 @@ class Pack:
     ring_min_ms: int = 0
     connect_within_ms: int | None = None
     abandon: AbandonCap | None = None
+    caller_id_required: bool = False
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from engine.core.budget import AbandonRule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from engine.core.law import Pack
     from engine.core.pacing import PacingPolicy
 
 CampaignId = NewType("CampaignId", str)
@@ -224,6 +225,7 @@ class Campaign:
     abandon: AbandonRule = field(default_factory=AbandonRule)
     talk_max_ms: int = 3_600_000
     message: str = "zvonar-sorry"  # the sound played when nobody is free
+    law: tuple[Pack, ...] = ()  # all of them must let a call pass
 
     @property
     def mode(self) -> Mode:
