@@ -62,6 +62,8 @@ from engine.store.errors import StoreIoError
 from engine.store.store import Store
 
 CAMPAIGN: Final = CampaignId("spring")
+#: Shares agents, lines and numbers with the first, and may vanish from the configuration.
+SECOND: Final = CampaignId("autumn")
 TRUNK: Final = TrunkId("carrier")
 #: 2025-11-24 08:00 UTC, a Monday.
 START_MS: Final = 1_763_971_200_000
@@ -88,6 +90,7 @@ class Plan:
     pacing: PacingPolicy = field(default_factory=Progressive)
     wrap_up: WrapUpMode = WrapUpMode.TIMED
     on_demand_share: float = 0.0
+    campaigns: int = 1  # or 2
     habits: Habits = field(default_factory=Habits)
     faults: Faults = field(default_factory=Faults)
     kill_every_ms: int = 0
@@ -112,6 +115,7 @@ def faulty(seed: int) -> Plan:
         pacing=chance.choice((Progressive(), Progressive(), Ratio(calls_per_agent=1.5), Predictive())),
         wrap_up=chance.choice(tuple(WrapUpMode)),
         on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
+        campaigns=chance.choice((1, 1, 2)),
         habits=Habits(phone_loss_every_ms=chance.choice((0, 1_800_000)), talk_ms=chance.choice((20_000, 90_000))),
         faults=Faults(
             lost=0.01 * harsh,
@@ -311,7 +315,8 @@ class _World:
             ]
             if self.plan.supervisor_every_ms:
                 actors.append(group.create_task(self._supervise(), name="supervisor"))
-            await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=True)
+            for id_ in self.policy.campaigns:
+                await self._command(events.CampaignSwitched, campaign=id_, running=True)
             await asyncio.sleep(self.plan.length_ms / 1000)
             await self._close()
             for actor in actors:
@@ -376,7 +381,8 @@ class _World:
         self._closing = True
         self.switch.faults = Faults()
         self.slow_disk_ms, self.failed_write_share = 0, 0.0
-        await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=False)
+        for id_ in self.policy.campaigns:
+            await self._command(events.CampaignSwitched, campaign=id_, running=False)
         for agent in self._agents.values():
             agent.go_home()
         for _ in range(HOME_WITHIN_MS // 10_000):
@@ -401,6 +407,7 @@ class _World:
                     self._import_leads(10)
                     if self._driver is not None:
                         self._driver.leads_changed(CAMPAIGN)
+                        self._driver.leads_changed(SECOND)
 
     async def _suppress(self) -> None:
         floor = self._floor
@@ -414,22 +421,27 @@ class _World:
         return LeadId(self.chance.randint(1, count))
 
     def _reconfigure(self) -> None:
-        campaign = self.policy.campaigns[CAMPAIGN]
+        whole = _policy(self.plan)
+        second_gone = self.chance.random() < 0.3
         profiles = {
             id_: replace(
                 profile,
                 leg_kind=self.chance.choice((profile.leg_kind, profile.leg_kind, LegKind.NAILED_UP, LegKind.ON_DEMAND)),
-                campaigns=() if self.chance.random() < 0.1 else (CAMPAIGN,),
+                campaigns=tuple(c for c in whole.campaigns if self.chance.random() < 0.9),
             )
             for id_, profile in self.policy.agents.items()
         }
-        changed = replace(
-            campaign,
-            wrap_up_mode=self.chance.choice(tuple(WrapUpMode)),
-            pacing=self.chance.choice((Progressive(), Ratio(calls_per_agent=1.5), Predictive())),
-        )
+        changed = {
+            id_: replace(
+                campaign,
+                wrap_up_mode=self.chance.choice(tuple(WrapUpMode)),
+                pacing=self.chance.choice((Progressive(), Ratio(calls_per_agent=1.5), Predictive())),
+            )
+            for id_, campaign in whole.campaigns.items()
+            if id_ == CAMPAIGN or not second_gone
+        }
         trunk = replace(self.policy.trunks[TRUNK], lines_max=self.chance.randint(1, 9))
-        self.policy = Policy(campaigns={CAMPAIGN: changed}, trunks={TRUNK: trunk}, agents=profiles)
+        self.policy = Policy(campaigns=changed, trunks={TRUNK: trunk}, agents=profiles)
         if self._driver is not None:
             self._driver.offer(events.ConfigChanged(self.policy))
 
@@ -451,7 +463,12 @@ class _World:
                 self.disk.execute(
                     "INSERT INTO leads (id, campaign_id, zone, priority, created_at_ms, updated_at_ms)"
                     " VALUES (?, ?, ?, ?, 0, 0)",
-                    (id_, CAMPAIGN, self.chance.choice(zones), self.chance.randrange(3)),
+                    (
+                        id_,
+                        SECOND if id_ % 2 < self.plan.campaigns - 1 else CAMPAIGN,
+                        self.chance.choice(zones),
+                        self.chance.randrange(3),
+                    ),
                 )
                 for position in range(self.chance.choice((1, 1, 2))):
                     shared = self.chance.random() < 0.03 and id_ > 1
@@ -645,7 +662,8 @@ class _World:
             return []
         rows = self.disk.execute(
             "SELECT answered_at_ms / 60000 * 60000, count(*), sum(outcome = 'abandoned') FROM attempts"
-            " WHERE answered_at_ms IS NOT NULL GROUP BY 1 ORDER BY 1"
+            " WHERE answered_at_ms IS NOT NULL AND campaign_id = ? GROUP BY 1 ORDER BY 1",
+            (CAMPAIGN,),
         )
         counts = [MinuteCount(minute_ms=row[0], live_answers=row[1], abandoned=row[2]) for row in rows]
         budget, now_ms = self._floor.live.pacers[CAMPAIGN].budget, self.clock.now_ms()
@@ -681,18 +699,19 @@ def _policy(plan: Plan) -> Policy:
         wrap_up_mode=plan.wrap_up,
         abandon=AbandonRule(connect_within_ms=2_000 if not plan.on_demand_share else 6_000),
     )
+    campaigns = (CAMPAIGN, SECOND)[: plan.campaigns]
     profiles = [
         AgentProfile(
             id=AgentId(f"agent-{n:03}"),
             name=f"Agent {n}",
             phone=PhoneId(f"desk-{n:03}"),
-            campaigns=(CAMPAIGN,),
+            campaigns=campaigns,
             leg_kind=LegKind.ON_DEMAND if chance.random() < plan.on_demand_share else LegKind.NAILED_UP,
         )
         for n in range(plan.agents)
     ]
     return Policy(
-        campaigns={CAMPAIGN: campaign},
+        campaigns={id_: replace(campaign, id=id_) for id_ in campaigns},
         trunks={TRUNK: Trunk(id=TRUNK, lines_max=plan.lines, calls_per_second_max=20.0)},
         agents={profile.id: profile for profile in profiles},
     )
