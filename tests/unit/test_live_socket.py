@@ -13,6 +13,7 @@ import pytest
 
 from crm_lite.auth import token_hash
 from crm_lite.live_protocol import FRAMES_PER_BROWSER_MAX, Close
+from engine.core.events import StoreDown, StoreUp
 from engine.core.model import AgentState
 from engine.store.errors import StoreLockedError
 from tests.fakes.office import Office, office
@@ -392,6 +393,19 @@ async def test_the_floor_says_when_the_switch_is_lost_and_when_it_is_back(place:
         while "Нет связи с АТС" not in (await boss.until("floor"))["islands"].get("problems", ""):
             pass
         place.switch.come_back()
+        while (await boss.until("floor"))["islands"].get("problems", "?").strip():
+            pass
+
+
+async def test_the_floor_says_why_nothing_is_saved_and_when_it_is_again(place: Office) -> None:
+    async with at_desk(place, "boss", "floor") as boss:
+        await boss.hello()
+        await boss.until("snapshot")
+        place.driver.offer(StoreDown("the disk is full"))
+        while "the disk is full" not in (told := (await boss.until("floor"))["islands"].get("problems", "")):
+            pass
+        assert "База данных не сохраняет: звонки не набираются" in told
+        place.driver.offer(StoreUp())
         while (await boss.until("floor"))["islands"].get("problems", "?").strip():
             pass
 
