@@ -19,6 +19,7 @@ from engine.core.model import (
     NotDialing,
     Outcome,
     Refusal,
+    SkipReason,
     SystemPause,
 )
 from engine.messages import N_
@@ -28,6 +29,7 @@ AGENT_STATES: Final[Mapping[AgentState, tuple[str, str]]] = {
     AgentState.LOGGED_OUT: (N_("Offline"), "power"),
     AgentState.CONNECTING: (N_("Connecting the phone"), "phone-outgoing"),
     AgentState.READY: (N_("Ready"), "circle-check"),
+    AgentState.PREVIEW: (N_("Next client"), "user"),
     AgentState.RESERVED: (N_("Call"), "phone-incoming"),
     AgentState.TALKING: (N_("Talking"), "phone-call"),
     AgentState.WRAP_UP: (N_("Wrap-up"), "pencil"),
@@ -94,6 +96,7 @@ SYSTEM_PAUSES: Final[Mapping[str, str]] = {
     SystemPause.PHONE_LOST: N_("phone lost"),
     SystemPause.LOST_DESK: N_("desk connection lost"),
     SystemPause.FORCED: N_("by the supervisor"),
+    SystemPause.PREVIEW_UNUSED: N_("no answer to the offered client"),
     SystemPause.RESTARTED: N_("the system was restarted"),
 }
 
@@ -103,6 +106,14 @@ MODES: Final[Mapping[Mode, str]] = {
     Mode.PROGRESSIVE: N_("progressive"),
     Mode.RATIO: N_("fixed ratio"),
     Mode.PREDICTIVE: N_("predictive"),
+}
+
+#: Why an agent skips a previewed lead.
+SKIP_REASONS: Final[Mapping[SkipReason, str]] = {
+    SkipReason.BAD_TIME: N_("a bad time for this client"),
+    SkipReason.BAD_DATA: N_("wrong or missing data"),
+    SkipReason.OTHER: N_("another reason"),
+    SkipReason.TIMEOUT: N_("no answer in time"),
 }
 
 #: Why a campaign does not dial (`DialingChanged.reason`).
@@ -138,6 +149,18 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.WRAP_UP_NOT_OVER: N_("Wrap-up ends when its time is out."),
     Refusal.TOO_LATE: N_("The result of this conversation can no longer be changed here."),
     Refusal.DRAINING: N_("The system is shutting down."),
+    Refusal.NOT_READY: N_("First finish what you are doing and press “Ready”."),
+    Refusal.NOT_SERVED: N_("This client belongs to a campaign that you do not serve."),
+    Refusal.CAMPAIGN_STOPPED: N_("The campaign is stopped. Ask the supervisor."),
+    Refusal.LEAD_TAKEN: N_("A colleague is busy with this client just now."),
+    Refusal.LEAD_UNREADABLE: N_("The card cannot be read: the database does not answer. Try again."),
+    Refusal.LEAD_CHANGED: N_("The card has just changed. Try again."),
+    Refusal.NUMBER_BUSY: N_("This number is being called just now."),
+    Refusal.LINES_BUSY: N_("All lines are in use. Try again in a moment."),
+    Refusal.NOT_NOW: N_("No calls can be made just now. Try again in a moment."),
+    Refusal.NOT_PREVIEWED: N_("This client is no longer offered to you."),
+    Refusal.SKIP_NOT_ALLOWED: N_("Clients of this campaign cannot be skipped."),
+    Refusal.SKIPS_USED: N_("You have skipped as many clients in a row as you may. Call this one."),
     "busy": N_("Too many commands at once. Wait a second."),
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
     "forbidden": N_("You may not do this."),
@@ -177,7 +200,9 @@ def dialing_words(words: Words, said: DialingChanged | None) -> str:
 
 
 def refusal(words: Words, reason: str) -> str:
-    """Why a command was refused; an unknown reason as it is."""
+    """Why a command was refused, also by a rule about the lead; an unknown reason as it is."""
+    if reason not in REFUSALS and reason.split(":", maxsplit=1)[0] in RULES:
+        return words.gettext("Not called: %(reason)s.") % {"reason": rule_words(words, reason)}
     return (
         words.gettext(REFUSALS[reason])
         if reason in REFUSALS
@@ -202,6 +227,8 @@ RULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "no_disposition": (N_("closed without a result"), ()),
     "agent_lost": (N_("the operator’s phone was lost"), ()),
     "calling_hours": (N_("outside calling hours"), ()),
+    "lead_is": (N_("the lead is “%(state)s”"), ("state",)),
+    "skipped": (N_("skipped: %(skip)s"), ("skip",)),
     "suppressed": (N_("do not call: %(reason)s"), ("reason",)),
     "disposition": (N_("result “%(result)s”"), ("result",)),
 }
@@ -216,6 +243,10 @@ def rule_words(words: Words, rule: str, campaign: Campaign | None = None) -> str
     said = dict(zip(names, values, strict=False))
     if said.get("outcome") in OUTCOMES:
         said["outcome"] = words.gettext(OUTCOMES[Outcome(said["outcome"])])
+    if said.get("state") in list(LeadState):
+        said["state"] = words.gettext(LEAD_STATES[LeadState(said["state"])])
+    if said.get("skip") in list(SkipReason):
+        said["skip"] = words.gettext(SKIP_REASONS[SkipReason(said["skip"])])
     found = campaign.disposition(DispositionId(said["result"])) if campaign and "result" in said else None
     if found is not None:
         said["result"] = words.label(found.labels)

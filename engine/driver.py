@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -25,6 +25,7 @@ from engine.core.events import (
     DrainStarted,
     EngineLate,
     Event,
+    LeadFetched,
     LeadsChanged,
     LeadsFetched,
     OriginateRefused,
@@ -33,7 +34,7 @@ from engine.core.events import (
     SwitchEvent,
 )
 from engine.core.floor import Floor
-from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, LeadId, Policy
+from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, Lead, LeadId, Policy
 from engine.core.pacing import PacingDecision
 from engine.hub import Hub
 from engine.store.errors import StoreBug, StoreError
@@ -68,6 +69,9 @@ class Store(Protocol):
 
     async def due_leads(self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]) -> LeadsFetched:
         """Dialable leads, best first. Raises StoreError."""
+
+    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
+        """These leads; unknown ids are absent. Raises StoreError."""
 
 
 @dataclass(slots=True)
@@ -343,6 +347,9 @@ class Driver:
             if not self._reads:
                 await self._read_wake.wait()
             order = self._reads.popleft()
+            if isinstance(order, effects.FetchLead):
+                self._offer(await self._one_lead(order.lead))
+                continue
             try:
                 fetched = await self._store.due_leads(order.campaign, self._clock.now_ms(), order.limit, order.but)
             except StoreBug:
@@ -351,6 +358,15 @@ class Driver:
                 log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
                 fetched = LeadsFetched(order.campaign, (), self._clock.now_ms() + FETCH_RETRY_MS)
             self._offer(fetched)
+
+    async def _one_lead(self, lead: LeadId) -> LeadFetched:
+        try:
+            return LeadFetched(lead, (await self._store.leads((lead,))).get(lead))
+        except StoreBug:
+            raise
+        except StoreError as problem:
+            log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
+            return LeadFetched(lead, None)
 
 
 def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campaign) -> PacingView:

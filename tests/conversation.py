@@ -244,6 +244,9 @@ class Conversation:
                 self.timers.pop(order.key, None)
             elif isinstance(order, effects.FetchLeads):
                 self._take(self._handle(self._fetch(order)))
+            elif isinstance(order, effects.FetchLead):
+                found = next((one for one in self.leads if one.id == order.lead), None)
+                self._take(self._handle(events.LeadFetched(order.lead, found)))
             elif isinstance(order, effects.SaveAttempt):
                 self._book(order.attempt.lead, state=LeadState.DIALING)
             elif isinstance(order, effects.SaveEnd | effects.SaveLead | effects.SaveDisposition) and order.change:

@@ -91,8 +91,13 @@ def _pacing(campaign: CampaignSettings) -> pacing.PacingPolicy:
     match campaign.pacing:
         case schema.Manual():
             return pacing.Manual()
-        case schema.Preview():
-            return pacing.Preview()
+        case schema.Preview() as preview:
+            return pacing.Preview(
+                countdown_ms=preview.seconds * 1000,
+                on_timeout=pacing.OnTimeout(preview.on_timeout),
+                allow_skip=preview.allow_skip,
+                skips_max=preview.max_skips,
+            )
         case schema.Progressive():
             return pacing.Progressive()
         case schema.Ratio(ratio=ratio):

@@ -245,7 +245,28 @@ class Manual(_Section):
 class Preview(_Section):
     """Agents see the lead first."""
 
-    mode: Literal["preview"] = Field(description="Agents see the lead and start the call; the engine places none.")
+    mode: Literal["preview"] = Field(description="Each ready agent is shown the next lead and starts the call.")
+    seconds: int = Field(
+        default=0,
+        ge=0,
+        le=600,
+        description="How long the agent may look at a lead; 0: as long as they like. The claim is in memory alone: "
+        "after a restart the lead is offered anew, and no attempt is spent.",
+    )
+    on_timeout: Literal["dial", "skip", "pause"] = Field(
+        default="dial",
+        description="When the time is out: dial, show another lead, or pause the agent.",
+    )
+    allow_skip: bool = Field(
+        default=True,
+        description="Agents may skip a lead; it comes back after `attempts.otherwise`.",
+    )
+    max_skips: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="Leads skipped in a row, at most; 0: no limit. With on_timeout skip, the agent is paused then.",
+    )
 
 
 class Progressive(_Section):

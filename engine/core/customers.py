@@ -18,6 +18,7 @@ from engine.core.model import (
     LeadState,
     LegKind,
     Outcome,
+    Refusal,
     SystemPause,
     bridge_of_leg,
 )
@@ -58,7 +59,8 @@ def ringing(live: Live, attempt: Attempt, now_ms: int) -> None:
     if not _legal(live, attempt, CustomerEvent.RINGING):
         return
     live.line(attempt.trunk).accepted()
-    live.pacers[attempt.campaign].ringing(now_ms, attempt.id)
+    if not attempt.by_agent:
+        live.pacers[attempt.campaign].ringing(now_ms, attempt.id)
     at_ms = attempt.ringing_at_ms or now_ms
     accepted_ms = attempt.accepted_at_ms or now_ms
     live.move_attempt(attempt, CustomerEvent.RINGING, now_ms, ringing_at_ms=at_ms, accepted_at_ms=accepted_ms)
@@ -85,6 +87,8 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
         effects.CancelTimer(("life", attempt.id)),
         effects.SaveAnswer(attempt),
     )
+    if attempt.agent is not None:
+        _join(live, live.agents[attempt.agent], attempt, now_ms)
 
 
 def offer_waiting(live: Live, now_ms: int) -> None:
@@ -104,13 +108,18 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     attempt = replace(attempt, agent=chosen)
     live.attempts[attempt.id] = attempt
     agent = live.move_agent(live.agents[chosen], AgentEvent.RESERVE, now_ms, attempt=attempt.id, disposed=False)
-    if live.leg_kind(chosen) is LegKind.ON_DEMAND:
+    _join(live, agent, attempt, now_ms)
+    live.emit(effects.ScreenPop(chosen, attempt))
+
+
+def _join(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
+    """Bring a customer who has answered to the agent reserved for them."""
+    if live.leg_kind(agent.id) is LegKind.ON_DEMAND:
         _call_phone(live, agent, attempt, now_ms)
     else:
         assert agent.leg is not None
         assert agent.bridge is not None
         live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge))
-    live.emit(effects.ScreenPop(chosen, attempt))
 
 
 def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -194,6 +203,13 @@ def suppressed(live: Live, lead: LeadId, now_ms: int) -> None:
     for hopper in live.hoppers.values():
         reset(hopper)  # whole: others in it may share the lead's numbers, and a fetch under way may bring it
     live.ask_all()
+    if lead in live.claims:
+        live.move_agent(live.agents[live.claims[lead].agent], AgentEvent.PREVIEW_OVER, now_ms)
+    for wanted in live.to_dial.values():  # read before the word was on disk, perhaps: whoever dials asks again
+        if wanted.command is not None:
+            live.done(wanted.command, Refusal.LEAD_CHANGED)
+        live.emit(effects.SetTimer(("preview", wanted.agent), now_ms))
+    live.to_dial.clear()
     if lead in live.leads:
         live.leads[lead] = replace(live.leads[lead], state=LeadState.SUPPRESSED)
     for id_, (attempt, known) in live.recent.items():
@@ -234,6 +250,17 @@ def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
         live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon.connect_within_ms))
     elif attempt.state is CustomerState.WAITING:
         live.attempts[attempt.id] = replace(attempt, agent=None)
+    elif attempt.state in UNANSWERED:
+        _leave_to_anyone(live, attempt, now_ms)
+
+
+def _leave_to_anyone(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """A call that rings and has lost the agent who dialed it: from now on one among the pacer's."""
+    live.attempts[attempt.id] = replace(attempt, agent=None, by_agent=False)
+    pacer = live.pacers[attempt.campaign]
+    pacer.placed(min(now_ms, attempt.planned_at_ms), attempt.id)
+    if attempt.ringing_at_ms is not None:
+        pacer.ringing(min(now_ms, attempt.ringing_at_ms), attempt.id)
 
 
 def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:

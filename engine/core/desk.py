@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
-from engine.core import customers, dialing, effects
+from engine.core import customers, dialing, effects, previews
 from engine.core.events import (
     AgentHangup,
     AgentHold,
@@ -100,7 +100,7 @@ def ready(live: Live, event: AgentReady, now_ms: int) -> str:
             if refusal:
                 return refusal
             finish_wrap_up(live, live.wish(agent, None, "", now_ms), now_ms)
-        case A.READY | A.RESERVED | A.TALKING:
+        case A.READY | A.PREVIEW | A.RESERVED | A.TALKING:
             if agent.wish is not None:
                 live.wish(agent, None, "", now_ms)
     return ""
@@ -114,7 +114,7 @@ def pause(live: Live, event: AgentPause, now_ms: int) -> str:
     match agent.state:
         case A.LOGGED_OUT | A.CONNECTING:
             return Refusal.NOT_LOGGED_IN
-        case A.READY | A.PAUSED:
+        case A.READY | A.PREVIEW | A.PAUSED:
             live.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=event.reason)
         case A.RESERVED | A.TALKING | A.WRAP_UP:
             live.wish(agent, A.PAUSED, event.reason, now_ms)
@@ -130,7 +130,7 @@ def logout(live: Live, event: AgentLogout, now_ms: int) -> str:
     match agent.state:
         case A.LOGGED_OUT:
             return Refusal.NOT_LOGGED_IN
-        case A.CONNECTING | A.READY | A.PAUSED:
+        case A.CONNECTING | A.READY | A.PREVIEW | A.PAUSED:
             live.log_out(agent, now_ms)
         case A.RESERVED | A.TALKING | A.WRAP_UP:
             live.wish(agent, A.LOGGED_OUT, "", now_ms)
@@ -142,7 +142,14 @@ def hang_up(live: Live, event: AgentHangup, now_ms: int) -> str:
     """Ends the conversation. Asked again, or with no switch to ask: the agent goes free, whatever the line does."""
     agent = live.agents.get(event.agent)
     attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
-    if agent is None or attempt is None or agent.state is not A.TALKING:
+    if agent is None or attempt is None:
+        return Refusal.NO_CALL
+    if agent.state is A.RESERVED and attempt.state in customers.UNANSWERED:
+        # They dialed it and gave up: once it may have rung, the try counts.
+        outcome = Outcome.CANCELLED if attempt.ringing_at_ms is None else Outcome.NO_ANSWER
+        dialing.take_back(live, attempt, now_ms, outcome)
+        return ""
+    if agent.state is not A.TALKING:
         return Refusal.NO_CALL
     asked_before = attempt.state is CustomerState.LEAVING
     if not asked_before:
@@ -204,6 +211,7 @@ def dispose(live: Live, event: Dispose, now_ms: int) -> str:
         customers.suppressed(live, lead.id, now_ms)
     elif lead.id not in live.leads:
         dialing.reset(live.hoppers[attempt.campaign])  # corrected: it may hold the lead as it was
+        previews.release(live, lead.id, now_ms)
     _disposed(live, attempt, lead, event.agent, now_ms)
     return ""
 
@@ -284,7 +292,7 @@ def phone_seen(live: Live, agent: Agent, registered: bool, now_ms: int) -> None:
     agent = replace(agent, phone_registered=registered)
     live.agents[agent.id] = agent
     live.emit(effects.AgentChanged(agent))
-    if not registered and agent.state is A.READY and live.leg_kind(agent.id) is LegKind.ON_DEMAND:
+    if not registered and agent.state in {A.READY, A.PREVIEW} and live.leg_kind(agent.id) is LegKind.ON_DEMAND:
         live.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=SystemPause.PHONE_LOST.value)
 
 

@@ -12,6 +12,7 @@ from engine.core.events import LeadsChanged, LeadsFetched
 from engine.core.live import NEVER_MS, Hopper, Live
 from engine.core.machines import CustomerEvent
 from engine.core.model import (
+    AgentId,
     AgentState,
     Attempt,
     AttemptId,
@@ -68,7 +69,7 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
         hopper.stale = False
         return
     held = {lead.id for lead in hopper.leads}
-    fresh = [lead for lead in event.leads if lead.id not in held and lead.id not in live.leads]
+    fresh = [lead for lead in event.leads if lead.id not in held and not live.held(lead.id)]
     hopper.leads.extend(fresh[: HOPPER_MAX - len(hopper.leads)])
     if len(event.leads) < HOPPER_LOW:
         due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
@@ -107,17 +108,17 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
     if live.wanted[campaign.id] and not any(live.trunks[t].room(now_ms) for t in campaign.trunks):
         return _await_room(live, campaign, now_ms)
     while live.wanted[campaign.id] > 0:
-        lead_phone = _next_lead(live, campaign, now_ms)
+        lead_phone = next_lead(live, campaign, now_ms)
         if lead_phone is None:
-            return NotDialing.NO_LEADS if _look_for_leads(live, campaign.id, now_ms) else None
+            return NotDialing.NO_LEADS if look_for_leads(live, campaign.id, now_ms) else None
         trunk = next((t for t in campaign.trunks if live.trunks[t].room(now_ms) > 0), None)
         if trunk is None:
             live.hoppers[campaign.id].leads.appendleft(lead_phone[0])
             return _await_room(live, campaign, now_ms)
-        _place(live, campaign, *lead_phone, trunk, now_ms)
+        place(live, campaign, *lead_phone, trunk, now_ms)
         live.wanted[campaign.id] -= 1
     if len(live.hoppers[campaign.id].leads) < HOPPER_LOW:
-        _look_for_leads(live, campaign.id, now_ms)
+        look_for_leads(live, campaign.id, now_ms)
     return _why_no_need(live, campaign, decision)
 
 
@@ -161,14 +162,19 @@ def _expected(live: Live, campaign: CampaignId) -> int:
     return min(unserved, decision.waiting + math.ceil(decision.expected_answers))
 
 
-def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules.Allowed] | None:
-    """The best lead that may be dialed this moment; those that may not go back to the store with their next time."""
+def next_lead(
+    live: Live, campaign: Campaign, now_ms: int, agent: AgentId | None = None
+) -> tuple[Lead, rules.Allowed] | None:
+    """The best lead that may be dialed this moment, for whoever is free or for this agent.
+
+    Those that may not be dialed go back to the store with their next time.
+    """
     hopper = live.hoppers[campaign.id]
     skipped: list[Lead] = []
     found: tuple[Lead, rules.Allowed] | None = None
     while hopper.leads and found is None:
         lead = hopper.leads.popleft()
-        if _waits_for_owner(live, lead, now_ms):
+        if _waits_for_owner(live, lead, now_ms, agent):
             skipped.append(lead)
             continue
         match rules.may_dial(lead, campaign, now_ms):
@@ -191,14 +197,24 @@ def _next_lead(live: Live, campaign: Campaign, now_ms: int) -> tuple[Lead, rules
     return found
 
 
-def _waits_for_owner(live: Live, lead: Lead, now_ms: int) -> bool:
-    if lead.owner is None or now_ms > lead.next_at_ms + rules.OWNER_TOLERANCE_MS:
+def _waits_for_owner(live: Live, lead: Lead, now_ms: int, agent: AgentId | None) -> bool:
+    if lead.owner is None or lead.owner == agent or now_ms > lead.next_at_ms + rules.OWNER_TOLERANCE_MS:
         return False
     owner = live.agents.get(lead.owner)
-    return owner is not None and owner.state is not AgentState.READY
+    # Shown to another agent, it is theirs: a ready owner would not get it by being ready.
+    return owner is not None and (agent is not None or owner.state is not AgentState.READY)
 
 
-def _place(live: Live, campaign: Campaign, lead: Lead, allowed: rules.Allowed, trunk: TrunkId, now_ms: int) -> None:
+def place(
+    live: Live,
+    campaign: Campaign,
+    lead: Lead,
+    allowed: rules.Allowed,
+    trunk: TrunkId,
+    now_ms: int,
+    agent: AgentId | None = None,
+) -> Attempt:
+    """Plan the attempt, save it, dial it; at an agent's word it is theirs, and no pacer counts it."""
     id_ = AttemptId(live.next_number())
     attempt = Attempt(
         id=id_,
@@ -210,13 +226,16 @@ def _place(live: Live, campaign: Campaign, lead: Lead, allowed: rules.Allowed, t
         leg=customer_leg(id_),
         state=CustomerState.PLANNED,
         planned_at_ms=now_ms,
+        agent=agent,
+        by_agent=agent is not None,
     )
     assert lead.id not in live.leads, "a lead has at most one open attempt"
     live.attempts[id_] = attempt
     # Counted before it is dialed: a crash from here on must not give the try back.
     live.leads[lead.id] = replace(lead, attempts_count=lead.attempts_count + 1)
     live.trunks[trunk].take(now_ms)
-    live.pacers[campaign.id].placed(now_ms, id_)
+    if agent is None:
+        live.pacers[campaign.id].placed(now_ms, id_)
     live.emit(
         effects.SaveAttempt(attempt),
         effects.OriginateCustomer(
@@ -233,16 +252,18 @@ def _place(live: Live, campaign: Campaign, lead: Lead, allowed: rules.Allowed, t
         effects.SetTimer(("life", id_), now_ms + campaign.ring_timeout_ms + LIFE_SLACK_MS),
         effects.AttemptChanged(attempt),
     )
+    return attempt
 
 
-def take_back(live: Live, attempt: Attempt, now_ms: int) -> None:
+def take_back(live: Live, attempt: Attempt, now_ms: int, outcome: Outcome = Outcome.CANCELLED) -> None:
     """Hang up a call that nobody has answered yet."""
-    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CANCELLED)
-    live.pacers[attempt.campaign].cancelled(now_ms, attempt.id)
+    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
+    if not attempt.by_agent:
+        live.pacers[attempt.campaign].cancelled(now_ms, attempt.id)
     live.emit(effects.Hangup(attempt.leg))
 
 
-def _look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
+def look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
     """Ask the store for leads unless it has none; returns whether the hopper is known to be dry."""
     hopper = live.hoppers[campaign]
     if hopper.fetching:
@@ -251,8 +272,8 @@ def _look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
         return not hopper.leads
     hopper.fetching = True
     hopper.soonest_ms = NEVER_MS
-    held = frozenset(lead.id for lead in hopper.leads) | frozenset(live.leads)
-    live.emit(effects.FetchLeads(campaign, HOPPER_MAX, held))
+    held = frozenset(lead.id for lead in hopper.leads) | live.leads.keys() | live.claims.keys()
+    live.emit(effects.FetchLeads(campaign, HOPPER_MAX, frozenset(held)))
     return False
 
 
@@ -279,7 +300,10 @@ def _look_again(live: Live, campaign: CampaignId, at_ms: int, now_ms: int) -> No
 
 def _why_no_need(live: Live, campaign: Campaign, decision: pacing.PacingDecision) -> NotDialing | None:
     if campaign.mode in {Mode.MANUAL, Mode.PREVIEW}:
-        return NotDialing.MODE
+        hopper = live.hoppers[campaign.id]
+        dry = not hopper.leads and decision.at_ms < hopper.dry_until_ms
+        shows_none = campaign.mode is Mode.PREVIEW and dry and live.roster.ready.get(campaign.id)
+        return NotDialing.NO_LEADS if shows_none else NotDialing.MODE
     if not live.roster.present[campaign.id]:
         return NotDialing.NO_AGENTS
     if decision.limit is pacing.PacingLimit.CEILING and not decision.place:

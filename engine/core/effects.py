@@ -214,6 +214,13 @@ class FetchLeads:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchLead:
+    """Ask the store for this lead as it is after the writes of its batch; answer: `LeadFetched`."""
+
+    lead: LeadId
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Send `TimerFired(key)` at `at_ms`; the same key again moves it."""
 
@@ -283,7 +290,7 @@ Write = (
     | SavePacing
     | SaveAudit
 )
-Read = FetchLeads
+Read = FetchLeads | FetchLead
 Timer = SetTimer | CancelTimer
 Notice = AgentChanged | AttemptChanged | ScreenPop | DialingChanged | CommandDone
 Effect = Dial | Urgent | Write | Read | Timer | Notice

@@ -19,6 +19,7 @@ from engine.core.model import (
     LegId,
     PhoneId,
     Policy,
+    SkipReason,
 )
 
 # ── from the switch ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,6 +173,14 @@ class LeadsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadFetched:
+    """The answer to `FetchLead`; None: unknown, or the store could not be read."""
+
+    id: LeadId
+    lead: Lead | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreDown:
     """Commits fail: nothing new is dialed, live calls go on."""
 
@@ -257,6 +266,24 @@ class AgentLogout(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDial(DeskCommand):
+    """Dial this lead for me: the previewed one, or any of my campaigns. `position`: that phone; None: the rules say."""
+
+    agent: AgentId
+    lead: LeadId
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSkip(DeskCommand):
+    """Do not dial the previewed lead now."""
+
+    agent: AgentId
+    lead: LeadId
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentHangup(DeskCommand):
     """Ends the conversation."""
 
@@ -326,11 +353,13 @@ DeskEvent = (
     | AgentReady
     | AgentPause
     | AgentLogout
+    | AgentDial
+    | AgentSkip
     | AgentHangup
     | AgentHold
     | Dispose
     | CampaignSwitched
     | LeadSuppressed
 )
-StoreEvent = LeadsFetched | LeadsChanged | StoreDown | StoreUp
+StoreEvent = LeadsFetched | LeadFetched | LeadsChanged | StoreDown | StoreUp
 Event = SwitchEvent | DeskEvent | StoreEvent | EngineLate | TimerFired | ConfigChanged | Restored | DrainStarted

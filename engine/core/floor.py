@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.core import customers, desk, dialing, effects, events, recovery
+from engine.core import customers, desk, dialing, effects, events, previews, recovery
 from engine.core.live import Live
 from engine.core.model import (
     Agent,
@@ -45,12 +45,14 @@ class Floor:
         """Decide what follows from a fact. Raises IllegalTransition only for our own mistakes."""
         if isinstance(event, events.DeskCommand):
             refusal = _COMMANDS[type(event)](self.live, event, now_ms)
-            self.live.done(event.command, str(refusal))
+            if refusal is not None:  # None: the answer waits for the store
+                self.live.done(event.command, str(refusal))
         else:
             _HANDLERS[type(event)](self.live, event, now_ms)
         if not isinstance(event, _OF_ONE_CAMPAIGN):
             self.live.ask_all()
         customers.offer_waiting(self.live, now_ms)
+        previews.offer(self.live, now_ms)
         dialing.dial(self.live, now_ms)
         return self._take()
 
@@ -200,6 +202,7 @@ _AGENT_TIMERS: Final[Mapping[str, Callable[[Live, Agent, int], None]]] = {
     "wrap": desk.wrap_up_timeout,
     "offer": desk.offer_timeout,
     "connect": desk.connect_timeout,
+    "preview": previews.countdown_over,
 }
 
 
@@ -217,6 +220,7 @@ def _config_changed(live: Live, event: events.ConfigChanged, now_ms: int) -> Non
     live.adopt_policy(event.policy, now_ms)
     for hopper in live.hoppers.values():
         dialing.reset(hopper)
+    previews.review(live, now_ms)
 
 
 def _drain(live: Live, event: events.DrainStarted, now_ms: int) -> None:
@@ -239,10 +243,13 @@ _OF_ONE_CAMPAIGN: Final = (
     events.TimerFired,
     events.LeadsFetched,
     events.LeadsChanged,
+    events.LeadFetched,
     events.AgentLogin,
     events.AgentReady,
     events.AgentPause,
     events.AgentLogout,
+    events.AgentDial,
+    events.AgentSkip,
     events.AgentHangup,
     events.AgentHold,
     events.Dispose,
@@ -265,17 +272,20 @@ _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.TimerFired: _timer,
     events.LeadsFetched: dialing.leads_fetched,
     events.LeadsChanged: dialing.leads_changed,
+    events.LeadFetched: previews.lead_fetched,
     events.StoreDown: _store_down,
     events.StoreUp: _store_up,
     events.ConfigChanged: _config_changed,
     events.Restored: recovery.restored,
     events.DrainStarted: _drain,
 }
-_COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str]]] = {
+_COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentLogin: desk.login,
     events.AgentReady: desk.ready,
     events.AgentPause: desk.pause,
     events.AgentLogout: desk.logout,
+    events.AgentDial: previews.dial,
+    events.AgentSkip: previews.skip,
     events.AgentHangup: desk.hang_up,
     events.AgentHold: desk.hold,
     events.Dispose: desk.dispose,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from engine.core.customers import UNANSWERED
 from engine.core.dialing import HOPPER_MAX
 from engine.core.live import Live
 from engine.core.model import Agent, AgentState, Attempt, CustomerState, LegKind
 
 _ON_A_CALL = {
-    AgentState.RESERVED: frozenset({CustomerState.WAITING}),
+    AgentState.RESERVED: frozenset({CustomerState.WAITING}),  # and before the answer, if they dialed it
     AgentState.TALKING: frozenset({CustomerState.TALKING, CustomerState.HELD, CustomerState.LEAVING}),
 }
 _WITH_AGENT = {
@@ -22,7 +23,7 @@ _WITH_AGENT = {
 
 def violations(live: Live) -> list[str]:
     """Every broken sentence; empty when all is well."""
-    return [*_agents(live), *_attempts(live), *_waiting(live), *_hoppers(live), *_lines(live)]
+    return [*_agents(live), *_previews(live), *_attempts(live), *_waiting(live), *_hoppers(live), *_lines(live)]
 
 
 def _agents(live: Live) -> Iterator[str]:
@@ -33,9 +34,26 @@ def _agents(live: Live) -> Iterator[str]:
             yield f"agent {agent.id} is ready and still has attempt {agent.attempt}"
         if agent.state is AgentState.LOGGED_OUT and agent.leg is not None:
             yield f"agent {agent.id} is logged out and holds leg {agent.leg}"
-        at_work = agent.state in {AgentState.READY, AgentState.PAUSED, AgentState.WRAP_UP, AgentState.TALKING}
+        at_work = agent.state not in {AgentState.LOGGED_OUT, AgentState.CONNECTING, AgentState.RESERVED}
         if at_work and agent.leg is None and live.leg_kind(agent.id) is LegKind.NAILED_UP:
             yield f"agent {agent.id} is {agent.state} without a leg"
+
+
+def _previews(live: Live) -> Iterator[str]:
+    shown = {agent.previewed.lead: agent.id for agent in live.agents.values() if agent.previewed is not None}
+    claims = {lead: claim.agent for lead, claim in live.claims.items()}
+    if shown != claims:
+        yield f"agents preview {shown}, the claims are {claims}"
+    for agent in live.agents.values():
+        if (agent.state is AgentState.PREVIEW) is not (agent.previewed is not None):
+            yield f"agent {agent.id} is {agent.state} and previews {agent.previewed}"
+    for lead in claims.keys() & live.leads.keys():
+        yield f"lead {lead} is previewed and on a call"
+    for attempt in live.attempts.values():
+        if attempt.by_agent and attempt.state in UNANSWERED:
+            waits = live.agents.get(attempt.agent) if attempt.agent else None
+            if waits is None or waits.attempt != attempt.id:
+                yield f"attempt {attempt.id} rings for {attempt.agent}, who does not wait for it"
 
 
 def _on_a_call(live: Live, agent: Agent) -> Iterator[str]:
@@ -44,6 +62,8 @@ def _on_a_call(live: Live, agent: Agent) -> Iterator[str]:
         yield f"agent {agent.id} is {agent.state} with no call"
     elif attempt.agent != agent.id:
         yield f"agent {agent.id} is {agent.state} with attempt {attempt.id}, which has agent {attempt.agent}"
+    elif agent.state is AgentState.RESERVED and attempt.by_agent and attempt.state in UNANSWERED:
+        return
     elif attempt.state not in _ON_A_CALL[agent.state]:
         yield f"agent {agent.id} is {agent.state} with attempt {attempt.id}, which is {attempt.state}"
 
@@ -103,8 +123,8 @@ def _hoppers(live: Live) -> Iterator[str]:
         if len(hopper.leads) > HOPPER_MAX:
             yield f"the hopper of {id_} holds {len(hopper.leads)} leads"
         for lead in hopper.leads:
-            if lead.id in live.leads:
-                yield f"lead {lead.id} is in the hopper and on a call"
+            if live.held(lead.id):
+                yield f"lead {lead.id} is in the hopper, and on a call or previewed"
 
 
 def _lines(live: Live) -> Iterator[str]:

@@ -24,6 +24,7 @@ from engine.core.model import (
     AttemptId,
     Campaign,
     CampaignId,
+    CommandId,
     CustomerState,
     Lead,
     LeadChange,
@@ -33,6 +34,7 @@ from engine.core.model import (
     NotDialing,
     Outcome,
     Policy,
+    Previewed,
     TrunkId,
     agent_leg,
 )
@@ -55,6 +57,23 @@ class Hopper:
     soonest_ms: int = NEVER_MS  # the first lead that became dialable since the last fetch was asked for
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A lead that an agent previews, as it was when it was shown."""
+
+    agent: AgentId
+    lead: Lead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An agent's dial that waits for its lead to be read."""
+
+    agent: AgentId
+    position: int | None
+    command: CommandId | None  # None: the countdown's end asked
+
+
 class Live:
     """Agents, attempts, hoppers, pacers and lines, as they are now."""
 
@@ -67,6 +86,10 @@ class Live:
         self.roster = Roster()
         self.leads: dict[LeadId, Lead] = {}  # of `attempts`
         self.decided: set[AttemptId] = set()  # of `attempts`: a disposition has already changed the lead
+        self.claims: dict[LeadId, Claim] = {}  # leads that agents preview: offered to nobody else
+        self.leg_since_ms: dict[AgentId, int] = {}  # when an agent's leg was ordered or found
+        self.skips: Counter[AgentId] = Counter()  # of previews, since their last dial
+        self.to_dial: dict[LeadId, Wanted] = {}  # leads that the store is asked for because an agent dials them
         self.recent: OrderedDict[AttemptId, tuple[Attempt, Lead]] = OrderedDict()
         self.running: dict[CampaignId, bool] = {}
         self.hoppers: dict[CampaignId, Hopper] = {}
@@ -225,6 +248,9 @@ class Live:
             changes.setdefault("idle_since_ms", now_ms)
         if state is not AgentState.PAUSED:
             changes.setdefault("pause_reason", "")
+        if agent.previewed is not None:
+            self._drop_claim(agent.previewed, agent.id, now_ms)
+            changes["previewed"] = None
         since_ms = agent.since_ms if state is agent.state else now_ms
         moved = replace(agent, state=state, since_ms=since_ms, **changes)
         self._tell_pacers(agent, moved, now_ms)
@@ -233,11 +259,23 @@ class Live:
 
     def put_agent(self, agent: Agent, now_ms: int) -> None:
         """Swap an agent's value without a transition."""
+        if agent.leg != self.agents[agent.id].leg:
+            self.leg_since_ms[agent.id] = now_ms
         self.agents[agent.id] = agent
         served = [campaign.id for campaign in self.campaigns_of(agent.id)]
         self.roster.seat(agent.id, served, agent.state)
         self.asked.update(dict.fromkeys(served))
-        self.emit(effects.SaveAgent(agent, now_ms), effects.AgentChanged(agent))
+        on_disk = replace(agent, state=AgentState.READY) if agent.state is AgentState.PREVIEW else agent
+        self.emit(effects.SaveAgent(on_disk, now_ms), effects.AgentChanged(agent))
+
+    def _drop_claim(self, previewed: Previewed, agent: AgentId, now_ms: int) -> None:
+        """The lead is anybody's again, as the store has it."""
+        self.claims.pop(previewed.lead, None)
+        self.emit(effects.CancelTimer(("preview", agent)))
+        hopper = self.hoppers[previewed.campaign]
+        hopper.soonest_ms = min(hopper.soonest_ms, now_ms)
+        hopper.dry_until_ms = 0
+        self.ask(previewed.campaign)
 
     def _tell_pacers(self, before: Agent, after: Agent, now_ms: int) -> None:
         if after.state is before.state:
@@ -245,7 +283,7 @@ class Live:
         held = after.attempt or before.attempt
         attempt = self.attempts.get(held) if held else None
         for campaign in self.campaigns_of(after.id):
-            ours = attempt is not None and attempt.campaign == campaign.id
+            ours = attempt is not None and attempt.campaign == campaign.id and not attempt.by_agent
             if after.state not in PRESENT:
                 self.wanted.pop(campaign.id, None)  # decided for more agents than there are
             _tell(self.pacers[campaign.id], before, after, attempt if ours else None, now_ms)
@@ -288,9 +326,12 @@ class Live:
         self.asked.update(self.short)  # a line may be free now, or a trunk well again
         pacer = self.pacers[moved.campaign]
         if moved.answered_at_ms is not None and attempt.answered_at_ms is None:
-            pacer.human(now_ms, moved.id, moved.answered_at_ms)
+            if moved.by_agent:
+                pacer.budget.live_answer(now_ms, moved.answered_at_ms)
+            else:
+                pacer.human(now_ms, moved.id, moved.answered_at_ms)
         if moved.outcome is Outcome.ABANDONED is not attempt.outcome:
-            pacer.abandoned(now_ms, moved.id, moved.answered_at_ms)
+            self._settle_abandoned(moved, now_ms)
             self.wanted.pop(moved.campaign, None)
         self.emit(effects.AttemptChanged(moved))
         agent = self.agents.get(moved.agent) if moved.agent else None
@@ -374,16 +415,26 @@ class Live:
         if trunk is not None and trunk.in_use > 0:
             trunk.release()
 
+    def _settle_abandoned(self, attempt: Attempt, now_ms: int) -> None:
+        pacer = self.pacers[attempt.campaign]
+        if attempt.by_agent:
+            pacer.budget.abandon(now_ms, attempt.answered_at_ms)
+        else:
+            pacer.abandoned(now_ms, attempt.id, attempt.answered_at_ms)
+
     def _settle_pacer(self, attempt: Attempt, outcome: Outcome, now_ms: int) -> None:
         pacer = self.pacers[attempt.campaign]
         if attempt.outcome in {Outcome.ABANDONED, Outcome.CANCELLED}:
             return  # told when it was decided
+        if outcome is Outcome.ABANDONED and attempt.answered_at_ms is not None:
+            self._settle_abandoned(attempt, now_ms)
+            return
+        if attempt.by_agent:
+            return
         match outcome:
             case Outcome.CONNECTED:
                 if attempt.agent is None or attempt.campaign not in {c.id for c in self.campaigns_of(attempt.agent)}:
                     pacer.gone(now_ms, attempt.id)  # the agent who would have taken it over no longer counts here
-            case Outcome.ABANDONED if attempt.answered_at_ms is not None:
-                pacer.abandoned(now_ms, attempt.id, attempt.answered_at_ms)
             case Outcome.NO_ANSWER:
                 pacer.no_answer(now_ms, attempt.id)
             case Outcome.MACHINE:
@@ -429,6 +480,10 @@ class Live:
         if self.engine_problem:
             return NotDialing.OVERLOAD
         return None
+
+    def held(self, lead: LeadId) -> bool:
+        """Whether the lead is being dialed, talked with, awaits a word, or is previewed."""
+        return lead in self.leads or lead in self.claims
 
     def talking(self) -> int:
         """Calls with a customer on the line or on the way."""

@@ -50,6 +50,8 @@ class AgentEvent(StrEnum):
     READY = "ready"
     PAUSE = "pause"
     LOGOUT = "logout"
+    PREVIEW = "preview"
+    PREVIEW_OVER = "preview_over"  # to be dialed at their word, skipped, or no longer to be dialed
     RESERVE = "reserve"
     RELEASED = "released"
     OFFER_TIMEOUT = "offer_timeout"
@@ -132,6 +134,11 @@ AGENT: Final[Mapping[tuple[A, AgentEvent], A]] = {
     (A.CONNECTING, _A.LEG_FAILED): A.LOGGED_OUT,
     (A.CONNECTING, _A.LOGOUT): A.LOGGED_OUT,
     (A.READY, _A.RESERVE): A.RESERVED,
+    (A.READY, _A.PREVIEW): A.PREVIEW,
+    (A.PREVIEW, _A.PREVIEW_OVER): A.READY,
+    (A.PREVIEW, _A.PAUSE): A.PAUSED,
+    (A.PREVIEW, _A.LOGOUT): A.LOGGED_OUT,
+    (A.PREVIEW, _A.LEG_LOST): A.LOGGED_OUT,
     (A.READY, _A.PAUSE): A.PAUSED,
     (A.READY, _A.LOGOUT): A.LOGGED_OUT,
     (A.READY, _A.LEG_LOST): A.LOGGED_OUT,

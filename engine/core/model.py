@@ -108,6 +108,7 @@ class AgentState(StrEnum):
     LOGGED_OUT = "logged_out"
     CONNECTING = "connecting"
     READY = "ready"
+    PREVIEW = "preview"  # looks at a lead before it is dialed; on disk READY, for the claim dies with the engine
     RESERVED = "reserved"
     TALKING = "talking"
     WRAP_UP = "wrap_up"
@@ -319,6 +320,28 @@ class LeadChange:
     rule: str = ""
 
 
+class SkipReason(StrEnum):
+    """Why a previewed lead was not dialed."""
+
+    BAD_TIME = "bad_time"
+    BAD_DATA = "bad_data"
+    OTHER = "other"
+    TIMEOUT = "timeout"  # nobody said anything; never an agent's own word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed:
+    """The lead that an agent looks at before it is dialed. A claim in memory: after a restart it is offered anew."""
+
+    lead: LeadId
+    campaign: CampaignId
+    phone_position: int
+    number: PhoneNumber
+    since_ms: int
+    until_ms: int | None  # when the countdown ends; None: there is none
+    skips_left: int | None  # None: no limit
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try on one phone of one lead, and the conversation that it became."""
@@ -341,6 +364,7 @@ class Attempt:
     outcome: Outcome | None = None
     cause: int | None = None
     tech_cause: int | None = None
+    by_agent: bool = False  # dialed at `agent`'s word and for them alone: no pacer counts it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,6 +383,7 @@ class Agent:
     wish_reason: str = ""
     disposed: bool = False
     phone_registered: bool | None = None  # None: not known yet
+    previewed: Previewed | None = None  # exactly in PREVIEW
 
 
 class Refusal(StrEnum):
@@ -378,6 +403,18 @@ class Refusal(StrEnum):
     WRAP_UP_NOT_OVER = "wrap_up_not_over"
     TOO_LATE = "too_late"
     DRAINING = "draining"
+    NOT_READY = "not_ready"
+    NOT_SERVED = "not_served"  # a lead of a campaign that the agent does not serve
+    CAMPAIGN_STOPPED = "campaign_stopped"
+    LEAD_TAKEN = "lead_taken"
+    LEAD_UNREADABLE = "lead_unreadable"
+    LEAD_CHANGED = "lead_changed"
+    NUMBER_BUSY = "number_busy"
+    LINES_BUSY = "lines_busy"
+    NOT_NOW = "not_now"
+    NOT_PREVIEWED = "not_previewed"
+    SKIP_NOT_ALLOWED = "skip_not_allowed"
+    SKIPS_USED = "skips_used"
 
 
 class NotDialing(StrEnum):
@@ -406,6 +443,7 @@ class SystemPause(StrEnum):
     LOST_DESK = "system:lost_desk"
     RESTARTED = "system:restarted"
     FORCED = "system:forced"
+    PREVIEW_UNUSED = "system:preview_unused"
 
 
 def customer_leg(attempt: AttemptId) -> LegId:

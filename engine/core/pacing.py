@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Any, ClassVar, Final
 
 from engine.core.budget import AbandonBudget, AbandonRule, AtCeiling, BudgetState
@@ -30,6 +30,14 @@ USUAL_SHARE: Final = 0.03  # thresholds are for this share allowed; other shares
 BIAS_START, BIAS_MIN, BIAS_MAX = math.log(0.035), math.log(0.012), math.log(0.2)
 
 
+class OnTimeout(StrEnum):
+    """What follows a preview whose countdown has ended."""
+
+    DIAL = "dial"
+    SKIP = "skip"
+    PAUSE = "pause"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manual:
     """Agents dial; nothing is placed for them."""
@@ -42,6 +50,11 @@ class Preview:
     """Agents see the lead first and start the call themselves."""
 
     mode: ClassVar[Mode] = Mode.PREVIEW
+
+    countdown_ms: int = 0  # 0: as long as they like
+    on_timeout: OnTimeout = OnTimeout.DIAL
+    allow_skip: bool = True
+    skips_max: int = 0  # in a row; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,11 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
         if attempt.state in customers.CONVERSING and attempt.leg in gone:
             _customer_leg_missing(live, attempt, gone[attempt.leg], now_ms)  # before their agent is taken for lost
     for agent in list(live.agents.values()):
-        if agent.leg is not None and agent.leg not in found and now_ms - agent.since_ms > SNAPSHOT_GRACE_MS:
+        if (
+            agent.leg is not None
+            and agent.leg not in found
+            and now_ms - live.leg_since_ms[agent.id] > SNAPSHOT_GRACE_MS
+        ):
             desk.leg_hung_up(live, agent, now_ms)
     for leg in alone:
         attempt_id = attempt_of_leg(leg.leg)
@@ -253,6 +257,8 @@ def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int) -> Non
     if attempt.state is CustomerState.WAITING:
         if agent.state is AgentState.PAUSED:
             agent = live.move_agent(agent, AgentEvent.READY, now_ms)
+        if agent.state is AgentState.PREVIEW:
+            agent = live.move_agent(agent, AgentEvent.PREVIEW_OVER, now_ms)
         if agent.state is AgentState.READY:
             agent = live.move_agent(agent, AgentEvent.RESERVE, now_ms, attempt=attempt.id, disposed=False)
         if agent.state is AgentState.RESERVED:

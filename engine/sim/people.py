@@ -10,12 +10,14 @@ from typing import Final
 
 from engine.api import Engine
 from engine.core.events import (
+    AgentDial,
     AgentHangup,
     AgentHold,
     AgentLogin,
     AgentLogout,
     AgentPause,
     AgentReady,
+    AgentSkip,
     DeskEvent,
     Dispose,
 )
@@ -28,6 +30,7 @@ from engine.core.model import (
     CustomerState,
     DispositionKind,
     PhoneNumber,
+    SkipReason,
 )
 
 #: (cause, SIP code) of calls that nobody answers, with their shares; measured shares differ per country and list.
@@ -58,6 +61,9 @@ class Habits:
     logout_share: float = 0.01
     hangup_share: float = 0.3  # of conversations that the agent ends
     hold_share: float = 0.05
+    preview_ms: int = 8_000
+    skip_share: float = 0.15  # of previews
+    impatient_share: float = 0.05  # of calls that an agent dialed and takes back
     early_share: float = 0.1  # of dispositions given while talking
     silent_share: float = 0.05  # of conversations whose agent gives no disposition at all
     phone_answers_share: float = 0.97
@@ -190,8 +196,8 @@ class SimAgent:
         match agent.state:
             case AgentState.LOGGED_OUT:
                 return (None, None) if self.going_home else (soon_ms, self._say(AgentLogin))
-            case AgentState.CONNECTING | AgentState.RESERVED:
-                return None, None
+            case AgentState.CONNECTING | AgentState.RESERVED | AgentState.PREVIEW:
+                return self._plan_start(agent)
             case AgentState.PAUSED if agent.attempt is not None:
                 return soon_ms, self._disposition(agent) or self._say(AgentLogout)
             case AgentState.PAUSED:
@@ -207,6 +213,24 @@ class SimAgent:
                 if chance.random() < habits.silent_share:
                     return 30_000, self._say(AgentReady)
                 return int(chance.expovariate(1 / habits.wrap_ms)), self._disposition(agent) or self._say(AgentReady)
+
+    def _plan_start(self, agent: Agent) -> tuple[int | None, DeskEvent | None]:
+        """A call is to come, or to be made."""
+        previewed, attempt, chance = agent.previewed, self._attempt(agent), self._chance
+        look_ms = 500 + int(chance.expovariate(1 / self._habits.preview_ms))
+        if previewed is None:
+            gives_up = attempt is not None and attempt.by_agent and chance.random() < self._habits.impatient_share
+            return (look_ms, self._say(AgentHangup)) if gives_up else (None, None)
+        if self.going_home:
+            return look_ms, self._say(AgentLogout)
+        throw = chance.random()
+        if throw < self._habits.skip_share:
+            reason = chance.choice((SkipReason.BAD_TIME, SkipReason.BAD_DATA, SkipReason.OTHER))
+            skip = AgentSkip(command=self._id(), by=self.id, agent=self.id, lead=previewed.lead, reason=reason)
+            return look_ms, skip
+        if throw > 1 - self._habits.pause_share:
+            return look_ms, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")
+        return look_ms, AgentDial(command=self._id(), by=self.id, agent=self.id, lead=previewed.lead)
 
     def _plan_talk(self, agent: Agent) -> tuple[int | None, DeskEvent | None]:
         habits, chance = self._habits, self._chance

@@ -14,7 +14,7 @@ import random
 import sqlite3
 import tempfile
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from engine.core.model import (
     Disposition,
     DispositionId,
     DispositionKind,
+    Lead,
     LeadId,
     LegKind,
     Outcome,
@@ -51,7 +52,7 @@ from engine.core.model import (
     WrapUpMode,
     attempt_of_leg,
 )
-from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
+from engine.core.pacing import OnTimeout, PacingPolicy, Predictive, Preview, Progressive, Ratio
 from engine.driver import Driver
 from engine.recorder import said_step
 from engine.sim.people import Habits, People, SimAgent
@@ -76,6 +77,7 @@ SUPPRESSION_RACE_MS: Final = 1_000
 #: Everybody is home, and every line is free, this long after the end of the shift.
 HOME_WITHIN_MS: Final = 30 * 60_000
 TRACE_MAX: Final = 50
+PREVIEW: Final = Preview(countdown_ms=12_000, on_timeout=OnTimeout.SKIP, skips_max=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def faulty(seed: int) -> Plan:
         seed=seed,
         agents=chance.randint(2, 6),
         lines=chance.randint(2, 9),
-        pacing=chance.choice((Progressive(), Progressive(), Ratio(calls_per_agent=1.5), Predictive())),
+        pacing=chance.choice((Progressive(), PREVIEW, Ratio(calls_per_agent=1.5), Predictive())),
         wrap_up=chance.choice(tuple(WrapUpMode)),
         on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
         campaigns=chance.choice((1, 1, 2)),
@@ -253,6 +255,13 @@ class _FaultyStore:
         fetched = await self._store.due_leads(campaign, now_ms, limit, but)
         await self._turn()
         return fetched
+
+    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
+        """As the store, after a while."""
+        await self._turn()
+        found = await self._store.leads(ids)
+        await self._turn()
+        return found
 
     async def _turn(self) -> None:
         slow_ms = self._world.slow_disk_ms
@@ -435,7 +444,7 @@ class _World:
             id_: replace(
                 campaign,
                 wrap_up_mode=self.chance.choice(tuple(WrapUpMode)),
-                pacing=self.chance.choice((Progressive(), Ratio(calls_per_agent=1.5), Predictive())),
+                pacing=self.chance.choice((Progressive(), PREVIEW, Ratio(calls_per_agent=1.5), Predictive())),
             )
             for id_, campaign in whole.campaigns.items()
             if id_ == CAMPAIGN or not second_gone
@@ -524,7 +533,8 @@ class _World:
             agent = floor.live.agents[AgentId(id_)]
             if id_ not in store.agents:
                 continue  # of the last life, until the switch has been heard
-            if (agent_state, attempt_id, leg) != (agent.state, agent.attempt, agent.leg):
+            known = AgentState.READY if agent.state is AgentState.PREVIEW else agent.state
+            if (agent_state, attempt_id, leg) != (known, agent.attempt, agent.leg):
                 raise Broken(f"the disk has {id_} {agent_state} {attempt_id} {leg}, the memory {agent}")
 
     def _invited(self, invite: Invite) -> None:
@@ -583,7 +593,8 @@ class _World:
             channel = channels.get(attempt.leg) if attempt is not None else None
             if agent.state is AgentState.TALKING and (channel is None or not self._hear_each_other(agent.leg, attempt)):
                 yield ("nobody talks with agent", agent.id), STRANDED_MAX_MS
-            if agent.state is AgentState.RESERVED:
+            rings = attempt is not None and attempt.by_agent and attempt.answered_at_ms is None
+            if agent.state is AgentState.RESERVED and not rings:
                 yield ("reserved is agent", f"{agent.id} {agent.attempt}"), STRANDED_MAX_MS
             if agent.leg is not None and agent.leg not in channels:
                 yield ("without a phone is agent", agent.id), STRANDED_MAX_MS
