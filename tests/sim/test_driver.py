@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from engine.core import effects, events
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, LeadId, NotDialing
+from engine.core.model import CampaignId, CommandId, Lead, LeadId, NotDialing
 from engine.driver import BEAT_EVERY_MS, COMMAND_TIMEOUT_MS, LATE_MAX_MS, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreFullError
@@ -50,6 +50,9 @@ class Disk:
         self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]
     ) -> events.LeadsFetched:
         return events.LeadsFetched(campaign, ())
+
+    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
+        return {}
 
 
 class Stopped(VirtualClock):

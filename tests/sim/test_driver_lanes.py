@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from engine.core import effects, events
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, LeadId, LegId
+from engine.core.model import CampaignId, CommandId, Lead, LeadId, LegId
 from engine.driver import INBOX_MAX, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreBug, StoreIoError
@@ -45,7 +45,7 @@ class Disk:
         self.slow_ms = 0
         self.fails = 0
         self.error: type[Exception] = StoreIoError
-        self.leads = [lead(n) for n in range(1, 9)]
+        self.waiting = [lead(n) for n in range(1, 9)]
 
     async def commit(self, writes: Sequence[effects.Write]) -> None:
         await asyncio.sleep(self.slow_ms / 1000)
@@ -60,7 +60,11 @@ class Disk:
         await asyncio.sleep(self.slow_ms / 1000)
         if self.fails:
             raise StoreIoError("the disk is gone")
-        return events.LeadsFetched(campaign_id, tuple(one for one in self.leads if one.id not in but)[:limit])
+        return events.LeadsFetched(campaign_id, tuple(one for one in self.waiting if one.id not in but)[:limit])
+
+    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
+        await asyncio.sleep(self.slow_ms / 1000)
+        return {one.id: one for one in self.waiting if one.id in set(ids)}
 
     def rows_of(self, kind: type[Any]) -> list[Any]:
         return [row for row in self.rows if isinstance(row, kind)]
