@@ -315,10 +315,11 @@ def wrap_up_timeout(live: Live, agent: Agent, now_ms: int) -> None:
     """The wrap-up time is out: in the timed modes the agent goes on, with or without a disposition."""
     attempt = live.attempts.get(agent.attempt) if agent.attempt else None
     mode = live.campaigns[attempt.campaign].wrap_up_mode if attempt else WrapUpMode.TIMED
-    if mode not in {WrapUpMode.TIMED, WrapUpMode.TIMED_NO_EXIT}:
-        return
-    if agent.state is A.WRAP_UP:
+    timed = mode in {WrapUpMode.TIMED, WrapUpMode.TIMED_NO_EXIT}
+    if agent.state is A.WRAP_UP and timed:
         finish_wrap_up(live, agent, now_ms)
+    elif agent.state is A.WRAP_UP or mode is WrapUpMode.REQUIRED:
+        return
     elif attempt is not None and attempt.state is CustomerState.ENDED:
         _leave_undisposed(live, agent, now_ms)  # the phone was lost meanwhile: the lead waits no longer for their word
 
