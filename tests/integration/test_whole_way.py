@@ -73,7 +73,7 @@ campaigns:
     pacing: {{mode: progressive}}
     trunks: [carrier]
     ring_timeout: 15s
-    abandon: {connect_within: 5s}
+    abandon: {{connect_within: 5s}}
     wrap_up: {{mode: required, limit: 60s}}
     attempts:
       max: 1

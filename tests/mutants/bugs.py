@@ -107,8 +107,8 @@ BUGS: Final = (
     Bug(
         "an edge in the double hour opens too early",
         "engine/core/hours.py",
-        "            _, from_ms = _at_ms(day, start, zone)\n",
-        "            from_ms, _ = _at_ms(day, start, zone)\n",
+        "            _, from_ms = instants(day, start, zone)\n",
+        "            from_ms, _ = instants(day, start, zone)\n",
         "tests/unit/test_hours.py::test_an_edge_inside_the_double_hour_keeps_us_longer_from_calling",
     ),
     Bug(

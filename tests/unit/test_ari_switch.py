@@ -91,7 +91,7 @@ async def test_a_bridge_does_not_wait_behind_a_burst_of_dials(fake: FakeAri) -> 
         fake.hold()
         for _ in range(50):
             phone.dial("99")
-        phone.switch.send(Bridge(customer, agent, bridge_of_leg(agent), tone=False))
+        phone.switch.send(Bridge(customer, agent, bridge_of_leg(agent)))
         fake.go_on()
         await phone.fact(LegBridged, customer)
         dialed_before = [path for _, path, _ in fake.requests].index(f"/bridges/{bridge_of_leg(agent)}/addChannel")
