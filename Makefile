@@ -152,6 +152,21 @@ bench-pacing: python3  ## The pacing algorithm beside the known ones, on simulat
 	@$(SETUP) unit
 	@$(PY) -m bench.pacing $(ARGS)
 
+.PHONY: bench-pacing-engine
+bench-pacing-engine: python3  ## The same pacer in the whole engine: a working day in virtual time, beside the judge
+	@$(SETUP) unit
+	@$(PY) -m bench.pacing_engine $(ARGS)
+
+.PHONY: bench-pacing-real
+bench-pacing-real: python3  ## Predictive against progressive on a real Asterisk, counted by the carrier
+	@$(SETUP) test
+	@$(PY) -m bench.pacing_real $(ARGS)
+
+.PHONY: bench-floor
+bench-floor: python3  ## What one fact costs the core, with 30, 100 and 300 agents
+	@$(SETUP) unit
+	@$(PY) -m bench.floor $(ARGS)
+
 ##@ Help
 
 .PHONY: help

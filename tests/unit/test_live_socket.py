@@ -385,6 +385,16 @@ async def test_the_floor_shows_agents_calls_and_campaigns(place: Office) -> None
         assert "Весна" in islands["campaigns"]
 
 
+async def test_the_floor_answers_why_so_many_calls(place: Office) -> None:
+    async with at_desk(place) as olena, at_desk(place, "boss", "floor") as boss:
+        await boss.hello()
+        islands: dict[str, str] = (await boss.until("snapshot"))["islands"]
+        await in_conversation(place, olena)
+        while "Почему" not in islands["campaigns"]:
+            islands.update((await boss.frame()).get("islands", {}))
+        assert "Операторы: готовы" in islands["campaigns"]
+
+
 async def test_the_floor_says_when_the_switch_is_lost_and_when_it_is_back(place: Office) -> None:
     async with at_desk(place, "boss", "floor") as boss:
         await boss.hello()
