@@ -111,6 +111,13 @@ def _campaign_doubts(config: Config, name: str, campaign: CampaignSettings) -> I
             yield (*here, "dispositions"), f"none is of kind {kind}: {consequence}"
     if not any(name in agent.campaigns for agent in config.agents.values()):
         yield here, "no agent takes its calls: it would not dial"
+    on_demand = [key for key, agent in config.agents.items() if agent.leg == "on_demand" and name in agent.campaigns]
+    if on_demand and campaign.pacing.mode in ("ratio", "predictive"):
+        yield (
+            (*here, "pacing", "mode"),
+            f"phones of {', '.join(on_demand)} ring only when a customer has answered (leg: on_demand): "
+            "few will be connected in time",
+        )
     for outcome, rule in campaign.attempts.retry.items():
         if rule.max >= campaign.attempts.max and outcome not in ("congestion", "failed"):
             yield (*here, "attempts", "retry", outcome, "max"), "not reached: attempts.max ends the lead before"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from engine.config import Config, ConfigProblem, ConfigWatch, Loaded, changes, describe, load, parse, read_secret
 from engine.config import yamlmarks as yaml
+from engine.core.budget import DAY_MS, AbandonRule, AtCeiling, CalendarDay, Rolling, Successive
 from engine.core.model import DispositionKind, Outcome, PhoneNumber
-from engine.core.pacing import Ratio
+from engine.core.pacing import Manual, PacingPolicy, Predictive, Preview, Progressive, Ratio
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "config.yaml"
@@ -138,6 +139,37 @@ def test_a_campaign_becomes_the_policy_it_says() -> None:
     assert spring.dispositions[1].retry_after_ms == 5_400_000
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("{mode: manual}", Manual()),
+        ("{mode: preview}", Preview()),
+        ("{mode: progressive}", Progressive()),
+        ("{mode: predictive}", Predictive()),
+        ("{mode: predictive, aim: 2%}", Predictive(abandon_share=0.02)),
+    ],
+)
+def test_every_mode_can_be_said(said: str, meant: PacingPolicy) -> None:
+    assert loaded(with_line("{mode: ratio, ratio: 1.5}", said)).policy.campaigns["spring"].pacing == meant  # type: ignore[index]
+
+
+def test_the_laws_limit_becomes_the_rule_it_says() -> None:
+    assert loaded().policy.campaigns["spring"].abandon == AbandonRule(  # type: ignore[index]
+        share_max=0.03,
+        guard=0.005,
+        periods=(Rolling(length_ms=30 * DAY_MS),),
+        at_ceiling=AtCeiling.ONE_TO_ONE,
+    )
+    said = (
+        "abandon: {max: 2.5%, guard: 0%, per: [calendar_day, {successive: 30d, since: 2026-03-01}], at_ceiling: stop}"
+    )
+    campaigns = loaded(with_line("name: Весна", f"name: Весна\n    {said}")).policy.campaigns
+    rule = campaigns["spring"].abandon  # type: ignore[index]
+    midnight_in_kyiv_ms = 1_772_316_000_000
+    assert (rule.share_max, rule.guard, rule.at_ceiling) == (0.025, 0, AtCeiling.STOP)
+    assert rule.periods == (CalendarDay(tz="Europe/Kyiv"), Successive(start_ms=midnight_in_kyiv_ms, days=30))
+
+
 def test_a_phone_may_be_called_101_with_and_without_quotes() -> None:
     for name in ("101", '"101"'):
         assert loaded(with_line("phone: 101", f"phone: {name}")).policy.agents["anna"].phone == "101"  # type: ignore[index]
@@ -200,6 +232,14 @@ def test_all_errors_come_at_once_in_the_order_of_the_file() -> None:
         ("101: {}", "10 1: {}", "a name is small Latin letters"),
         ("name: Весна", "name: ''", "expected a text of 1 to 200 characters"),
         ("[sale, later", "[sale, sale", "sale is here twice"),
+        ("name: Весна", "name: Весна\n    abandon: {max: 3}", "the sign is missing: 3%?"),
+        ("name: Весна", "name: Весна\n    abandon: {max: 130%}", "expected a share such as 3% or 0.5%"),
+        ("name: Весна", "name: Весна\n    abandon: {max: 2%, guard: 2%}", "guard must be less than max"),
+        ("name: Весна", "name: Весна\n    abandon: {per: [{rolling: 90d}]}", "from 1h to 31d, got 90d"),
+        ("name: Весна", "name: Весна\n    abandon: {per: [{successive: 30d}]}", "successive needs `since`"),
+        ("name: Весна", "name: Весна\n    abandon: {per: [month]}", "expected {rolling: 30d}, calendar_day"),
+        ("name: Весна", "name: Весна\n    abandon: {per: []}", "at least one is needed"),
+        ("mode: ratio, ratio: 1.5", "mode: predictive, aim: 2", "the sign is missing: 2%?"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place_and_a_way_out(old: str, new: str, said: str) -> None:
@@ -224,6 +264,7 @@ def test_hours_that_never_open_are_refused() -> None:
         ("ru: Продажа,", "", "no text for ru"),
         ("campaigns: [spring]", "campaigns: [other]", "is not in campaigns"),
         ("busy: {after: 5m, max: 2}", "busy: {after: 5m, max: 3}", "not reached"),
+        ("phone: 101", "phone: 101, leg: on_demand", "few will be connected in time"),
     ],
 )
 def test_what_is_doubtful_is_a_warning(old: str, new: str, said: str) -> None:
