@@ -191,7 +191,7 @@ def _timer(live: Live, event: events.TimerFired, now_ms: int) -> None:
     else:
         assert kind == "pace", f"a timer that nobody set: {kind}"
         live.looks.pop(CampaignId(subject), None)
-        live.ask(CampaignId(subject))
+        live.asked[CampaignId(subject)] = None  # nothing has happened: campaigns that share its agents need not look
 
 
 _ATTEMPT_TIMERS: Final[Mapping[str, Callable[[Live, Attempt, int], None]]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.core import effects, events
-from engine.core.dialing import HOPPER_LOW, HOPPER_RECHECK_MS, SEND_WITHIN_MS
-from engine.core.model import CampaignId, CustomerState, LeadState, NotDialing, Outcome
-from engine.core.pacing import Manual, Preview
+from engine.core.dialing import HOPPER_LOW, HOPPER_RECHECK_MS, LOOK_AGAIN_MS, SEND_WITHIN_MS
+from engine.core.model import AgentId, CampaignId, CustomerState, LeadState, NotDialing, Outcome
+from engine.core.pacing import Manual, Predictive, Preview
 from tests.conversation import (
     ALWAYS,
     ANNA,
@@ -317,3 +317,14 @@ def test_a_changed_caller_id_and_cap_hold_from_the_next_call_on() -> None:
     floor.tell(events.ConfigChanged(policy(changed, agents=(profile(ANNA), profile(BORYS)), lines=2)))
     assert [o.caller_id is None for o in floor.all(effects.OriginateCustomer)] == [False, True]
     assert floor.live.line(next(iter(floor.live.trunks))).in_use == 2
+
+
+def test_two_predictive_campaigns_with_shared_agents_do_not_keep_each_other_awake() -> None:
+    autumn = campaign(id=CampaignId("autumn"), pacing=Predictive())
+    people = [profile(AgentId(f"agent-{n}"), campaigns=(SPRING, autumn.id)) for n in range(9)]
+    floor = Conversation(policy=policy(campaign(pacing=Predictive()), autumn, agents=people))
+    floor.ready(*(one.id for one in people))
+    floor.wait(1_000)
+    floor.tell(events.TimerFired(("pace", SPRING)), events.TimerFired(("pace", autumn.id)))
+    looks = [at_ms - floor.now_ms for key, at_ms in floor.timers.items() if key[0] == "pace"]
+    assert looks == [LOOK_AGAIN_MS, LOOK_AGAIN_MS]
