@@ -148,6 +148,7 @@ class Pacer:
         self._ready: set[str] = set()
         self._leaving: set[str] = set()
         self._last: PacingDecision | None = None
+        self._paced: PacingDecision | None = None  # what is said instead while the last one is still good
         self._outlook: Outlook | None = None
         if learned is not None:
             self._forecast.restore(learned["forecast"])
@@ -272,7 +273,8 @@ class Pacer:
         predictive = isinstance(policy, Predictive)
         pace_ms = min(PACE_MS_MAX, PACE_MS_PER_THING * forecast.size)
         if predictive and last is not None and 0 <= now_ms - last.at_ms < pace_ms:
-            return replace(last, place=0, limit=PacingLimit.PACED)
+            self._paced = self._paced or replace(last, place=0, limit=PacingLimit.PACED)
+            return self._paced
         forecast.watch_drift(now_ms)
         ready = len(self._ready - self._leaving)
         free = max(0, ready - wanted_elsewhere)
@@ -293,6 +295,7 @@ class Pacer:
             place, limit = max(0, int(goal) - forecast.in_flight - len(forecast.waiting)), PacingLimit.IN_FLIGHT
         if place >= room:
             place, limit = room, PacingLimit.LINES
+        self._paced = None
         self._last = PacingDecision(
             at_ms=now_ms,
             policy=policy,
