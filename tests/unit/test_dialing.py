@@ -322,8 +322,11 @@ def test_a_changed_caller_id_and_cap_hold_from_the_next_call_on() -> None:
 def test_two_predictive_campaigns_with_shared_agents_do_not_keep_each_other_awake() -> None:
     autumn = campaign(id=CampaignId("autumn"), pacing=Predictive())
     people = [profile(AgentId(f"agent-{n}"), campaigns=(SPRING, autumn.id)) for n in range(9)]
-    floor = Conversation(policy=policy(campaign(pacing=Predictive()), autumn, agents=people))
+    leads = [lead(n, campaign=(SPRING, autumn.id)[n % 2]) for n in range(1, 99)]
+    floor = Conversation(*leads, policy=policy(campaign(pacing=Predictive()), autumn, agents=people))
     floor.ready(*(one.id for one in people))
+    for leg in floor.dialed()[:5]:
+        floor.talk(leg)
     floor.wait(1_000)
     floor.tell(events.TimerFired(("pace", SPRING)), events.TimerFired(("pace", autumn.id)))
     looks = [at_ms - floor.now_ms for key, at_ms in floor.timers.items() if key[0] == "pace"]
