@@ -128,13 +128,20 @@ class Stage:
     """One call center. Its engine is started, killed and started again; Asterisk, carrier and phones stay."""
 
     def __init__(
-        self, loaded: Loaded, root: Path, carrier: Asterisk, phones: RobotPhones, eye: _Eye, port: int
+        self,
+        loaded: Loaded,
+        root: Path,
+        asterisk: Asterisk,
+        carrier: Asterisk,
+        phones: RobotPhones,
+        eye: _Eye,
+        port: int,
     ) -> None:
         self.loaded = loaded
         self.root = root
         self.carrier = carrier
         self.phones = phones
-        self.asterisk = Asterisk(private_asterisk(loaded), find_binary())
+        self.asterisk = asterisk
         self.engine: asyncio.subprocess.Process | None = None
         self._eye = eye
         self._port = port
@@ -325,11 +332,11 @@ async def stage(
         scope.push_async_callback(carrier.stop)
         desks = phones_and_trunks(loaded)[0]
         phones = RobotPhones(root / "phones", desks, server=f"127.0.0.1:{ports.sip}", control_port=port + 8)
-        built = Stage(loaded, root, carrier, phones, eye, port + 7)
-        # Its engine would outlive us on purpose; here nobody would stop it.
-        built.asterisk = Asterisk(private_asterisk(loaded), binary, die_with_parent=True)
+        # An engine's Asterisk outlives it on purpose; here nobody would stop it.
+        asterisk = Asterisk(private_asterisk(loaded), binary, die_with_parent=True)
+        built = Stage(loaded, root, asterisk, carrier, phones, eye, port + 7)
         await built.asterisk.start()
-        scope.push_async_callback(lambda: Asterisk(private_asterisk(loaded), binary).stop())
+        scope.push_async_callback(built.asterisk.stop)  # or of the one that the engine has started since
         await phones.start()
         scope.push_async_callback(phones.stop)
         async with asyncio.timeout(30):
