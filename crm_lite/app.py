@@ -60,6 +60,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/campaigns/{campaign}/run", campaigns.run_campaign, Right.SWITCH_CAMPAIGN),
     ("GET", "/leads", leads.list_page, Right.READ_LEADS),
     ("GET", "/leads/{lead:[0-9]{1,15}}", leads.lead_page, Right.READ_LEADS),
+    ("POST", "/leads/{lead:[0-9]{1,15}}/dial", leads.dial_lead, Right.DESK),
     ("GET", "/import", imports.import_page, Right.IMPORT_LEADS),
     ("POST", "/import", imports.upload, Right.IMPORT_LEADS),
     ("GET", "/import/{report:[0-9a-f]{32}}/rejects", imports.rejects, Right.IMPORT_LEADS),

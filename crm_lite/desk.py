@@ -17,12 +17,14 @@ from crm_lite.live_protocol import NOTE_CHARS_MAX, Do, Feed, Verb
 from crm_lite.settings import Settings
 from crm_lite.words import OUTCOMES, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
 from engine.core.events import (
+    AgentDial,
     AgentHangup,
     AgentHold,
     AgentLogin,
     AgentLogout,
     AgentPause,
     AgentReady,
+    AgentSkip,
     DeskEvent,
     Dispose,
 )
@@ -38,7 +40,9 @@ from engine.core.model import (
     DispositionId,
     LeadId,
     Phone,
+    Previewed,
     Refusal,
+    SkipReason,
     WrapUpMode,
 )
 from engine.store.errors import StoreError
@@ -53,9 +57,9 @@ _RELATIVE: Final = re.compile(r"\+(\d{1,4})m")
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The lead that a desk is busy with."""
+    """The lead that a desk is busy with; without an attempt, the one that is previewed."""
 
-    attempt: AttemptId
+    attempt: AttemptId | None
     card: LeadCard | None
     history: tuple[PastAttempt, ...]
     draft: Mapping[str, object] | None
@@ -70,6 +74,7 @@ class Desk(Channel):
         self._agent_id = agent
         self._viewer = viewer
         self._conversation: Conversation | None = None
+        self._previewed: tuple[Previewed, Conversation] | None = None
         self._shown: dict[str, object] = {}
 
     def whole(self) -> Mapping[str, object]:
@@ -84,11 +89,13 @@ class Desk(Channel):
         changes: dict[str, Mapping[str, object]] = {}
         if attempt is None:
             self._conversation = None
-            work = await self._idle(agent)
+            if agent.previewed is None:
+                self._previewed = None
+            work = await self._idle(agent) if agent.previewed is None else await self._preview(agent.previewed)
             if work != self._shown.get("work"):
                 changes["idle"] = {"work": work, "attempt": "", "draft": None, "name": ""}
         elif self._conversation is None or self._conversation.attempt != attempt.id:
-            self._conversation = await self._read(attempt)
+            self._conversation = await self._read(attempt.lead, attempt.id)
             changes["pop"] = {
                 "work": self._render("desk/work.html", attempt, campaign, self._conversation),
                 "attempt": attempt.id,
@@ -96,7 +103,7 @@ class Desk(Channel):
                 "name": self._name(),
             }
         elif self._conversation.card is None:
-            self._conversation = await self._read(attempt)
+            self._conversation = await self._read(attempt.lead, attempt.id)
             changes["card"] = self._card(attempt, campaign, self._conversation)
         bar = self._bar(agent, attempt, campaign)
         if any(self._shown.get(key) != value for key, value in bar.items()):
@@ -120,21 +127,30 @@ class Desk(Channel):
                 self._crm.live.board.attempts[known.id] = known
         return known
 
-    async def _read(self, attempt: Attempt) -> Conversation:
+    async def _preview(self, previewed: Previewed) -> str:
+        """The card of a lead that is not dialed yet; read once."""
+        shown, conversation = self._previewed or (None, None)
+        if conversation is None or shown != previewed or conversation.card is None:
+            conversation = await self._read(previewed.lead, None)
+            self._previewed = (previewed, conversation)
+        campaign = self._crm.engine.policy().campaigns.get(previewed.campaign)
+        return self._render("desk/preview.html", None, campaign, conversation, previewed.phone_position)
+
+    async def _read(self, lead: LeadId, attempt: AttemptId | None) -> Conversation:
         try:
-            card = await self._crm.records.lead_card(attempt.lead)
-            history = await self._crm.records.lead_history(attempt.lead)
-            draft = await self._crm.records.draft(self._agent_id, attempt.lead, attempt.id)
+            card = await self._crm.records.lead_card(lead)
+            history = await self._crm.records.lead_history(lead)
+            draft = await self._crm.records.draft(self._agent_id, lead, attempt) if attempt else None
         except StoreError:
             # The customer is on the line: a note and a result without a card beat no desk. It is read again soon.
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
-            return Conversation(attempt.id, None, (), None)
+            return Conversation(attempt, None, (), None)
         typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
-        return Conversation(attempt.id, card, tuple(history), typed)
+        return Conversation(attempt, card, tuple(history), typed)
 
     def _name(self) -> str:
-        card = self._conversation.card if self._conversation else None
-        return card.name if card else ""
+        shown = self._conversation or (self._previewed[1] if self._previewed else None)
+        return shown.card.name if shown and shown.card else ""
 
     def _card(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> Mapping[str, object]:
         if conversation.card is None:
@@ -149,17 +165,25 @@ class Desk(Channel):
             "work": self._render("desk/work.html", attempt, campaign, conversation),
         }
 
-    def _render(self, template: str, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> str:
+    def _render(
+        self,
+        template: str,
+        attempt: Attempt | None,
+        campaign: Campaign | None,
+        conversation: Conversation,
+        position: int = 0,
+    ) -> str:
         now_ms = self._clock.now_ms()
         card = conversation.card
         return self._crm.pages.render(
             self._viewer.words.language,
             template,
             attempt=attempt,
+            position=attempt.phone_position if attempt else position,
             campaign=campaign,
             card=card,
             fields=card_fields(card, self._crm.settings, self._viewer.words) if card else (),
-            history=[past for past in conversation.history if past.id != attempt.id],
+            history=[past for past in conversation.history if past.id != conversation.attempt],
             why=why_this_client(self._viewer.words, attempt, conversation, campaign, self._viewer.zone, now_ms),
             callback_presets=callback_presets(self._viewer, card.zone if card else None, now_ms),
             viewer=self._viewer,
@@ -200,6 +224,9 @@ class Desk(Channel):
     def _bar(self, agent: Agent, attempt: Attempt | None, campaign: Campaign | None) -> dict[str, object]:
         look, word, icon = agent_state(self._viewer.words, agent.state, attempt)
         limit = self._crm.settings.pause_reasons.get(agent.pause_reason)
+        on_line = attempt or agent.previewed
+        if on_line is not None and campaign is None:
+            campaign = self._crm.engine.policy().campaigns.get(on_line.campaign)
         context = {
             "agent": agent,
             "attempt": attempt,
@@ -208,7 +235,8 @@ class Desk(Channel):
             "word": word,
             "icon_name": icon,
             "name": self._name(),
-            "number": self._viewer.number(Phone(position=0, number=attempt.number)) if attempt else "",
+            "previewed": agent.previewed,
+            "number": self._viewer.number(Phone(position=0, number=on_line.number)) if on_line else "",
             "pause": pause_words(self._viewer.words, self._crm.settings, agent.pause_reason),
             "pause_limit_ms": limit.limit_ms if limit and agent.state is AgentState.PAUSED else 0,
             "wish_reason": pause_words(self._viewer.words, self._crm.settings, agent.wish_reason),
@@ -253,23 +281,23 @@ def card_fields(card: LeadCard, settings: Settings, words: Words) -> Sequence[tu
 
 def why_this_client(
     words: Words,
-    attempt: Attempt,
+    attempt: Attempt | None,
     conversation: Conversation,
     campaign: Campaign | None,
     zone: ZoneInfo,
     now_ms: int,
 ) -> list[str]:
     """The reasons why this lead came now, most telling first."""
-    past = [one for one in conversation.history if one.id != attempt.id]
+    past = [one for one in conversation.history if attempt is None or one.id != attempt.id]
     promised = past[0].callback_at_ms if past else None
     why = []
-    if promised is not None and promised <= attempt.planned_at_ms:
+    if promised is not None and promised <= (attempt.planned_at_ms if attempt else now_ms):
         why.append(words.gettext("Callback promised for %(time)s") % {"time": words.when(promised, now_ms, zone)})
     elif not past:
         why.append(words.gettext("New lead, first call"))
     elif past[0].rule:
         why.append(rule_words(words, past[0].rule, campaign))
-    tries = conversation.card.attempts_count if conversation.card else len(past) + 1
+    tries = conversation.card.attempts_count + (attempt is None) if conversation.card else len(past) + 1
     if campaign is not None:
         why.append(words.gettext("Attempt %(number)s of %(max)s") % {"number": tries, "max": campaign.attempts.max})
     return why
@@ -349,6 +377,13 @@ def _text(args: Mapping[str, Any], key: str, chars_max: int = 200) -> str:
     return value
 
 
+def _lead(args: Mapping[str, Any]) -> LeadId:
+    lead = args.get("lead")
+    if not isinstance(lead, int) or isinstance(lead, bool):
+        raise NotACommand("lead")
+    return LeadId(lead)
+
+
 def desk_event(said: Do, *, login: str, agent: AgentId, settings: Settings, now_ms: int) -> DeskEvent:
     """The engine's event for a desk's command. Raises NotACommand, BadCallback."""
     command, args = CommandId(f"{login}:{said.id}"), said.args
@@ -364,6 +399,14 @@ def desk_event(said: Do, *, login: str, agent: AgentId, settings: Settings, now_
             return AgentPause(command=command, by=login, agent=agent, reason=reason)
         case Verb.LOGOUT:
             return AgentLogout(command=command, by=login, agent=agent)
+        case Verb.DIAL:
+            return AgentDial(command=command, by=login, agent=agent, lead=_lead(args))
+        case Verb.SKIP:
+            try:
+                reason = SkipReason(_text(args, "reason", 32))
+            except ValueError as error:
+                raise NotACommand("reason") from error
+            return AgentSkip(command=command, by=login, agent=agent, lead=_lead(args), reason=reason)
         case Verb.HANGUP:
             return AgentHangup(command=command, by=login, agent=agent)
         case Verb.HOLD:
@@ -405,11 +448,9 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
 
 
 async def _save_draft(crm: Crm, agent: AgentId, args: Mapping[str, Any], now_ms: int) -> str:
-    attempt, text, lead = AttemptId(_text(args, "attempt")), _text(args, "text", NOTE_CHARS_MAX), args.get("lead")
-    if not isinstance(lead, int):
-        raise NotACommand("lead")
+    attempt, text, lead = AttemptId(_text(args, "attempt")), _text(args, "text", NOTE_CHARS_MAX), _lead(args)
     try:
-        await crm.records.save_draft(agent, LeadId(lead), attempt, text, now_ms)
+        await crm.records.save_draft(agent, lead, attempt, text, now_ms)
     except StoreError:
         return "not_saved"
     desk = crm.live.find(desk_key(agent))

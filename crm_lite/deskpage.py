@@ -10,7 +10,8 @@ from crm_lite.desk import Desk, carry_out
 from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do
 from crm_lite.web_keys import CRM, SESSION, language_of, page, user_of
-from crm_lite.words import refusal
+from crm_lite.words import SKIP_REASONS, refusal
+from engine.core.model import SkipReason
 from engine.store.rows import StoredSession, User
 
 
@@ -19,7 +20,10 @@ async def desk_page(request: web.Request) -> web.StreamResponse:
     crm = request.app[CRM]
     words = crm.pages.words[language_of(request)]
     reasons = [(reason.id, words.label(reason.labels)) for reason in crm.settings.pause_reasons.values()]
-    return page(request, "desk/page.html", pause_reasons=reasons, reader=request[SESSION].token_hash[:16])
+    skips = [(id_, words.gettext(said)) for id_, said in SKIP_REASONS.items() if id_ is not SkipReason.TIMEOUT]
+    return page(
+        request, "desk/page.html", pause_reasons=reasons, skip_reasons=skips, reader=request[SESSION].token_hash[:16]
+    )
 
 
 async def desk_socket(request: web.Request) -> web.StreamResponse:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from crm_lite.auth import Right, may
 from crm_lite.desk import card_fields
-from crm_lite.web_keys import CRM, fragment, page, user_of
-from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, rule_words
-from engine.core.model import CampaignId, LeadId, LeadState
+from crm_lite.web_keys import CRM, fragment, page, see_other, user_of
+from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, refusal, rule_words
+from engine.core.events import AgentDial
+from engine.core.model import CampaignId, CommandId, LeadId, LeadState
 
 ROWS_PER_PAGE: Final = 50
 SEARCH_CHARS_MAX: Final = 100
 _ID: Final = re.compile(r"[0-9]{1,15}")
+_KEY: Final = re.compile(r"[0-9a-f]{16}")
+_POSITION: Final = re.compile(r"[0-9]{1,3}")
 
 
 async def list_page(request: web.Request) -> web.StreamResponse:
@@ -52,6 +57,31 @@ async def list_page(request: web.Request) -> web.StreamResponse:
 
 async def lead_page(request: web.Request) -> web.StreamResponse:
     """The card with every attempt. Another campaign's lead does not exist for an operator."""
+    return await _lead_page(request)
+
+
+async def dial_lead(request: web.Request) -> web.StreamResponse:
+    """An operator calls this lead, on the phone whose button was pressed; no other number can be given."""
+    crm, form = request.app[CRM], await request.post()
+    user = user_of(request)
+    key, position = str(form.get("key", "")), str(form.get("position", ""))
+    if user.agent is None or not _KEY.fullmatch(key) or not _POSITION.fullmatch(position):
+        raise web.HTTPBadRequest
+    dial = AgentDial(
+        command=CommandId(f"{user.login}:{key}"),
+        by=user.login,
+        agent=user.agent,
+        lead=LeadId(int(request.match_info["lead"])),
+        position=int(position),
+    )
+    try:
+        reason = await crm.engine.do(dial)
+    except TimeoutError:
+        reason = "not_saved"
+    return await _lead_page(request, reason) if reason else see_other("/desk")
+
+
+async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
     crm = request.app[CRM]
     user = user_of(request)
     card = await crm.records.lead_card(LeadId(int(request.match_info["lead"])))
@@ -74,4 +104,7 @@ async def lead_page(request: web.Request) -> web.StreamResponse:
         cause=attempt_cause,
         rule=rule_words,
         zone_of=ZoneInfo,
+        dial_key=secrets.token_hex(8) if user.agent and may(user, Right.DESK) else "",
+        problem=refusal(viewer.words, problem) if problem else "",
+        code=409 if problem else 200,
     )

@@ -52,6 +52,8 @@ class Verb(StrEnum):
     READY = "ready"
     PAUSE = "pause"
     LOGOUT = "logout"
+    DIAL = "dial"
+    SKIP = "skip"
     HANGUP = "hangup"
     HOLD = "hold"
     DISPOSE = "dispose"

@@ -310,8 +310,9 @@ desk.addEventListener("click", (event) => {
 async function press(button) {
   const { do: verb, reason = "", attempt = "", on = "" } = button.dataset;
   button.disabled = true;
-  document.getElementById("pause-menu").hidePopover?.();
-  const answer = await bus.send(verb, { reason, attempt, on: on === "1" });
+  for (const menu of desk.querySelectorAll(".menu")) menu.hidePopover?.();
+  const lead = Number(desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
+  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1" });
   if (answer.type === "nack") toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
   offline();
 }
@@ -335,7 +336,10 @@ addEventListener("keydown", (event) => {
     event.preventDefault();
     const back = desk.querySelector('#bar_buttons [data-do="ready"]:not(:disabled)');
     if (back) back.click();
-    else pauseMenu();
+    else openMenu("pause-menu");
+  } else if (code === "KeyS" && altKey && !ctrlKey) {
+    event.preventDefault();
+    openMenu("skip-menu");
   } else if ((code === "Enter" || code === "NumpadEnter") && (ctrlKey || metaKey) && form()) {
     event.preventDefault();
     save();
@@ -351,9 +355,9 @@ addEventListener("keydown", (event) => {
   }
 });
 
-function pauseMenu() {
-  const menu = document.getElementById("pause-menu");
-  if (!desk.querySelector("#bar_buttons [popovertarget]")) return;
+function openMenu(id) {
+  const menu = document.getElementById(id);
+  if (!desk.querySelector(`#bar_buttons [popovertarget="${id}"]`)) return;
   menu.togglePopover?.();
   menu.querySelector("button").focus();
 }

@@ -1,0 +1,92 @@
+"""A client is looked at before the call, with hands on the keyboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from engine.core.model import LeadId
+from tests.browser.conftest import SignIn
+from tests.browser.test_access import AXE, LANGUAGES, VIOLATIONS
+from tests.fakes.office import CONFIG, Office, office
+from tests.fakes.waiting import poll
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+PREVIEW = CONFIG.replace("pacing: {mode: progressive}", "pacing: {mode: preview, seconds: 90, max_skips: 2}", 1)
+CYRILLIC_ALT_S = {"type": "rawKeyDown", "modifiers": 1, "key": "ы", "code": "KeyS", "windowsVirtualKeyCode": 83}
+
+
+async def looking(place: Office, page: Page) -> None:
+    """The shift is on, the first client is shown."""
+    await expect(page.locator('[data-do="login"]')).to_be_enabled()
+    await page.keyboard.press("F2")
+    await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
+    await place.dial()
+    await page.keyboard.press("F2")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "preview")
+
+
+async def test_the_next_client_is_skipped_and_called_by_keyboard(tmp_path: Path, sign_in: SignIn) -> None:
+    directory = tmp_path / "preview"
+    directory.mkdir()
+    async with office(directory, text=PREVIEW) as place:
+        page = await sign_in("olena", url=place.url)
+        await looking(place, page)
+        await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
+        await expect(page.locator("#bar_state")).to_contain_text("Позвоним через")
+        assert place.switch.ringing() == 0
+
+        keys = await page.context.new_cdp_session(page)
+        await keys.send("Input.dispatchKeyEvent", CYRILLIC_ALT_S)
+        await expect(page.locator("#skip-menu")).to_be_visible()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".card-name")).to_have_text("Сидорова Анна Викторовна")
+        await expect(page.locator("#skip-menu")).to_be_hidden()
+
+        await page.keyboard.press("F2")
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "reserved")
+        await expect(page.locator("#note")).to_be_focused()
+        await poll(lambda: place.switch.ringing() > 0)
+        place.switch.answer()
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        place.switch.customers_hang_up()
+        await expect(page.locator("#note")).not_to_be_focused()
+        await page.keyboard.press("1")
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "preview")
+        (past,) = await place.records.lead_history(LeadId(2))
+        assert past.disposition == "sale"
+        assert place.crm.csp_reports == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_preview_has_no_violation(tmp_path: Path, sign_in: SignIn, language: str, theme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs axe-core: run `make setup`")
+    directory = tmp_path / "preview"
+    directory.mkdir()
+    async with office(directory, text=PREVIEW) as place:
+        await place.records.set_user_looks("olena", language=language, theme=theme)
+        page = await sign_in("olena", theme=theme, bypass_csp=True, url=place.url)
+        await looking(place, page)
+        await page.add_script_tag(path=AXE)
+        assert await page.evaluate(VIOLATIONS) == []
+        await page.goto(f"{place.url}/leads/1")
+        await page.add_script_tag(path=AXE)
+        assert await page.evaluate(VIOLATIONS) == []
+        assert await page.locator('form[action="/leads/1/dial"] button').count() == 1
+
+
+@pytest.mark.parametrize("width", [320, 768, 1024])
+async def test_the_preview_fits_narrow_screens(tmp_path: Path, sign_in: SignIn, width: int) -> None:
+    directory = tmp_path / "preview"
+    directory.mkdir()
+    async with office(directory, text=PREVIEW) as place:
+        page = await sign_in("olena", url=place.url)
+        await page.set_viewport_size({"width": width, "height": 640})
+        await looking(place, page)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
