@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from crm_lite.i18n import LANGUAGES
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
-from tests.browser.test_access import AXE, LANGUAGES, VIOLATIONS
+from tests.browser.test_access import AXE, VIOLATIONS
 from tests.fakes.office import CONFIG, Office, office
 from tests.fakes.waiting import poll
 
