@@ -143,7 +143,7 @@ def test_a_campaign_becomes_the_policy_it_says() -> None:
     ("said", "meant"),
     [
         ("{mode: manual}", Manual()),
-        ("{mode: preview}", Preview()),
+        ("{mode: preview}", Preview(skips_max=3)),
         ("{mode: progressive}", Progressive()),
         ("{mode: predictive}", Predictive()),
         ("{mode: predictive, aim: 2%}", Predictive(abandon_share=0.02)),
