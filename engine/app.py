@@ -31,6 +31,7 @@ from engine.core.events import ConfigChanged, Event, SwitchDied
 from engine.core.floor import Floor
 from engine.core.model import PhoneId, Policy, TrunkId
 from engine.driver import Driver
+from engine.phones import zones_of
 from engine.recorder import Recorder
 from engine.store.database import AioDatabase
 from engine.store.imports import finish_imports
@@ -119,7 +120,7 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
         AioDatabase.open(loaded.resolve(loaded.config.database), now_ms=clock.now_ms(), controller=True)
     )
     await finish_imports(database, clock.now_ms())
-    store = Store(database)
+    store = Store(database, zones_of=zones_of)
     asterisk = await _private_asterisk(loaded) if loaded.config.asterisk.managed else None
     try:
         account = ari_account(loaded, asterisk)

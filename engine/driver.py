@@ -67,7 +67,9 @@ class Store(Protocol):
     async def commit(self, writes: Sequence[effects.Write]) -> None:
         """All writes, in order, in one transaction. Raises StoreError; `StoreBug` is ours."""
 
-    async def due_leads(self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]) -> LeadsFetched:
+    async def due_leads(
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+    ) -> LeadsFetched:
         """Dialable leads, best first. Raises StoreError."""
 
     async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
@@ -351,7 +353,9 @@ class Driver:
                 self._offer(await self._one_lead(order.lead))
                 continue
             try:
-                fetched = await self._store.due_leads(order.campaign, self._clock.now_ms(), order.limit, order.but)
+                fetched = await self._store.due_leads(
+                    order.campaign, self._clock.now_ms(), order.limit, order.but, order.history_ms
+                )
             except StoreBug:
                 raise
             except StoreError as problem:

@@ -110,6 +110,7 @@ def cell_text(cell: object) -> str:
     return str(cell).replace("\u00a0", " ").replace("\u200b", "").replace("\ufeff", "").strip()
 
 
+@lru_cache(maxsize=READS_CACHED_MAX)
 def zones_of(number: PhoneNumber) -> tuple[str, ...]:
     """The time zones a number may be in: one for most landlines and all of Ukraine, many for a Russian mobile."""
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from engine.core import hours
+from engine.core import hours, law
 from engine.core.model import (
     COUNTED,
     AgentId,
@@ -25,7 +26,9 @@ DIALABLE: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK}
 OWNER_TOLERANCE_MS: Final = 15 * 60_000
 #: Attempts that do not count may not go on for ever either: so many of one outcome, and the lead is closed.
 UNCOUNTED_MAX: Final = 10
-#: A closed window is looked at again after this long even when the hours never open.
+#: Rules that time does not change: a lead that they refuse is done.
+LASTING: Final = frozenset({"lead_is", "attempts_used", "no_valid_phone"})
+#: A lead that no moment suits is looked at again after this long: hours, packs and fields may have changed.
 NEVER_OPEN_RECHECK_MS: Final = 24 * 3_600_000
 
 
@@ -39,7 +42,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Do not dial; `again_at_ms` is when to ask again (None: never by itself)."""
+    """Do not dial; `reason` is a rule as in `LeadChange`, `again_at_ms` when to ask again (None: never by itself)."""
 
     reason: str
     again_at_ms: int | None = None
@@ -53,20 +56,69 @@ def phone_to_dial(lead: Lead) -> Phone | None:
 
 def may_dial(lead: Lead, campaign: Campaign, now_ms: int) -> Allowed | Refused:
     """Whether this lead may be dialed now; asked when it is fetched and again when the call is placed."""
-    if lead.state not in DIALABLE:
-        return Refused(f"lead_is:{lead.state.value}")
-    if lead.attempts_count >= campaign.attempts.max:
-        return Refused("attempts_used")
-    if lead.next_at_ms > now_ms:
-        return Refused("not_due", lead.next_at_ms)
+    asked = checks(lead, campaign, now_ms)
+    for check in asked:
+        if check.from_ms(now_ms) != now_ms:
+            return Refused(str(check), None if check.code in LASTING else _again_at_ms(asked, now_ms))
     phone = phone_to_dial(lead)
-    if phone is None:
-        return Refused("no_valid_phone")
-    match hours.window(lead.zone, campaign.hours, now_ms):
-        case hours.Closed(until_ms):
-            return Refused("calling_hours", until_ms or now_ms + NEVER_OPEN_RECHECK_MS)
-        case hours.Open(until_ms):
-            return Allowed(phone, until_ms)
+    assert phone is not None
+    return Allowed(phone, min(end for check in asked if check.until_ms and (end := check.until_ms(now_ms)) is not None))
+
+
+def explain(lead: Lead, campaign: Campaign, now_ms: int) -> law.Verdict:
+    """Every rule that `may_dial` asks, in its order, with what each says now."""
+    return law.verdict(checks(lead, campaign, now_ms), now_ms)
+
+
+def checks(lead: Lead, campaign: Campaign, now_ms: int) -> list[law.Check]:
+    """The rules for dialing this lead: its state, its attempts, its time, its phone, the hours, the law packs."""
+    used, most = lead.attempts_count, campaign.attempts.max
+    asked = [
+        _fixed("lead_is", (lead.state.value,), lead.state in DIALABLE),
+        _fixed("attempts_used", (str(used), str(most)), used < most),
+        law.Check("not_due", (), lambda at_ms: max(at_ms, lead.next_at_ms)),
+    ]
+    phone = phone_to_dial(lead)
+    asked.append(_fixed("no_valid_phone", (), phone is not None))
+    asked.append(_hours_check(lead, campaign, now_ms))
+    if campaign.law and phone is not None:
+        asked += law.checks(
+            lead,
+            phone,
+            lead.history,
+            campaign.law,
+            now_ms,
+            mode=campaign.mode,
+            ring_timeout_ms=campaign.ring_timeout_ms,
+        )
+    return asked
+
+
+def _fixed(code: str, values: tuple[str, ...], passed: bool) -> law.Check:
+    return law.Check(code, values, law.always if passed else law.never)
+
+
+def _hours_check(lead: Lead, campaign: Campaign, now_ms: int) -> law.Check:
+    now = hours.window(lead.zone, campaign.hours, now_ms)
+
+    def from_ms(at_ms: int) -> int | None:
+        match now if at_ms == now_ms else hours.window(lead.zone, campaign.hours, at_ms):
+            case hours.Open():
+                return at_ms
+            case hours.Closed(until_ms):
+                return until_ms
+
+    def until_ms(at_ms: int) -> int | None:
+        _ = at_ms
+        return now.until_ms if isinstance(now, hours.Open) else None
+
+    return law.Check("calling_hours", (), from_ms, until_ms)
+
+
+def _again_at_ms(asked: Sequence[law.Check], now_ms: int) -> int:
+    """The first moment that suits all rules; if there is none, people may change something meanwhile."""
+    again_ms = law.first_moment([check.from_ms for check in asked if check.code not in LASTING], now_ms)
+    return now_ms + NEVER_OPEN_RECHECK_MS if again_ms is None else again_ms
 
 
 def after(lead: Lead, position: int, outcome: Outcome, policy: AttemptPolicy, now_ms: int) -> LeadChange:

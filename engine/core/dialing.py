@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
-from engine.core import effects, pacing, trunks
+from engine.core import effects, lawful, pacing, trunks
 from engine.core.events import LeadsChanged, LeadsFetched
 from engine.core.live import NEVER_MS, Hopper, Live
 from engine.core.machines import CustomerEvent
@@ -70,6 +70,8 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
         return
     held = {lead.id for lead in hopper.leads}
     fresh = [lead for lead in event.leads if lead.id not in held and not live.held(lead.id)]
+    if hopper.called:
+        fresh = [lead for lead in fresh if not lawful.shares(lead, hopper.called)]
     hopper.leads.extend(fresh[: HOPPER_MAX - len(hopper.leads)])
     if len(event.leads) < HOPPER_LOW:
         due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
@@ -88,9 +90,7 @@ def leads_changed(live: Live, event: LeadsChanged, now_ms: int) -> None:
 
 def reset(hopper: Hopper) -> None:
     """Forget what is loaded, and what a fetch under way will bring."""
-    hopper.leads.clear()
-    hopper.dry_until_ms = 0
-    hopper.stale = hopper.fetching
+    hopper.reset()
 
 
 def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | None:
@@ -233,6 +233,7 @@ def place(
     live.attempts[id_] = attempt
     # Counted before it is dialed: a crash from here on must not give the try back.
     live.leads[lead.id] = replace(lead, attempts_count=lead.attempts_count + 1)
+    lawful.called(live, lead)
     live.trunks[trunk].take(now_ms)
     if agent is None:
         live.pacers[campaign.id].placed(now_ms, id_)
@@ -273,7 +274,8 @@ def look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
     hopper.fetching = True
     hopper.soonest_ms = NEVER_MS
     held = frozenset(lead.id for lead in hopper.leads) | live.leads.keys() | live.claims.keys()
-    live.emit(effects.FetchLeads(campaign, HOPPER_MAX, frozenset(held)))
+    hopper.called.clear()
+    live.emit(effects.FetchLeads(campaign, HOPPER_MAX, frozenset(held), lawful.history_ms(live, campaign)))
     return False
 
 

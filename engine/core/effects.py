@@ -211,6 +211,7 @@ class FetchLeads:
     campaign: CampaignId
     limit: int
     but: frozenset[LeadId] = frozenset()
+    history_ms: int = 0  # also fields, zones and the attempts of so long; 0: not needed
 
 
 @dataclass(frozen=True, slots=True)

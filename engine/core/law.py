@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.core.hours import instants, zone_of
@@ -239,14 +239,16 @@ class Verdict:
 FromMs = Callable[[int], int | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(NamedTuple):
     """A rule about to be asked: `from_ms` is the first moment from the given one on at which it passes."""
 
     code: str
-    values: tuple[str, ...] = ()
+    values: tuple[str, ...]
     from_ms: FromMs
-    until_ms: Callable[[int], int | None] = field(default=lambda _: None)
+    until_ms: FromMs | None = None  # when what passes at the given moment ends; None: no end in sight
+
+    def __str__(self) -> str:
+        return ":".join((self.code, *self.values))
 
     def at(self, now_ms: int) -> Ruling:
         """What it says now."""
@@ -273,8 +275,12 @@ def judge(
 
 def verdict(asked: Sequence[Check], now_ms: int) -> Verdict:
     """What the checks say now, and the first moment at which all of them pass."""
-    next_ms = _common([check.from_ms for check in asked], now_ms)
-    ends = [end for check in asked if (end := check.until_ms(now_ms)) is not None] if next_ms == now_ms else []
+    next_ms = first_moment([check.from_ms for check in asked], now_ms)
+    ends = (
+        [end for check in asked if check.until_ms and (end := check.until_ms(now_ms)) is not None]
+        if next_ms == now_ms
+        else []
+    )
     return Verdict(
         rulings=tuple(check.at(now_ms) for check in asked), next_at_ms=next_ms, until_ms=min(ends, default=None)
     )
@@ -318,12 +324,12 @@ def checks(
         return []
     zones = _zones((lead.zone,) if lead.zone else phone.zones)
     if zones is None:
-        return [Check(code="law_zone", from_ms=_never)]
+        return [Check("law_zone", (), never)]
     if history is None or len(history) >= HISTORY_MAX:
-        return [Check(code="law_history", values=(str(HISTORY_MAX),), from_ms=_never)]
+        return [Check(code="law_history", values=(str(HISTORY_MAX),), from_ms=never)]
     found: list[Check] = []
     if any(past.ended_at_ms is None for past in history):
-        found.append(Check(code="law_in_call", from_ms=lambda t: max(t, now_ms + IN_CALL_RECHECK_MS)))
+        found.append(Check("law_in_call", (), lambda t: max(t, now_ms + IN_CALL_RECHECK_MS)))
     facts = _Facts(lead, mode)
     for pack in packs:
         found += _standing(pack, facts, mode)
@@ -384,14 +390,16 @@ def _standing(pack: Pack, facts: _Facts, mode: Mode) -> Iterator[Check]:
 
 
 def _fixed(code: str, values: tuple[str, ...], passed: bool) -> Check:
-    return Check(code=code, values=values, from_ms=_always if passed else _never)
+    return Check(code=code, values=values, from_ms=always if passed else never)
 
 
-def _always(at_ms: int) -> int | None:
+def always(at_ms: int) -> int | None:
+    """Passes at any moment."""
     return at_ms
 
 
-def _never(_: int) -> int | None:
+def never(_: int) -> int | None:
+    """Passes at no moment."""
     return None
 
 
@@ -416,7 +424,7 @@ def _begin_ms(day: date, zone: ZoneInfo) -> int:
     return first if _day(first, zone) == day else last
 
 
-def _common(moments: Sequence[FromMs], at_ms: int) -> int | None:
+def first_moment(moments: Sequence[FromMs], at_ms: int) -> int | None:
     """The first moment from then on at which all pass."""
     for _ in range(STEPS_MAX):
         reached = at_ms
@@ -445,7 +453,9 @@ def _window_check(pack: Pack, windows: Mapping[DayType, Spans], zones: Sequence[
     today = [spans_of(windows, pack.holidays, _day(now_ms, zone)) for zone in zones]
     told = "/".join(dict.fromkeys(_told(spans) for spans in today))
     each = [opens(zone) for zone in zones]
-    return Check(code="law_window", values=(pack.id, told), from_ms=lambda at_ms: _common(each, at_ms), until_ms=until)
+    return Check(
+        code="law_window", values=(pack.id, told), from_ms=lambda at_ms: first_moment(each, at_ms), until_ms=until
+    )
 
 
 def spans_of(windows: Mapping[DayType, Spans], holidays: Holidays | None, day: date) -> Spans:
@@ -522,7 +532,7 @@ def _limit_check(
     used = max(_used(limit.per, weights, zone, now_ms) for zone in zones)
     what = (limit.count.value,) if isinstance(limit, Limit) else ()
     numbers = (str(math.ceil(used / unit)), str(most // unit), str(limit.per))
-    return Check(code=code, values=(pack.id, *what, *numbers), from_ms=lambda at_ms: _common(each, at_ms))
+    return Check(code=code, values=(pack.id, *what, *numbers), from_ms=lambda at_ms: first_moment(each, at_ms))
 
 
 def _used(per: Per, weights: Sequence[tuple[int, int]], zone: ZoneInfo, at_ms: int) -> int:

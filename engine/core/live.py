@@ -33,6 +33,7 @@ from engine.core.model import (
     LegKind,
     NotDialing,
     Outcome,
+    PhoneNumber,
     Policy,
     Previewed,
     TrunkId,
@@ -55,6 +56,13 @@ class Hopper:
     stale: bool = False  # leads changed while a fetch was under way: what it brings is thrown away
     dry_until_ms: int = 0  # the store had no more; asked again then
     soonest_ms: int = NEVER_MS  # the first lead that became dialable since the last fetch was asked for
+    called: set[PhoneNumber] = field(default_factory=set)  # since that fetch: what it tells of their leads is old
+
+    def reset(self) -> None:
+        """Forget what is loaded, and what a fetch under way will bring."""
+        self.leads.clear()
+        self.dry_until_ms = 0
+        self.stale = self.fetching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +130,13 @@ class Live:
         """Swap the configuration: live calls keep their campaign even when it is gone from the file."""
         served = {id_: frozenset(c.id for c in self.campaigns_of(id_)) for id_ in self.agents}
         self.policy = policy
+        lawful = {id_: c.law for id_, c in self.campaigns.items()}
         in_use = {attempt.campaign for attempt in self.attempts.values()}
         self.campaigns = {id_: c for id_, c in self.campaigns.items() if id_ in in_use} | dict(policy.campaigns)
         for id_, campaign in self.campaigns.items():
-            self.hoppers.setdefault(id_, Hopper())
+            hopper = self.hoppers.setdefault(id_, Hopper())
+            if campaign.law != lawful.get(id_, campaign.law):
+                hopper.reset()  # its leads carry no history, or one that is too short
             self.running.setdefault(id_, False)
             pacer = self.pacers.get(id_)
             if pacer is None:

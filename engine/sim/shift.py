@@ -248,11 +248,11 @@ class _FaultyStore:
         await self._turn()  # the answer takes its time too: killed here, it is on disk and nobody knows
 
     async def due_leads(
-        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
     ) -> events.LeadsFetched:
         """As the store, after a while."""
         await self._turn()
-        fetched = await self._store.due_leads(campaign, now_ms, limit, but)
+        fetched = await self._store.due_leads(campaign, now_ms, limit, but, history_ms)
         await self._turn()
         return fetched
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -22,6 +23,7 @@ from engine.core.effects import (
     Write,
 )
 from engine.core.events import LeadsFetched, Restored
+from engine.core.law import HISTORY_MAX
 from engine.core.model import (
     COUNTED,
     AgentId,
@@ -36,6 +38,7 @@ from engine.core.model import (
     LeadState,
     LegId,
     Outcome,
+    Past,
     Phone,
     PhoneNumber,
     TrunkId,
@@ -81,6 +84,8 @@ class _Sql:
     queue_ranks: Query
     due_leads: Query
     leads_by_id: Query
+    fields_of_leads: Query
+    attempts_on_person: Query
     open_attempts: Query
     undisposed_attempts: Query
     logged_in_agents: Query
@@ -96,8 +101,12 @@ SQL: Final = queries.load(_Sql, "dialing.sql")
 class Store:
     """What the driver needs of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, *, zones_of: Callable[[PhoneNumber], tuple[str, ...]] = lambda _: ()
+    ) -> None:
+        """`zones_of`: the zones that a number may be in, asked for leads without a zone where a law pack counts."""
         self._database = database
+        self._zones_of = zones_of
 
     async def next_epoch(self, now_ms: int) -> int:
         """The number of this start of the engine: ids that begin with it were never used before."""
@@ -112,9 +121,11 @@ class Store:
         await self._database.write(*(statement for write in writes for statement in statements_of(write)))
 
     async def due_leads(
-        self, campaign: CampaignId, now_ms: int, limit: int, but: Iterable[LeadId] = ()
+        self, campaign: CampaignId, now_ms: int, limit: int, but: Iterable[LeadId] = (), history_ms: int = 0
     ) -> LeadsFetched:
         """At most `limit` leads that may be dialed now, best first: callbacks, priority, due time, id.
+
+        With `history_ms` they also carry what law packs ask: fields, candidate zones, attempts of so long.
 
         Left out: `but`, leads in a call or awaiting a disposition, leads whose every number is suppressed or invalid,
         and leads that share a number with a live attempt. Touches only the rows that it looks at, however many wait.
@@ -137,6 +148,8 @@ class Store:
                     ),
                 )
                 leads.extend(_lead(row) for row in found)
+        if history_ms:
+            leads = await self._with_history(leads, now_ms - history_ms)
         later = [rank["next_at_ms"] for rank in ranks if rank["next_at_ms"] is not None]
         return LeadsFetched(campaign, tuple(leads), min(later, default=None))
 
@@ -173,6 +186,29 @@ class Store:
         """Those leads, as the core sees them; unknown ids are absent."""
         rows = await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))
         return {LeadId(row["id"]): _lead(row) for row in rows}
+
+    async def lead_for_law(self, lead: LeadId, since_ms: int) -> Lead | None:
+        """One lead with all that law packs ask; None: there is no such lead."""
+        found = await self._with_history(list((await self.leads([lead])).values()), since_ms)
+        return found[0] if found else None
+
+    async def _with_history(self, leads: Sequence[Lead], since_ms: int) -> list[Lead]:
+        asked = (SQL.attempts_on_person(lead=lead.id, since_ms=since_ms, limit=HISTORY_MAX) for lead in leads)
+        fields, *histories = await self._database.read(
+            SQL.fields_of_leads(ids=_json([lead.id for lead in leads])), *asked
+        )
+        fields_of = {row["id"]: orjson.loads(row["fields"]) for row in fields}
+        return [
+            replace(
+                lead,
+                fields=fields_of[lead.id],
+                history=tuple(map(_past, history)),
+                phones=lead.phones
+                if lead.zone
+                else tuple(replace(phone, zones=self._zones_of(phone.number)) for phone in lead.phones),
+            )
+            for lead, history in zip(leads, histories, strict=True)
+        ]
 
     async def suppress_number(self, number: PhoneNumber, *, reason: str, by: str, at_ms: int) -> None:
         """Never dial this number again, whoever's it is; leads that have no other one are SUPPRESSED."""
@@ -410,6 +446,18 @@ def _next_usable(phones: Sequence[Phone], wanted: int) -> int:
     """The wanted position, or the next one round that may be dialed."""
     usable = [phone.position for phone in phones if phone.valid]
     return next((position for position in usable if position >= wanted), usable[0] if usable else wanted)
+
+
+def _past(row: Row) -> Past:
+    return Past(
+        at_ms=row["planned_at_ms"],
+        lead=LeadId(row["lead_id"]),
+        number=PhoneNumber(row["number"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        answered_at_ms=row["answered_at_ms"],
+        bridged_at_ms=row["bridged_at_ms"],
+        ended_at_ms=row["ended_at_ms"],
+    )
 
 
 def _attempt(row: Row) -> Attempt:

@@ -30,6 +30,7 @@ from engine.core.model import (
 )
 from engine.store.database import Database, chain_hash
 from engine.store.errors import StoreBug
+from engine.store.queries import parse
 from engine.store.store import SQL, Store
 from tests.contract.store_people import (
     ANNA,
@@ -452,3 +453,41 @@ async def test_the_audit_only_grows(store: Store, database: Database, wish: str)
     await store.commit([SaveAudit(at_ms=NOON, by="boss", action="stop", subject="campaign:spring")])
     with pytest.raises(StoreBug, match="append-only"):
         await change(database, wish)
+
+
+# ── what the law asks ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_history_has_the_attempts_on_everybody_who_shares_a_number_over_all_campaigns(
+    database: Database,
+) -> None:
+    store = Store(database, zones_of=lambda phone: ("Europe/Kyiv", phone.masked))
+    await add_lead(database, 1, numbers=(number(1), number(9)))
+    await add_lead(database, 2, campaign=CampaignId("autumn"), numbers=(number(2), number(9)))
+    await add_lead(database, 3)
+    for id_, who, at_ms in ((1, 1, NOON - 1), (2, 2, NOON - 2), (3, 3, NOON - 3), (4, 2, NOON - 90_000)):
+        await store.commit(list(unanswered(attempt(id_, who, at_ms=at_ms), NOON)))
+    later_ms = NOON + 24 * 60 * MINUTE_MS
+    assert all(lead.history is None for lead in (await store.due_leads(SPRING, later_ms, 10)).leads)
+    reach_ms = later_ms - (NOON - 80_000)
+    found = {lead.id: lead for lead in (await store.due_leads(SPRING, later_ms, 10, (), reach_ms)).leads}
+    history = found[LeadId(1)].history
+    assert history is not None
+    assert sorted((past.lead, past.at_ms, past.outcome) for past in history) == [
+        (1, NOON - 1, Outcome.NO_ANSWER),
+        (2, NOON - 2, Outcome.NO_ANSWER),
+    ]
+    assert found[LeadId(1)].phones[1].zones == ("Europe/Kyiv", number(9).masked)
+    assert [past.lead for past in found[LeadId(3)].history or ()] == [3]
+    alone = await store.lead_for_law(LeadId(1), NOON - 80_000)
+    assert alone == found[LeadId(1)]
+    assert await store.lead_for_law(LeadId(77), 0) is None
+
+
+async def test_fields_of_the_file_come_with_the_history(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    await database.write(
+        parse("-- name: set\nUPDATE leads SET fields = :fields", "test")["set"](fields='{"vip": "да"}')
+    )
+    (lead,) = (await store.due_leads(SPRING, NOON, 10, (), 1)).leads
+    assert lead.fields == {"vip": "да"}

@@ -90,7 +90,7 @@ def test_dispositions() -> None:
     [
         ({"state": LeadState.CLOSED}, "lead_is:closed"),
         ({"state": LeadState.DIALING}, "lead_is:dialing"),
-        ({"attempts_count": 5}, "attempts_used"),
+        ({"attempts_count": 5}, "attempts_used:5:5"),
         ({"next_at_ms": NOW_MS + 1}, "not_due"),
         ({"phones": (Phone(position=0, number=PhoneNumber("+380671111111"), valid=False),)}, "no_valid_phone"),
     ],

@@ -205,6 +205,17 @@ SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.nex
    WHERE a.lead_id = l.id AND a.outcome IS NOT NULL) AS outcomes
 FROM leads l WHERE l.id IN (SELECT value FROM json_each(:ids));
 
+-- name: fields_of_leads
+SELECT id, fields FROM leads WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: attempts_on_person
+-- Over all campaigns: of this lead and of those that share a number with it.
+SELECT a.lead_id, a.number, a.outcome, a.planned_at_ms, a.answered_at_ms, a.bridged_at_ms, a.ended_at_ms
+FROM attempts a
+WHERE a.lead_id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = :lead)
+  AND a.planned_at_ms >= :since_ms
+LIMIT :limit;
+
 -- name: open_attempts
 SELECT * FROM attempts WHERE ended_at_ms IS NULL ORDER BY planned_at_ms, id;
 

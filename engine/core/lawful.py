@@ -1,0 +1,34 @@
+"""Keeping what the law asks fresh: a lead in a hopper carries the history that it had when it was fetched."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+
+from engine.core import law
+from engine.core.live import Live
+from engine.core.model import CampaignId, Lead, PhoneNumber
+
+
+def history_ms(live: Live, campaign: CampaignId) -> int:
+    """How long a history the campaign's leads must carry; 0: none."""
+    packs = live.campaigns[campaign].law
+    return law.reach_ms(packs) if packs else 0
+
+
+def called(live: Live, lead: Lead) -> None:
+    """A call to this lead is placed: who shares a number with it is fetched anew, with the call in their history."""
+    numbers = {phone.number for phone in lead.phones}
+    for id_, hopper in live.hoppers.items():
+        campaign = live.campaigns.get(id_)
+        if campaign is None or not campaign.law:
+            continue
+        if any(shares(other, numbers) for other in hopper.leads):
+            hopper.leads = deque(other for other in hopper.leads if not shares(other, numbers))
+        if hopper.fetching:
+            hopper.called |= numbers
+
+
+def shares(lead: Lead, numbers: Collection[PhoneNumber]) -> bool:
+    """Whether one of the numbers is theirs."""
+    return any(phone.number in numbers for phone in lead.phones)
