@@ -12,9 +12,10 @@ from aiohttp import web
 from crm_lite.auth import Right, may
 from crm_lite.desk import card_fields
 from crm_lite.web_keys import CRM, fragment, page, see_other, user_of
-from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, refusal, rule_words
+from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, check_words, refusal, rule_words
 from engine.core.events import AgentDial
 from engine.core.model import CampaignId, CommandId, LeadId, LeadState
+from engine.explain import explain
 
 ROWS_PER_PAGE: Final = 50
 SEARCH_CHARS_MAX: Final = 100
@@ -90,6 +91,7 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         raise web.HTTPNotFound
     viewer = crm.viewer(user)
     policy = crm.engine.policy()
+    explained = await explain(crm.database, policy, card.id, crm.clock.now_ms())
     return page(
         request,
         "leads/card.html",
@@ -103,6 +105,8 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         outcomes=OUTCOMES,
         cause=attempt_cause,
         rule=rule_words,
+        check=check_words,
+        verdict=explained.verdict if explained else None,
         zone_of=ZoneInfo,
         dial_key=secrets.token_hex(8) if user.agent and may(user, Right.DESK) else "",
         problem=refusal(viewer.words, problem) if problem else "",

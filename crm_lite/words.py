@@ -238,7 +238,7 @@ def rule_words(words: Words, rule: str, campaign: Campaign | None = None) -> str
     """Which rule decided about the lead; an unknown one as it is."""
     code, *values = rule.split(":")
     if code not in RULES:
-        return rule
+        return check_words(words, rule)
     message, names = RULES[code]
     said = dict(zip(names, values, strict=False))
     if said.get("outcome") in OUTCOMES:
@@ -251,6 +251,64 @@ def rule_words(words: Words, rule: str, campaign: Campaign | None = None) -> str
     if found is not None:
         said["result"] = words.label(found.labels)
     return words.gettext(message) % {**dict.fromkeys(names, "…"), **said}
+
+
+#: What a rule of dialing looks at, whether it lets the call pass or not (`Ruling.code`), and its parameters.
+CHECKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "campaign_gone": (N_("Campaign in the configuration"), ()),
+    "lead_is": (N_("State of the lead: %(state)s"), ("state",)),
+    "attempts_used": (N_("Attempts: %(n)s of %(max)s"), ("n", "max")),
+    "not_due": (N_("The time of the next call has come"), ()),
+    "no_valid_phone": (N_("There is a phone that can be called"), ()),
+    "calling_hours": (N_("Calling hours of the campaign"), ()),
+    "law_zone": (N_("Law: the customer’s time zone is known"), ()),
+    "law_history": (N_("Law: the earlier calls are known"), ()),
+    "law_in_call": (N_("Law: no other call to this person is going on"), ()),
+    "law_mode": (N_("Law %(pack)s: how the call is started (%(mode)s)"), ("pack", "mode")),
+    "law_stop": (N_("Law %(pack)s: nothing forbids the call (%(fact)s)"), ("pack", "fact")),
+    "law_require": (N_("Law %(pack)s: what is needed is there (%(fact)s)"), ("pack", "fact")),
+    "law_window": (N_("Law %(pack)s: hours of the customer’s day: %(hours)s"), ("pack", "hours")),
+    "law_limit": (N_("Law %(pack)s: %(count)s: %(n)s of %(max)s %(per)s"), ("pack", "count", "n", "max", "per")),
+    "law_redial": (N_("Law %(pack)s: seconds of ringing: %(n)s of %(max)s %(per)s"), ("pack", "n", "max", "per")),
+    "law_cooldown": (N_("Law %(pack)s: rest after %(event)s: %(length)s"), ("pack", "event", "length")),
+}
+_LAW_WORDS: Final[Mapping[str, str]] = {
+    "attempt": N_("calls"),
+    "talk": N_("conversations"),
+    "talk_or_unknown": N_("answered calls"),
+    "conversation": N_("a conversation"),
+    "abandoned": N_("a call that found no operator"),
+    "day": N_("per day"),
+    "week": N_("per week"),
+    "month": N_("per month"),
+    "no_hours": N_("closed"),
+    "rolling": N_("in %(n)s h"),
+    "days": N_("in %(n)s days"),
+    "successive": N_("in a period of %(n)s days"),
+}
+
+
+def check_words(words: Words, rule: str) -> str:
+    """What a rule of dialing looks at, with the numbers that it uses; an unknown one as it is."""
+    code, *values = rule.split(":")
+    if code not in CHECKS:
+        return rule
+    message, names = CHECKS[code]
+    said = {name: _law_words(words, value) for name, value in zip(names, values, strict=False)}
+    if said.get("state") in list(LeadState):
+        said["state"] = words.gettext(LEAD_STATES[LeadState(said["state"])])
+    if said.get("mode") in list(Mode):
+        said["mode"] = words.gettext(MODES[Mode(said["mode"])])
+    return words.gettext(message) % {**dict.fromkeys(names, "…"), **said}
+
+
+def _law_words(words: Words, value: str) -> str:
+    if value in _LAW_WORDS:
+        return words.gettext(_LAW_WORDS[value])
+    kind, dash, number = value.partition("-")
+    if dash and kind in _LAW_WORDS:
+        return words.gettext(_LAW_WORDS[kind]) % {"n": number.removesuffix("h")}
+    return value
 
 
 #: What kept a pacer from placing one call more (`PacingView.limit`).

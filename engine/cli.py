@@ -216,6 +216,60 @@ def _print_report(report: ImportReport, as_json: bool, dry_run: bool, rejects: P
     click.echo(("would be: " if dry_run else "") + str(report))
 
 
+@zvonar.group()
+def explain() -> None:
+    """Why something is as it is."""
+
+
+@explain.command("lead")
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--json", "as_json", is_flag=True, help="Print the rules as JSON; times are ms UTC.")
+@click.pass_obj
+def explain_lead(path: Path, number: int, as_json: bool) -> None:
+    """Say by which rules a lead is or is not dialed now, with the numbers used, and when it may be dialed next.
+
+    The rules are asked by the very code that dials. Exit code 1: there is no such lead.
+
+    Example: zvonar explain lead 123
+    """
+    from engine.core.model import LeadId
+    from engine.explain import Explained
+    from engine.explain import explain as ask
+
+    loaded = _loaded(path)
+
+    async def look(database: AioDatabase, now_ms: int) -> tuple[Explained | None, int]:
+        return await ask(database, loaded.policy, LeadId(number), now_ms), now_ms
+
+    found, now_ms = _with_database(loaded, look)
+    if found is None:
+        _fail(f"there is no lead {number}")
+    said = found.verdict
+    if as_json:
+        rules = [
+            {"rule": r.code, "values": r.values, "passed": r.passed, "next_at_ms": r.next_at_ms} for r in said.rulings
+        ]
+        next_ms = said.next_at_ms
+        _print_json(
+            {"lead": number, "now_ms": now_ms, "dialable": next_ms == now_ms, "next_at_ms": next_ms, "rules": rules}
+        )
+        return
+    zone = found.lead.zone or (found.campaign.hours.zone if found.campaign else "UTC")
+    for ruling in said.rulings:
+        later = "" if ruling.passed else f"  next: {_moment(ruling.next_at_ms, zone)}"
+        click.echo(f"{'pass' if ruling.passed else 'FAIL'}  {ruling}{later}")
+    click.echo("may be dialed now" if said.next_at_ms == now_ms else f"may be dialed: {_moment(said.next_at_ms, zone)}")
+
+
+def _moment(at_ms: int | None, zone: str) -> str:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    if at_ms is None:
+        return "never by itself"
+    return f"{datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
+
+
 # ── the database and its users ───────────────────────────────────────────────────────────────────────────────────
 
 

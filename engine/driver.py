@@ -72,8 +72,8 @@ class Store(Protocol):
     ) -> LeadsFetched:
         """Dialable leads, best first. Raises StoreError."""
 
-    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
-        """These leads; unknown ids are absent. Raises StoreError."""
+    async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
+        """These leads, with their history since then; unknown ids are absent. Raises StoreError."""
 
 
 @dataclass(slots=True)
@@ -350,7 +350,7 @@ class Driver:
                 await self._read_wake.wait()
             order = self._reads.popleft()
             if isinstance(order, effects.FetchLead):
-                self._offer(await self._one_lead(order.lead))
+                self._offer(await self._one_lead(order.lead, order.history_ms))
                 continue
             try:
                 fetched = await self._store.due_leads(
@@ -363,9 +363,10 @@ class Driver:
                 fetched = LeadsFetched(order.campaign, (), self._clock.now_ms() + FETCH_RETRY_MS)
             self._offer(fetched)
 
-    async def _one_lead(self, lead: LeadId) -> LeadFetched:
+    async def _one_lead(self, lead: LeadId, history_ms: int) -> LeadFetched:
+        since_ms = self._clock.now_ms() - history_ms if history_ms else None
         try:
-            return LeadFetched(lead, (await self._store.leads((lead,))).get(lead))
+            return LeadFetched(lead, (await self._store.leads((lead,), since_ms)).get(lead))
         except StoreBug:
             raise
         except StoreError as problem:

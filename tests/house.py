@@ -64,6 +64,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.store": FLOORLESS,
     "engine.leads": (*FLOORLESS, *WORDS, "engine.config", "engine.store"),
     "engine.verify": (*FLOORLESS, "engine.store"),
+    "engine.explain": ("engine.core", "engine.store", "engine.phones"),
     "engine.driver": SHELL,
     "engine.timers": SHELL,
     "engine.hub": SHELL,
@@ -74,6 +75,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
         "engine.store",
         "engine.clock",
         "engine.config",
+        "engine.explain",
         "engine.leads",
         *WORDS,
         "engine.core.model",  # values

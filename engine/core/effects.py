@@ -219,6 +219,7 @@ class FetchLead:
     """Ask the store for this lead as it is after the writes of its batch; answer: `LeadFetched`."""
 
     lead: LeadId
+    history_ms: int = 0  # as of `FetchLeads`
 
 
 @dataclass(frozen=True, slots=True)

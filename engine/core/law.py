@@ -485,7 +485,7 @@ def _open(pack: Pack, windows: Mapping[DayType, Spans], zone: ZoneInfo, at_ms: i
 
 def _told(spans: Spans) -> str:
     clock = ("-".join(f"{minute // 60:02}.{minute % 60:02}" for minute in span) for span in spans)
-    return ",".join(clock) or "closed"
+    return ",".join(clock) or "no_hours"
 
 
 # ── limits and cooldowns ─────────────────────────────────────────────────────────────────────────────────────────

@@ -10,9 +10,9 @@ from engine.core.live import Live
 from engine.core.model import CampaignId, Lead, PhoneNumber
 
 
-def history_ms(live: Live, campaign: CampaignId) -> int:
-    """How long a history the campaign's leads must carry; 0: none."""
-    packs = live.campaigns[campaign].law
+def history_ms(live: Live, *campaigns: CampaignId) -> int:
+    """How long a history these campaigns' leads must carry; 0: none."""
+    packs = [pack for id_ in campaigns for pack in live.campaigns[id_].law]
     return law.reach_ms(packs) if packs else 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
-from engine.core import effects
+from engine.core import effects, lawful
 from engine.core.dialing import look_for_leads, next_lead, place
 from engine.core.events import AgentDial, AgentSkip, LeadFetched
 from engine.core.live import Claim, Live, Wanted
@@ -222,7 +222,7 @@ def dial(live: Live, event: AgentDial, now_ms: int) -> str | None:
 
 def _want(live: Live, agent: AgentId, lead: LeadId, position: int | None, command: CommandId | None) -> None:
     live.to_dial[lead] = Wanted(agent=agent, position=position, command=command)
-    live.emit(effects.FetchLead(lead))
+    live.emit(effects.FetchLead(lead, lawful.history_ms(live, *live.policy.campaigns)))
 
 
 def lead_fetched(live: Live, event: LeadFetched, now_ms: int) -> None:

@@ -256,10 +256,10 @@ class _FaultyStore:
         await self._turn()
         return fetched
 
-    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
+    async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         """As the store, after a while."""
         await self._turn()
-        found = await self._store.leads(ids)
+        found = await self._store.leads(ids, since_ms)
         await self._turn()
         return found
 

@@ -182,15 +182,10 @@ class Store:
         rows = await rows_of(self._database, SQL.answers_by_minute(campaign=campaign, history_ms=HISTORY_MS))
         return tuple(MinuteCount(**row) for row in map(dict, rows))
 
-    async def leads(self, ids: Iterable[LeadId]) -> dict[LeadId, Lead]:
-        """Those leads, as the core sees them; unknown ids are absent."""
-        rows = await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))
-        return {LeadId(row["id"]): _lead(row) for row in rows}
-
-    async def lead_for_law(self, lead: LeadId, since_ms: int) -> Lead | None:
-        """One lead with all that law packs ask; None: there is no such lead."""
-        found = await self._with_history(list((await self.leads([lead])).values()), since_ms)
-        return found[0] if found else None
+    async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> dict[LeadId, Lead]:
+        """Those leads, as the core sees them; unknown ids are absent. With `since_ms` as `due_leads` with a history."""
+        found = [_lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))]
+        return {lead.id: lead for lead in (found if since_ms is None else await self._with_history(found, since_ms))}
 
     async def _with_history(self, leads: Sequence[Lead], since_ms: int) -> list[Lead]:
         asked = (SQL.attempts_on_person(lead=lead.id, since_ms=since_ms, limit=HISTORY_MAX) for lead in leads)

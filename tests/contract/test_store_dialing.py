@@ -479,9 +479,7 @@ async def test_a_history_has_the_attempts_on_everybody_who_shares_a_number_over_
     ]
     assert found[LeadId(1)].phones[1].zones == ("Europe/Kyiv", number(9).masked)
     assert [past.lead for past in found[LeadId(3)].history or ()] == [3]
-    alone = await store.lead_for_law(LeadId(1), NOON - 80_000)
-    assert alone == found[LeadId(1)]
-    assert await store.lead_for_law(LeadId(77), 0) is None
+    assert await store.leads([LeadId(1), LeadId(77)], NOON - 80_000) == {1: found[LeadId(1)]}
 
 
 async def test_fields_of_the_file_come_with_the_history(store: Store, database: Database) -> None:

@@ -47,11 +47,11 @@ class Disk:
         self.kept += writes
 
     async def due_leads(
-        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
     ) -> events.LeadsFetched:
         return events.LeadsFetched(campaign, ())
 
-    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
+    async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         return {}
 
 

@@ -55,14 +55,14 @@ class Disk:
         self.rows += writes
 
     async def due_leads(
-        self, campaign_id: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId]
+        self, campaign_id: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
     ) -> events.LeadsFetched:
         await asyncio.sleep(self.slow_ms / 1000)
         if self.fails:
             raise StoreIoError("the disk is gone")
         return events.LeadsFetched(campaign_id, tuple(one for one in self.waiting if one.id not in but)[:limit])
 
-    async def leads(self, ids: Iterable[LeadId]) -> Mapping[LeadId, Lead]:
+    async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         await asyncio.sleep(self.slow_ms / 1000)
         return {one.id: one for one in self.waiting if one.id in set(ids)}
 

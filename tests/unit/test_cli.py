@@ -183,3 +183,35 @@ def test_a_pacing_decision_is_one_line() -> None:
     line = pacing_line(view)
     assert "spring predictive: 7 calls on their way, placed 2, agents 1 ready, 23 busy, 4.2 soon free" in line
     assert "risk 3.10% of 3.50%, abandoned 12 of 480 (2.50%), 2.4 left; one call more would too likely" in line
+
+
+# ── why a lead is or is not dialed ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_lead_is_explained_rule_by_rule_with_the_numbers_used(here: Path) -> None:
+    (here / "config.yaml").write_text(
+        SMALL.replace("    dispositions: [sale", "    law: [ua-consumer-credit]\n    dispositions: [sale"),
+        encoding="utf-8",
+    )
+    assert call("import", "leads.csv", "--campaign", "spring").exit_code == Exit.OK
+    told = call("explain", "lead", "1")
+    assert told.exit_code == Exit.OK, told.stderr
+    lines = told.stdout.splitlines()
+    assert lines[0] == "pass  lead_is:new"
+    assert lines[1] == "pass  attempts_used:0:3"
+    assert any("law_redial:ua-consumer-credit@1:0:1800:day" in line for line in lines)
+    assert any("law_limit:ua-consumer-credit@1:talk_or_unknown:0:2:day" in line for line in lines)
+    assert lines[-1].startswith("may be dialed")
+    as_json = json.loads(call("explain", "lead", "1", "--json").stdout)
+    assert as_json["rules"][1] == {
+        "rule": "attempts_used",
+        "values": ["0", "3"],
+        "passed": True,
+        "next_at_ms": as_json["now_ms"],
+    }
+    assert as_json["dialable"] is (as_json["next_at_ms"] == as_json["now_ms"])
+
+
+def test_an_unknown_lead_cannot_be_explained(here: Path) -> None:
+    result = call("explain", "lead", "77")
+    assert (result.exit_code, result.stderr) == (Exit.FAILURE, "error: there is no lead 77\n")

@@ -14,8 +14,11 @@ import pytest
 from crm_lite.app import ROUTES
 from crm_lite.auth import RIGHTS, Right, WeakPassword, create_user, token_hash
 from crm_lite.security import LOGIN_FAILURES_PER_ACCOUNT_MAX, LOGIN_WINDOW_S, FailureLimit, own_origin, same_origin
-from engine.core.model import CampaignId
+from crm_lite.words import check_words, rule_words
+from engine.core.effects import SaveLead
+from engine.core.model import CampaignId, LeadChange, LeadId, LeadState
 from engine.store.rows import Role
+from engine.store.store import Store
 from tests.fakes.office import CAMPAIGN, PASSWORD, Office, office
 from tests.fakes.waiting import poll
 
@@ -391,3 +394,37 @@ async def test_pages_work_without_the_telephone_switch(place: Office) -> None:
         await boss.sign_in("boss")
         for path in ("/live", "/campaigns", "/leads", "/leads/1", "/import", "/profile"):
             assert (await boss.get(path))[0] == 200
+
+
+# ── why a lead is or is not dialed ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_card_says_rule_by_rule_why_a_lead_is_not_called(place: Office) -> None:
+    closed = LeadChange(lead=LeadId(1), state=LeadState.CLOSED, rule="x")
+    await Store(place.database).commit([SaveLead(closed, place.clock.now_ms())])
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        html = (await boss.get("/leads/1"))[1]
+        assert "Почему не звоним" in html
+        assert "Состояние клиента: Закрыт" in html
+        assert "Почему звоним" in (await boss.get("/leads/2"))[1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("law_limit:us-regf@1:attempt:3:7:days-7", "Закон us-regf@1: звонки: 3 из 7 за 7 дн."),
+        ("law_limit:ru@1:talk_or_unknown:1:1:day", "Закон ru@1: отвеченные звонки: 1 из 1 в день"),
+        ("law_window:ua@1:closed", "Закон ua@1: часы этого дня у клиента: закрыто"),
+        (
+            "law_cooldown:uk@1:abandoned:rolling-72h",
+            "Закон uk@1: перерыв после звонка без свободного оператора: за 72 ч",
+        ),
+        ("law_mode:ru@1:predictive", "Закон ru@1: как начинается звонок (предиктивный набор)"),
+        ("law_stop:ru@1:bankrupt", "Закон ru@1: нет запрета на звонок (bankrupt)"),
+    ],
+)
+async def test_rules_of_the_law_have_words(place: Office, rule: str, said: str) -> None:
+    words = place.crm.pages.words["ru"]
+    assert check_words(words, rule) == said
+    assert rule_words(words, rule) == said
