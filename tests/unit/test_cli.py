@@ -189,10 +189,8 @@ def test_a_pacing_decision_is_one_line() -> None:
 
 
 def test_a_lead_is_explained_rule_by_rule_with_the_numbers_used(here: Path) -> None:
-    (here / "config.yaml").write_text(
-        SMALL.replace("    dispositions: [sale", "    law: [ua-consumer-credit]\n    dispositions: [sale"),
-        encoding="utf-8",
-    )
+    lawful = SMALL.replace("    dispositions: [sale", "    law: [ua-consumer-credit]\n    dispositions: [sale")
+    (here / "config.yaml").write_text(lawful, encoding="utf-8")
     assert call("import", "leads.csv", "--campaign", "spring").exit_code == Exit.OK
     told = call("explain", "lead", "1")
     assert told.exit_code == Exit.OK, told.stderr

@@ -415,11 +415,8 @@ async def test_the_card_says_rule_by_rule_why_a_lead_is_not_called(place: Office
     [
         ("law_limit:us-regf@1:attempt:3:7:days-7", "Закон us-regf@1: звонки: 3 из 7 за 7 дн."),
         ("law_limit:ru@1:talk_or_unknown:1:1:day", "Закон ru@1: отвеченные звонки: 1 из 1 в день"),
-        ("law_window:ua@1:closed", "Закон ua@1: часы этого дня у клиента: закрыто"),
-        (
-            "law_cooldown:uk@1:abandoned:rolling-72h",
-            "Закон uk@1: перерыв после звонка без свободного оператора: за 72 ч",
-        ),
+        ("law_window:ua@1:no_hours", "Закон ua@1: часы этого дня у клиента: закрыто"),
+        ("law_cooldown:uk@1:conversation:rolling-72h", "Закон uk@1: перерыв после разговора: за 72 ч"),
         ("law_mode:ru@1:predictive", "Закон ru@1: как начинается звонок (предиктивный набор)"),
         ("law_stop:ru@1:bankrupt", "Закон ru@1: нет запрета на звонок (bankrupt)"),
     ],
