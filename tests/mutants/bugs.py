@@ -93,15 +93,15 @@ BUGS: Final = (
     Bug(
         "the limit of attempts is ignored",
         "engine/core/attempts.py",
-        "if lead.attempts_count >= campaign.attempts.max:",
-        "if False:",
+        '_fixed("attempts_used", (str(used), str(most)), used < most),',
+        '_fixed("attempts_used", (str(used), str(most)), True),',
         "tests/unit/test_attempts.py::test_what_may_not_be_dialed",
     ),
     Bug(
         "the campaign's zone is taken for the lead's",
         "engine/core/attempts.py",
-        "match hours.window(lead.zone, campaign.hours, now_ms):",
-        "match hours.window(None, campaign.hours, now_ms):",
+        "now = hours.window(lead.zone, campaign.hours, now_ms)",
+        "now = hours.window(None, campaign.hours, now_ms)",
         "tests/unit/test_attempts.py::test_the_lead_s_own_zone_rules",
     ),
     Bug(

@@ -370,7 +370,7 @@ def test_a_lead_dialed_from_its_card_need_not_be_due_and_takes_the_previewed_one
 @pytest.mark.parametrize(
     ("known", "what", "refusal"),
     [
-        (lead(1, attempts_count=5), {}, "attempts_used"),
+        (lead(1, attempts_count=5), {}, "attempts_used:5:5"),
         (lead(1, state=LeadState.SUPPRESSED), {}, "lead_is:suppressed"),
         (lead(1), {"position": 3}, "no_valid_phone"),
         (lead(1, campaign=CampaignId("other")), {}, "not_served"),
