@@ -318,7 +318,10 @@ def wrap_up_timeout(live: Live, agent: Agent, now_ms: int) -> None:
     timed = mode in {WrapUpMode.TIMED, WrapUpMode.TIMED_NO_EXIT}
     if agent.state is A.WRAP_UP and timed:
         finish_wrap_up(live, agent, now_ms)
-    elif agent.state is A.WRAP_UP or mode is WrapUpMode.REQUIRED:
+    elif agent.state is A.WRAP_UP and attempt is not None:
+        at_ms = now_ms + live.campaigns[attempt.campaign].wrap_up_ms
+        live.emit(effects.SetTimer(("wrap", agent.id), at_ms))  # their phone may be lost yet
+    elif mode is WrapUpMode.REQUIRED:
         return
     elif attempt is not None and attempt.state is CustomerState.ENDED:
         _leave_undisposed(live, agent, now_ms)  # the phone was lost meanwhile: the lead waits no longer for their word

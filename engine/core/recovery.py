@@ -56,6 +56,8 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
     for agent_id, attempt, lead in event.undisposed:
         served = live.campaigns.get(attempt.campaign)
         agent = live.agents.get(agent_id)
+        if lead.id in live.leads:
+            continue  # an older conversation of a lead that another agent owes a word
         if agent is not None and served is not None and agent.attempt is None:
             live.attempts[attempt.id] = replace(attempt, agent=agent_id)
             live.leads[lead.id] = lead

@@ -31,6 +31,7 @@ from engine.core.model import (
     DispositionKind,
     PhoneNumber,
     SkipReason,
+    WrapUpMode,
 )
 
 #: (cause, SIP code) of calls that nobody answers, with their shares; measured shares differ per country and list.
@@ -194,6 +195,8 @@ class SimAgent:
             return None if self._engine() is None else 1_000, None
         soon_ms = 500 + int(chance.expovariate(1 / 2_000))
         match agent.state:
+            case AgentState.LOGGED_OUT if agent.attempt is not None and self._owes(agent):
+                return soon_ms, self._disposition(agent)
             case AgentState.LOGGED_OUT:
                 return (None, None) if self.going_home else (soon_ms, self._say(AgentLogin))
             case AgentState.CONNECTING | AgentState.RESERVED | AgentState.PREVIEW:
@@ -252,6 +255,12 @@ class SimAgent:
                 return in_ms, command
             throw -= share
         return None, None
+
+    def _owes(self, agent: Agent) -> bool:
+        """Whether a disposition is required, also of who has logged out."""
+        engine, attempt = self._engine(), self._attempt(agent)
+        campaign = engine.policy().campaigns.get(attempt.campaign) if engine and attempt else None
+        return campaign is not None and campaign.wrap_up_mode is WrapUpMode.REQUIRED
 
     def _attempt(self, agent: Agent) -> Attempt | None:
         engine = self._engine()

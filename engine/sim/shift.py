@@ -87,7 +87,7 @@ class Plan:
     seed: int
     agents: int = 5
     leads: int = 80
-    length_ms: int = 2_400_000
+    length_ms: int = 1_200_000
     lines: int = 8
     pacing: PacingPolicy = field(default_factory=Progressive)
     wrap_up: WrapUpMode = WrapUpMode.TIMED
@@ -118,7 +118,7 @@ def faulty(seed: int) -> Plan:
         wrap_up=chance.choice(tuple(WrapUpMode)),
         on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
         campaigns=chance.choice((1, 1, 2)),
-        habits=Habits(phone_loss_every_ms=chance.choice((0, 1_800_000)), talk_ms=chance.choice((20_000, 90_000))),
+        habits=Habits(phone_loss_every_ms=chance.choice((0, 900_000)), talk_ms=chance.choice((20_000, 90_000))),
         faults=Faults(
             lost=0.01 * harsh,
             twice=0.01 * harsh,
@@ -127,16 +127,16 @@ def faulty(seed: int) -> Plan:
             refused=0.01 * harsh,
             slow=0.01 * harsh,
             failed=0.01 * harsh,
-            link_lost_every_ms=int(900_000 / harsh),
-            slow_spell_every_ms=int(1_200_000 / harsh),
-            dies_every_ms=chance.choice((0, 0, 1_200_000)),
+            link_lost_every_ms=int(450_000 / harsh),
+            slow_spell_every_ms=int(600_000 / harsh),
+            dies_every_ms=chance.choice((0, 0, 600_000)),
             journal_share=chance.choice((0.0, 0.9)),
         ),
-        kill_every_ms=int(900_000 / harsh),
+        kill_every_ms=int(450_000 / harsh),
         clock_step_ms=chance.choice((0, 0, 60_000, 3_600_000)),
         slow_disk_ms=chance.choice((0, 5, 200)),
         failed_write_share=0.002 * harsh,
-        supervisor_every_ms=300_000,
+        supervisor_every_ms=150_000,
     )
 
 

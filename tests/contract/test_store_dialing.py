@@ -421,6 +421,15 @@ async def test_restore_tells_open_attempts_undisposed_calls_agents_and_campaigns
     assert restored.running == (SPRING,)
 
 
+async def test_only_the_last_conversation_of_a_lead_waits_for_its_word(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    first, second = talking(attempt(1, 1)), talking(attempt(2, 1, at_ms=NOON - 60_000), AgentId("oleg"))
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(first), SaveEnd(ended(first, Outcome.CONNECTED), None)])
+    planned = attempt(2, 1, at_ms=NOON - 60_000)  # the clock was set back meanwhile
+    await store.commit([SaveAttempt(planned), SaveAnswer(second), SaveEnd(ended(second, Outcome.CONNECTED), None)])
+    assert [(agent, a.id) for agent, a, _ in (await store.restore()).undisposed] == [("oleg", second.id)]
+
+
 # ── agents and audit ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

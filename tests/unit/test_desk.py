@@ -355,3 +355,14 @@ def test_suppressed_in_talk_stays_suppressed_whatever_the_agent_says() -> None:
     floor.hang_up(attempt.leg)
     floor.dispose(attempt, AGAIN)
     assert floor.last(effects.SaveDisposition).change.state is LeadState.SUPPRESSED
+
+
+def test_a_phone_lost_long_after_an_optional_wrap_up_began_does_not_leave_the_lead_waiting() -> None:
+    floor = wrapping_up(wrap_up_mode=WrapUpMode.OPTIONAL)
+    floor.wait(10 * MINUTE_MS)
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.hang_up(phone)
+    floor.wait(MINUTE_MS)
+    assert floor.last(effects.SaveLead).change.state is LeadState.CLOSED
+    assert not floor.live.attempts

@@ -467,3 +467,12 @@ def test_an_engine_that_is_late_does_not_dial_and_looks_before_it_goes_on() -> N
     orders = floor.tell(events.EngineLate(late=False))
     assert floor.all(effects.AskSwitch, orders)
     assert floor.live.unwell() is None
+
+
+def test_of_two_conversations_of_one_lead_only_one_is_owed_a_word() -> None:
+    older = attempt(CustomerState.ENDED, outcome=Outcome.CONNECTED, ended_at_ms=MONDAY_MS - 2_000, bridged_at_ms=1)
+    newer = replace(older, id=AttemptId("1-9"), leg=customer_leg(AttemptId("1-9")), ended_at_ms=MONDAY_MS - 1_000)
+    known = lead(1, state=LeadState.IN_CALL)
+    floor = restart(restored(undisposed=((ANNA, newer, known), (BORYS, older, known))))
+    assert list(floor.live.attempts) == [newer.id]
+    assert not floor.all(effects.SaveLead), "the lead is not closed over the head of who owes"
