@@ -224,7 +224,7 @@ SELECT * FROM attempts WHERE ended_at_ms IS NULL ORDER BY planned_at_ms, id;
 SELECT a.*, c.agent_id AS talked_with
 FROM calls c JOIN attempts a ON a.id = c.attempt_id JOIN leads l ON l.id = c.lead_id
 WHERE c.disposition_id IS NULL AND a.ended_at_ms IS NOT NULL AND l.state = 'in_call'
-  AND a.rowid = (SELECT max(o.rowid) FROM attempts o WHERE o.lead_id = l.id)
+  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.lead_id = l.id AND o.rowid > a.rowid)
 ORDER BY a.ended_at_ms, a.id;
 
 -- name: logged_in_agents
