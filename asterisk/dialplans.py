@@ -6,6 +6,8 @@ from pathlib import Path
 _DIALPLAN = Path(__file__).parent.parent / "dialplan"
 _SOUND = re.compile(r"[A-Za-z0-9/._&-]{1,300}")
 
+#: No message lasts longer; the engine's own clock over it (`engine.core.dialing.MESSAGE_MAX_MS`) runs out later.
+MESSAGE_MAX_S = 80
 # "I'm sorry. Nobody is available to take your call. Goodbye." It names no company, which the law may want.
 _PACKAGED_MESSAGE = "im-sorry&vm-nobodyavail&vm-goodbye"
 
@@ -16,6 +18,7 @@ def engine_dialplan(
     message: str = "zvonar-sorry",
     call_max_s: int = 3600,
     shift_max_s: int = 43_200,
+    message_max_s: int = MESSAGE_MAX_S,
 ) -> dict[str, str]:
     """The engine's dialplan. `message` is heard by people whom nobody can take; a call's ZV_MESSAGE goes before it.
 
@@ -33,6 +36,7 @@ ZV_AGENT_MESSAGE=im-sorry&please-try-again&vm-goodbye
 ZV_REFUSED_MESSAGE=feature-not-avail-line
 ZV_CALL_MAX_S={call_max_s}
 ZV_SHIFT_MAX_S={shift_max_s}
+ZV_MESSAGE_MAX_S={message_max_s}
 
 #include zvonar.conf
 """

@@ -71,8 +71,15 @@ def read_journal(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
     return entries, start + len(whole)
 
 
-class EndedChannels:
-    """Reads a growing journal for the channels that ended since the last look."""
+@dataclass(frozen=True, slots=True)
+class OptedOut:
+    """Somebody pressed the key for "no more calls" on this channel."""
+
+    channel_id: str
+
+
+class Journal:
+    """Reads a growing journal for what became of channels since the last look."""
 
     def __init__(self, path: Path, *, since_ms: int | None) -> None:
         """`since_ms`: what happened before it is passed over; None: all that stands in the journal now."""
@@ -80,9 +87,9 @@ class EndedChannels:
         self._offset = _offset_at(path, since_ms)
         self._answered: dict[str, int] = {}  # of channels that have not ended
 
-    def look(self) -> list[EndedChannel]:
-        """Those that hung up since; each is told once."""
-        ended: list[EndedChannel] = []
+    def look(self) -> list[EndedChannel | OptedOut]:
+        """Those that hung up or opted out since; each is told once."""
+        told: list[EndedChannel | OptedOut] = []
         while True:
             entries, offset = read_journal(self._path, self._offset)
             for entry in entries:
@@ -92,11 +99,13 @@ class EndedChannels:
                         del self._answered[next(iter(self._answered))]
                 elif entry.kind == "HANGUP":
                     answered_ms = self._answered.pop(entry.channel_id, None)
-                    ended.append(
+                    told.append(
                         EndedChannel(channel_id=entry.channel_id, answered_ms=answered_ms, cause=entry.cause or 0)
                     )
+                elif entry.kind == "ZV_OPT_OUT":
+                    told.append(OptedOut(entry.channel_id))
             if offset == self._offset:
-                return ended
+                return told
             self._offset = offset
 
 

@@ -37,7 +37,7 @@ from engine.store.database import AioDatabase
 from engine.store.imports import finish_imports
 from engine.store.store import Store
 from engine.switch import Switch
-from engine.telephony import ami_account, ari_account, legs_ended, phones_and_trunks, private_asterisk
+from engine.telephony import ami_account, ari_account, legs_told, phones_and_trunks, private_asterisk
 from engine.window import open_window
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 WEB_SHUTDOWN_S: Final = 2.0
 #: The folder beside the database that keeps what the engine was told, for `zvonar replay`.
 RECORDINGS: Final = "facts"
+#: The switch's journal is read again from so long before the start.
+JOURNAL_BACK_MS: Final = 3_600_000
 #: How often we look whether our Asterisk still runs.
 ASTERISK_LOOK_EVERY_S: Final = 0.5
 
@@ -126,14 +128,18 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
         account = ari_account(loaded, asterisk)
     except OSError as error:
         raise CannotStart(f"the ARI password cannot be read: {error}") from None
-    open_since_ms = min((attempt.planned_at_ms for attempt, _ in (await store.restore()).attempts), default=None)
+    # From the first attempt that is still open; and somewhat longer, for a wish told in the last engine's last moment.
+    open_since_ms = min(
+        (attempt.planned_at_ms for attempt, _ in (await store.restore()).attempts), default=clock.now_ms()
+    )
+    told_since_ms = min(open_since_ms, clock.now_ms() - JOURNAL_BACK_MS)
     switch = AriSwitch(
         account,
         clock=clock,
         chance=random.random,
         trunks=[TrunkId(name) for name in loaded.config.trunks],
         phones=[PhoneId(name) for name in loaded.config.phones],
-        journal=None if asterisk is None else legs_ended(asterisk.instance.paths.journal, since_ms=open_since_ms),
+        journal=None if asterisk is None else legs_told(asterisk.instance.paths.journal, since_ms=told_since_ms),
     )
 
     def recorder(floor: Floor) -> Recorder:

@@ -10,11 +10,11 @@ from typing import Final
 from asterisk.conf import AsteriskInstance, Phone, Trunk
 from asterisk.dialplans import engine_dialplan
 from asterisk.instance import Asterisk
-from asterisk.journal import EndedChannels
+from asterisk.journal import Journal, OptedOut
 from engine.ami.client import AmiAccount
 from engine.ari.client import AriAccount
 from engine.config import Loaded, read_secret
-from engine.core.events import LegGone
+from engine.core.events import LegGone, LegOptedOut
 from engine.core.model import LegId, attempt_of_leg
 
 #: The Stasis application that the dialplan hands calls to.
@@ -83,13 +83,15 @@ def ari_account(loaded: Loaded, private: Asterisk | None) -> AriAccount:
     return AriAccount(url=url, user=settings.ari_user, secret=secret, app=APPLICATION)
 
 
-def legs_ended(journal: Path, *, since_ms: int | None) -> Callable[[], list[LegGone]]:
-    """Tells of customers' legs that ended since it was last asked, and first of those since `since_ms` (None: now)."""
-    ended = EndedChannels(journal, since_ms=since_ms)
+def legs_told(journal: Path, *, since_ms: int | None) -> Callable[[], list[LegGone | LegOptedOut]]:
+    """Tells what became of customers' legs since it was last asked, and first of that since `since_ms` (None: now)."""
+    reader = Journal(journal, since_ms=since_ms)
     return lambda: [
-        LegGone(LegId(channel.channel_id), channel.answered_ms, channel.cause)
-        for channel in ended.look()
-        if attempt_of_leg(channel.channel_id) is not None
+        LegOptedOut(LegId(told.channel_id))
+        if isinstance(told, OptedOut)
+        else LegGone(LegId(told.channel_id), told.answered_ms, told.cause)
+        for told in reader.look()
+        if attempt_of_leg(told.channel_id) is not None
     ]
 
 

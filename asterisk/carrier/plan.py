@@ -69,6 +69,8 @@ FATES: tuple[Fate, ...] = (
             behaviour="announced"),
     Fate(digits="08", name="drops", behaviour="dropped", outcome="HUNG_UP_EARLY", ring_s=1, answers=True,
          says="rings 1 s, answers and hangs up at once (CONNECTED if an agent was faster)"),
+    Fate(digits="09", name="presses_nine", behaviour="presses", outcome="CONNECTED", ring_s=1, answers=True,
+         says="rings 1 s, listens, presses 9 after 3 s, listens on (on the do-not-call list where nobody was free)"),
     Fate(digits="10", name="voicemail", behaviour="voicemail", outcome="CONNECTED", ring_s=2, answers=True,
          says="a voicemail: greeting, tone (MACHINE where the campaign detects machines)"),
     _refusal("20", "busy", "BUSY", 486, 17, "busy"),

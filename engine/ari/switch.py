@@ -30,6 +30,7 @@ from engine.core.events import (
     CommandFailed,
     LegGone,
     LegHungUp,
+    LegOptedOut,
     OriginateAccepted,
     OriginateRefused,
     OriginateUnknown,
@@ -80,11 +81,11 @@ class AriSwitch:
         tone: str = wire.CALL_TONE,
         deadline_ms: int | None = None,
         probe_every_ms: int = PROBE_EVERY_MS,
-        journal: Callable[[], Sequence[LegGone]] | None = None,
+        journal: Callable[[], Sequence[LegGone | LegOptedOut]] | None = None,
     ) -> None:
         """`chance` is uniform in [0, 1). Only `trunks` are ever dialed; of `phones` the registrations are told.
 
-        `journal`: the customers' legs that ended since it was last asked; called in a thread.
+        `journal`: what became of customers' legs since it was last asked; called in a thread.
         """
         self._account = account
         self._clock = clock
@@ -291,11 +292,15 @@ class AriSwitch:
             bridges = await self._client.request(ari.bridges.list())
             endpoints = await self._client.request(ari.endpoints.list())
             channels = await self._client.request(ari.channels.list())
-            gone = tuple(await asyncio.to_thread(self._journal)) if self._journal else ()
+            journal = tuple(await asyncio.to_thread(self._journal)) if self._journal else ()
         finally:
             self._ended_meanwhile = None
         legs = wire.legs_found(channels, bridges, application)
+        gone = tuple(said for said in journal if isinstance(said, LegGone))
         self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone))
+        for said in journal:
+            if isinstance(said, LegOptedOut):
+                self._tell(said)
         for endpoint in endpoints:
             if endpoint.resource in self._phones:
                 self._tell(PhoneSeen(PhoneId(endpoint.resource), endpoint.state == "online"))

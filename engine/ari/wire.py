@@ -24,17 +24,22 @@ from engine.core.events import (
     LegBridged,
     LegFound,
     LegHungUp,
+    LegOptedOut,
     LegRinging,
     PhoneSeen,
     SwitchEvent,
 )
 from engine.core.model import BridgeId, LegId, PhoneId, agent_of_leg, attempt_of_leg
 
+#: What the dialplan calls the key for "no more calls" (dialplan/fallback.conf).
+OPT_OUT: Final = "ZvonarOptOut"
+
 #: All that Asterisk shall send us: 5 events of an answered call instead of 16.
 EVENT_TYPES: Final = (
     "ApplicationReplaced",
     "ChannelDestroyed",
     "ChannelEnteredBridge",
+    "ChannelUserevent",
     "ContactStatusChange",
     "Dial",
     "StasisStart",
@@ -73,6 +78,9 @@ def event_of(frame: Mapping[str, Any]) -> SwitchEvent | None:
         case "ChannelEnteredBridge":
             leg = frame["channel"]["id"]
             return LegBridged(leg) if attempt_of_leg(leg) else None
+        case "ChannelUserevent":
+            leg = frame.get("channel", {}).get("id", "")
+            return LegOptedOut(leg) if frame["eventname"] == OPT_OUT and attempt_of_leg(leg) else None
         case "Dial":
             leg = frame["peer"]["id"]
             return LegRinging(leg) if frame["dialstatus"] in RINGING and is_ours(leg) else None
@@ -98,6 +106,7 @@ def requests_of(order: SwitchOrder, *, app: str, tone: str = CALL_TONE) -> tuple
                 "ZV_ATTEMPT": order.attempt,
                 "ZV_MAX_S": seconds(order.talk_max_ms),
                 "ZV_MESSAGE": order.message,
+                "ZV_OPT_OUT": order.opt_out,
             }
             return (_originate(order, f"PJSIP/{order.number.e164}@{order.trunk}", "zvonar-customer", variables),)
         case OriginateAgent():

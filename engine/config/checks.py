@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from engine.config import yamlmarks
@@ -101,6 +102,14 @@ def _campaign_doubts(config: Config, name: str, campaign: CampaignSettings) -> I
     here: yamlmarks.Path = ("campaigns", name)
     if len(campaign.dispositions) > DISPOSITIONS_WITH_KEY_MAX:
         yield (*here, "dispositions"), f"more than {DISPOSITIONS_WITH_KEY_MAX}: keys 1 to 9 reach only the first ones"
+    for language, sound in campaign.message.sounds.items():
+        for name_ in sound.split("&"):
+            path = Path(name_)
+            if path.is_absolute() and not any(path.parent.glob(f"{path.name}.*")):
+                yield (
+                    (*here, "message", "sounds", language),
+                    f"no {name_}.* on this machine: unless Asterisk has it elsewhere, people hear the packaged message",
+                )
     kinds = {config.dispositions[disposition].kind for disposition in campaign.dispositions}
     for kind, consequence in (
         ("final", "no lead can be finished by an agent"),

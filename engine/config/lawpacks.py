@@ -180,6 +180,7 @@ class PackFile(_Section):
     require: tuple[Name, ...] = ()
     deny_modes: tuple[Literal["manual", "preview", "progressive", "ratio", "predictive"], ...] = ()
     caller_id_required: Flag = False
+    company_required: Flag = False
     min_ring: Annotated[int, duration("0s", "1m")] = 0
     connect_within: Annotated[int, duration("0s", "1m")] | None = None
     abandon: AbandonRule | None = None
@@ -221,6 +222,7 @@ class PackFile(_Section):
             connect_within_ms=self.connect_within,
             abandon=None if (cap := self.abandon) is None else law.AbandonCap(share_max=cap.max, per_ms=cap.per),
             caller_id_required=self.caller_id_required,
+            company_required=self.company_required,
         )
 
 
@@ -243,6 +245,8 @@ def _against(campaign: CampaignSettings, pack: law.Pack, lead_fields: Iterable[s
         yield ("pacing", "mode"), f"calls may not be started in mode {campaign.pacing.mode}"
     if pack.caller_id_required and campaign.caller_id is None:
         yield ("caller_id",), "a number must be shown: add caller_id"
+    if pack.company_required:
+        yield from _company_missing(campaign)
     if campaign.ring_timeout < pack.ring_min_ms:
         yield ("ring_timeout",), f"a phone must ring {duration_text(pack.ring_min_ms)} at least"
     if abandon.min_ring < pack.ring_min_ms:
@@ -250,6 +254,8 @@ def _against(campaign: CampaignSettings, pack: law.Pack, lead_fields: Iterable[s
     if pack.connect_within_ms is not None and abandon.connect_within > pack.connect_within_ms:
         yield ("abandon", "connect_within"), f"{duration_text(pack.connect_within_ms)} at most"
     if pack.abandon is not None:
+        if abandon.at_ceiling == "ease":
+            yield ("abandon", "at_ceiling"), "beyond the ceiling nothing may be risked: one_to_one or stop"
         if abandon.max > pack.abandon.share_max:
             yield ("abandon", "max"), f"{pack.abandon.share_max * 100:.6g}% at most"
         length_ms = pack.abandon.per_ms or DAY_MS
@@ -258,6 +264,13 @@ def _against(campaign: CampaignSettings, pack: law.Pack, lead_fields: Iterable[s
             yield ("abandon", "per"), f"the share must count over {wanted} or a part of it"
     for fact in sorted(set(pack.require) - set(lead_fields)):
         yield ("law",), f"needs the lead field {fact}: add it to lead_fields"
+
+
+def _company_missing(campaign: CampaignSettings) -> Iterator[Finding]:
+    if campaign.message.company is None:
+        yield ("message", "company"), "whoever answers and finds nobody must hear who called: add the company's name"
+    if not campaign.message.sounds:
+        yield ("message", "sounds"), "the packaged message names no company: add a recording by language that does"
 
 
 def doubts(config: Config, packs: Mapping[str, law.Pack]) -> Iterator[Finding]:

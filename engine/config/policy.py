@@ -24,6 +24,7 @@ from engine.core.model import (
     DispositionId,
     DispositionKind,
     LegKind,
+    Message,
     Outcome,
     PhoneId,
     Policy,
@@ -82,7 +83,11 @@ def _campaign(
         wrap_up_ms=campaign.wrap_up.limit,
         abandon=_abandon_rule(campaign),
         talk_max_ms=campaign.talk_max,
-        message=campaign.message,
+        message=Message(
+            company=campaign.message.company or "",
+            sounds=MappingProxyType({str(language): sound for language, sound in campaign.message.sounds.items()}),
+            opt_out=str(campaign.message.opt_out),
+        ),
         law=tuple(packs[name] for name in campaign.law),
     )
 

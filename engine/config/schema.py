@@ -36,6 +36,7 @@ from engine.config.forms import (
 
 Language: TypeAlias = Literal["ru", "uk", "en"]
 Labels: TypeAlias = Annotated[dict[Language, Annotated[str, text_form(60)]], Field(min_length=1)]
+SoundName: TypeAlias = Annotated[str, text_form(300, "[A-Za-z0-9/._&-]+", "sound names without ending, joined by &")]
 Region: TypeAlias = Annotated[str, text_form(2, "[A-Z]{2}", "two capital letters of a country, such as UA")]
 
 LAW_PACKS: Final = "names of files in `packs/law`, such as `ua-consumer-credit`. The strictest rule wins."
@@ -354,6 +355,24 @@ class Attempts(_Section):
     )
 
 
+class MessageSettings(_Section):
+    """What people hear when nobody is free."""
+
+    company: Text | None = Field(default=None, description="Whose name the recordings say; some law packs demand it.")
+    sounds: dict[Language, SoundName] = Field(
+        default_factory=dict,
+        description="The recording by language: a name below Asterisk's sounds or an absolute path, without ending, "
+        "several joined by &. A lead with the field `language` (ru, uk or en) hears its own, all others the first. "
+        "Without any: a packaged one that names no company.",
+    )
+    opt_out: int = Field(
+        default=9,
+        ge=0,
+        le=9,
+        description="Who presses this key while it plays is put on the do-not-call list; the recording must say so.",
+    )
+
+
 class WrapUp(_Section):
     """The work after a call."""
 
@@ -383,10 +402,7 @@ class CampaignSettings(_Section):
         description="The longest call; then it is cut.",
     )
     abandon: Abandon = Field(default=Abandon(), description="The law's limit on answered calls that nobody takes.")
-    message: Annotated[str, text_form(300, "[A-Za-z0-9/._&-]+", "sound names without ending, joined by &")] = Field(
-        default="zvonar-sorry",
-        description="The sound played when nobody is free: a name below Asterisk's sounds, several joined by &.",
-    )
+    message: MessageSettings = Field(default=MessageSettings(), description="What people hear when nobody is free.")
     wrap_up: WrapUp = Field(default=WrapUp(), description="The work after a call.")
     attempts: Attempts = Field(description="How often a lead is tried, and when again.")
     zone: Zone = Field(description="Time zone of leads whose own is not known.")

@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import effects
-from engine.core.dialing import LIFE_SLACK_MS, reset, take_back
+from engine.core.dialing import LIFE_SLACK_MS, MESSAGE_MAX_MS, reset, take_back
 from engine.core.live import Live
 from engine.core.machines import CUSTOMER, JOINT_CUSTOMER, AgentEvent, CustomerEvent, legal
 from engine.core.model import (
     Agent,
     Attempt,
     AttemptId,
+    Campaign,
     CustomerState,
     LeadId,
     LeadState,
@@ -27,6 +28,8 @@ from engine.core.selection import pick_agent
 
 #: SIP answers that are about us and not about the number: the carrier wants a better password.
 NOT_LET_IN: Final = frozenset({401, 407})
+#: From our word to the first sound of the message: so much before the law's limit it is ordered.
+MESSAGE_START_MS: Final = 100
 UNANSWERED: Final = frozenset({CustomerState.PLANNED, CustomerState.DIALING, CustomerState.RINGING})
 CONVERSING: Final = frozenset({CustomerState.TALKING, CustomerState.HELD})
 
@@ -83,12 +86,17 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
         accepted_at_ms=attempt.accepted_at_ms or now_ms,
     )
     live.emit(
-        effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon.connect_within_ms),
+        effects.SetTimer(("abandon", attempt.id), now_ms + patience_ms(campaign)),
         effects.CancelTimer(("life", attempt.id)),
         effects.SaveAnswer(attempt),
     )
     if attempt.agent is not None:
         _join(live, live.agents[attempt.agent], attempt, now_ms)
+
+
+def patience_ms(campaign: Campaign) -> int:
+    """How long somebody who has answered may wait before the message is ordered."""
+    return max(0, campaign.abandon.connect_within_ms - MESSAGE_START_MS)
 
 
 def offer_waiting(live: Live, now_ms: int) -> None:
@@ -169,12 +177,8 @@ def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
         return  # Without a link nothing can be played; the next snapshot sets the clock again.
     # Who was bridged before lost their agent in mid-conversation: no abandoned answer, but no silence either.
     outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
-    message = live.campaigns[attempt.campaign].message
     live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
-    live.emit(
-        effects.PlayMessageAndHangup(attempt.leg, message),
-        effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS),
-    )
+    _play_message(live, attempt, now_ms)
 
 
 def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -185,7 +189,28 @@ def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
         live.emit(effects.SaveAnswer(attempt))
     outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
     live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
-    live.emit(effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
+    live.emit(effects.SetTimer(("life", attempt.id), now_ms + MESSAGE_MAX_MS))
+
+
+def _play_message(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """In the lead's language; the dialplan hangs up at its end."""
+    message = live.campaigns[attempt.campaign].message.sound(live.leads[attempt.lead].language)
+    live.emit(
+        effects.PlayMessageAndHangup(attempt.leg, message),
+        effects.SetTimer(("life", attempt.id), now_ms + MESSAGE_MAX_MS),
+    )
+
+
+def opted_out(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
+    """They pressed the key for "no more calls": on the do-not-call list at once, also of a call long over."""
+    attempt = live.attempts.get(attempt_id)
+    lead = live.leads[attempt.lead] if attempt is not None else None
+    if attempt is None and attempt_id in live.recent:
+        attempt, lead = live.recent[attempt_id]
+    if lead is not None and lead.state is LeadState.SUPPRESSED:
+        return  # told twice, or suppressed before
+    live.emit(effects.SaveOptOut(attempt_id, now_ms))
+    suppressed(live, lead.id if lead is not None else None, now_ms)
 
 
 def life_over(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -198,18 +223,23 @@ def life_over(live: Live, attempt: Attempt, now_ms: int) -> None:
     live.emit(effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
 
 
-def suppressed(live: Live, lead: LeadId, now_ms: int) -> None:
-    """Never again: no hopper may hold it, no outcome may bring it back, and an unanswered call to it ends."""
+def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
+    """Never again: no hopper may hold it, no outcome may bring it back, and an unanswered call to it ends.
+
+    None: somebody whose call is no longer known here.
+    """
     for hopper in live.hoppers.values():
         reset(hopper)  # whole: others in it may share the lead's numbers, and a fetch under way may bring it
     live.ask_all()
-    if lead in live.claims:
+    if lead is not None and lead in live.claims:
         live.move_agent(live.agents[live.claims[lead].agent], AgentEvent.PREVIEW_OVER, now_ms)
     for wanted in live.to_dial.values():  # read before the word was on disk, perhaps: whoever dials asks again
         if wanted.command is not None:
             live.done(wanted.command, Refusal.LEAD_CHANGED)
         live.emit(effects.SetTimer(("preview", wanted.agent), now_ms))
     live.to_dial.clear()
+    if lead is None:
+        return
     if lead in live.leads:
         live.leads[lead] = replace(live.leads[lead], state=LeadState.SUPPRESSED)
     for id_, (attempt, known) in live.recent.items():
@@ -247,7 +277,7 @@ def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
     if joint is not None:
         campaign = live.campaigns[attempt.campaign]
         attempt = live.move_attempt(replace(attempt, agent=None), joint, now_ms)
-        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + campaign.abandon.connect_within_ms))
+        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + patience_ms(campaign)))
     elif attempt.state is CustomerState.WAITING:
         live.attempts[attempt.id] = replace(attempt, agent=None)
     elif attempt.state in UNANSWERED:
@@ -288,9 +318,9 @@ def _answered_against_our_hangup(live: Live, attempt: Attempt, now_ms: int) -> N
         attempt = live.move_attempt(
             attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED
         )
-        live.emit(effects.SaveAnswer(attempt), effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
+        live.emit(effects.SaveAnswer(attempt))
     if attempt.outcome is Outcome.ABANDONED:
-        live.emit(effects.PlayMessageAndHangup(attempt.leg, live.campaigns[attempt.campaign].message))
+        _play_message(live, attempt, now_ms)
 
 
 def _legal(live: Live, attempt: Attempt, event: CustomerEvent) -> bool:

@@ -43,6 +43,8 @@ PACED_RETRY_MS: Final = 100
 LOOK_AGAIN_MS: Final = 500
 #: After ring timeout and this, an attempt without news is looked for in the switch.
 LIFE_SLACK_MS: Final = 10_000
+#: Longer than any message lasts (the dialplan cuts it): then its leg is looked for in the switch.
+MESSAGE_MAX_MS: Final = 90_000
 
 
 def dial(live: Live, now_ms: int) -> None:
@@ -247,7 +249,8 @@ def place(
             caller_id=campaign.caller_id,
             ring_timeout_ms=campaign.ring_timeout_ms,
             talk_max_ms=campaign.talk_max_ms,
-            message=campaign.message,
+            message=campaign.message.sound(lead.language),
+            opt_out=campaign.message.opt_out,
             send_before_ms=min(now_ms + SEND_WITHIN_MS, allowed.until_ms),
         ),
         effects.SetTimer(("life", id_), now_ms + campaign.ring_timeout_ms + LIFE_SLACK_MS),

@@ -41,6 +41,7 @@ class OriginateCustomer:
     ring_timeout_ms: int
     talk_max_ms: int
     message: str
+    opt_out: str  # the key
     send_before_ms: int
 
 
@@ -182,6 +183,14 @@ class SaveLead:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveOptOut:
+    """The customer of this attempt wants no more calls: their numbers are suppressed, and that is audited, once."""
+
+    attempt: AttemptId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class SavePacing:
     """What a campaign's pacer has learned, for the next start."""
 
@@ -289,6 +298,7 @@ Write = (
     | SaveAgent
     | SaveCampaignRun
     | SaveLead
+    | SaveOptOut
     | SavePacing
     | SaveAudit
 )

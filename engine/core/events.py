@@ -78,6 +78,13 @@ class LegHungUp:
 
 
 @dataclass(frozen=True, slots=True)
+class LegOptedOut:
+    """The customer of this leg pressed the key for "no more calls"; may be told twice, and after the leg's end."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class CommandFailed:
     """The switch did not do what we asked of this leg, and the leg is not known to be gone."""
 
@@ -341,6 +348,7 @@ SwitchEvent = (
     | LegAnswered
     | LegBridged
     | LegHungUp
+    | LegOptedOut
     | CommandFailed
     | PhoneSeen
     | SwitchUp

@@ -130,6 +130,12 @@ def _hung_up(live: Live, event: events.LegHungUp, now_ms: int) -> None:
         live.counters["late_events"] += 1
 
 
+def _opted_out(live: Live, event: events.LegOptedOut, now_ms: int) -> None:
+    attempt_id = attempt_of_leg(event.leg)
+    if attempt_id is not None:
+        customers.opted_out(live, attempt_id, now_ms)
+
+
 def _command_failed(live: Live, event: events.CommandFailed, now_ms: int) -> None:
     attempt = _attempt_of(live, event.leg)
     if attempt is not None:
@@ -262,6 +268,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.LegAnswered: _answered,
     events.LegBridged: _bridged,
     events.LegHungUp: _hung_up,
+    events.LegOptedOut: _opted_out,
     events.CommandFailed: _command_failed,
     events.PhoneSeen: _phone_seen,
     events.SwitchUp: recovery.switch_up,

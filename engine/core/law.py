@@ -181,7 +181,7 @@ class AbandonCap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
-    """One law's rules. The last four bind the campaign's settings: a campaign may only be stricter."""
+    """One law's rules. The last five bind the campaign's settings: a campaign may only be stricter."""
 
     name: str
     version: int
@@ -196,6 +196,7 @@ class Pack:
     connect_within_ms: int | None = None
     abandon: AbandonCap | None = None
     caller_id_required: bool = False
+    company_required: bool = False  # the message that nobody is free must say whose call it was
 
     @property
     def id(self) -> str:

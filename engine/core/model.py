@@ -30,6 +30,8 @@ PhoneId = NewType("PhoneId", str)  # a desk phone's name in config.yaml, and its
 DispositionId = NewType("DispositionId", str)
 CommandId = NewType("CommandId", str)
 
+#: The dialplan's own message: it names no company.
+PACKAGED_MESSAGE: Final = "zvonar-sorry"
 NUMBER_PATTERN: Final = re.compile(r"\+?[0-9]{3,15}")
 
 
@@ -209,6 +211,19 @@ class Trunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a person hears when nobody is free; the key `opt_out` pressed meanwhile ends all calls to them."""
+
+    company: str = ""  # whose name the recordings say
+    sounds: Mapping[str, str] = field(default_factory=dict)  # by language; the first is for everybody else
+    opt_out: str = "9"
+
+    def sound(self, language: str | None) -> str:
+        """The recording for a lead of this language; without any, the packaged one."""
+        return self.sounds.get(language or "") or next(iter(self.sounds.values()), PACKAGED_MESSAGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
     """Leads, policy and agents under one name."""
 
@@ -225,7 +240,7 @@ class Campaign:
     wrap_up_ms: int = 60_000
     abandon: AbandonRule = field(default_factory=AbandonRule)
     talk_max_ms: int = 3_600_000
-    message: str = "zvonar-sorry"  # the sound played when nobody is free
+    message: Message = field(default_factory=Message)
     law: tuple[Pack, ...] = ()  # all of them must let a call pass
 
     @property
@@ -293,6 +308,7 @@ class Lead:
     state: LeadState
     priority: int = 0
     zone: str | None = None
+    language: str | None = None  # of the message, where the lead's field `language` names one
     attempts_count: int = 0  # attempts that count, over all outcomes
     outcome_counts: Mapping[Outcome, int] = field(default_factory=dict)
     next_at_ms: int = 0

@@ -232,7 +232,7 @@ def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int)
 
 def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:
     """The abandon clock goes on over a lost link; who is promised an agent, or lost one, has all of it again."""
-    after_ms = live.campaigns[attempt.campaign].abandon.connect_within_ms
+    after_ms = customers.patience_ms(live.campaigns[attempt.campaign])
     if attempt.agent is not None or attempt.bridged_at_ms is not None:
         return now_ms + after_ms
     return max(now_ms, (attempt.answered_at_ms or now_ms) + after_ms)

@@ -56,6 +56,7 @@ class Habits:
     talk_ms: int = 120_000
     patience_ms: int = 6_000  # how long a customer waits in silence
     message_ms: int = 4_000
+    opt_out_share: float = 0.1  # of those who hear the message
     wrap_ms: int = 15_000
     pause_share: float = 0.05  # of conversations, after which the agent asks for a pause
     pause_ms: int = 120_000
@@ -83,6 +84,7 @@ class CustomerFate:
     patience_ms: int
     talk_ms: int
     message_ms: int
+    opts_out: bool = False  # presses the key while they hear the message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,7 @@ class People:
             patience_ms=int(chance.expovariate(1 / habits.patience_ms)),
             talk_ms=int(chance.expovariate(1 / habits.talk_ms)),
             message_ms=habits.message_ms,
+            opts_out=chance.random() < habits.opt_out_share,
         )
 
     def phone(self) -> PhoneFate:

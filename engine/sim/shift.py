@@ -663,6 +663,12 @@ class _World:
             (state,) = self.disk.execute("SELECT state FROM leads WHERE id = ?", (lead,)).fetchone()
             if state != "suppressed":
                 broken.append(f"suppressed lead {lead} is {state}")
+        for leg in self.switch.opted_out:
+            (state,) = self.disk.execute(
+                "SELECT l.state FROM attempts a JOIN leads l ON l.id = a.lead_id WHERE a.leg = ?", (leg,)
+            ).fetchone()
+            if state != "suppressed":
+                broken.append(f"{leg} wanted no more calls, and their lead is {state}")
         broken += self._miscounted()
         if broken:
             raise Broken("at the end: " + "; ".join(broken))

@@ -35,6 +35,7 @@ from engine.core.events import (
     LegFound,
     LegGone,
     LegHungUp,
+    LegOptedOut,
     LegRinging,
     OriginateAccepted,
     OriginateRefused,
@@ -104,6 +105,7 @@ class Channel:
     bridge: BridgeId | None = None
     talked: bool = False
     message_ms: int = 0
+    opts_out: bool = False
     talk_ms: int = 0
     patience: asyncio.TimerHandle | None = None
     clocks: list[asyncio.TimerHandle] = field(default_factory=list)
@@ -149,6 +151,8 @@ class SimSwitch:
         self._told_at_s = 0.0
         self._order_at_s: dict[LegId, float] = {}
         self._journal: dict[LegId, LegGone] = {}  # ended since the last snapshot
+        self.opted_out: list[LegId] = []  # the journal tells them all, and to each engine from the start
+        self._opt_outs_told = 0
         self._snapshots: list[set[LegId]] = []  # legs that ended while a snapshot was on its way
 
     # ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -157,6 +161,7 @@ class SimSwitch:
         """See `Switch.run`."""
         self._sink = sink
         self._life += 1
+        self._opt_outs_told = 0
         try:
             while True:
                 await asyncio.sleep(self._some_ms(20) / 1000)
@@ -298,6 +303,9 @@ class SimSwitch:
             self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone), link)
             for told in gone:
                 self._journal.pop(told.leg, None)
+            for leg in self.opted_out[self._opt_outs_told :]:
+                self._deliver(LegOptedOut(leg), link)
+            self._opt_outs_told = len(self.opted_out)
         alive = {f"b.{leg}" for leg in self.channels}
         self._bridges = {bridge for bridge in self._bridges if bridge in alive}
 
@@ -374,6 +382,7 @@ class SimSwitch:
             self._on_invite(Invite(self._clock.now_ms(), order))
         fate = self._people.customer(order.number)
         channel = Channel(order.leg, order.number, order.trunk, message_ms=fate.message_ms, talk_ms=fate.talk_ms)
+        channel.opts_out = fate.opts_out
         self.channels[order.leg] = channel
         ring_ms = min(fate.rings_after_ms, order.ring_timeout_ms)
         end_ms = ring_ms + fate.after_ms
@@ -449,7 +458,14 @@ class SimSwitch:
 
     def _play_message(self, channel: Channel) -> None:
         channel.place, channel.bridge = Place.MESSAGE, None
+        if channel.opts_out:
+            self._later(channel, channel.message_ms // 2, self._opt_out, channel)
         self._later(channel, channel.message_ms, self._end, channel, NORMAL_CLEARING, None)
+
+    def _opt_out(self, channel: Channel) -> None:
+        self.opted_out.append(channel.leg)
+        self._tell(LegOptedOut(channel.leg))
+        self._end(channel, NORMAL_CLEARING, None)
 
     def _join(self, leg: LegId, bridge: BridgeId) -> bool:
         channel = self.channels.get(leg)

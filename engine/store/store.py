@@ -19,6 +19,7 @@ from engine.core.effects import (
     SaveDisposition,
     SaveEnd,
     SaveLead,
+    SaveOptOut,
     SavePacing,
     Write,
 )
@@ -73,6 +74,9 @@ class _Sql:
     suppress_number: Query
     suppress_leads_of_lead: Query
     suppress_leads_of_number: Query
+    suppress_numbers_of_attempt: Query
+    suppress_leads_of_attempt: Query
+    callbacks_off_of_attempt: Query
     insert_disposition: Query
     dispose_call: Query
     insert_callback: Query
@@ -81,6 +85,7 @@ class _Sql:
     log_agent: Query
     save_campaign_run: Query
     append_audit: Query
+    append_audit_once: Query
     queue_ranks: Query
     due_leads: Query
     leads_by_id: Query
@@ -382,6 +387,14 @@ def _save_lead(write: SaveLead) -> Iterator[Statement]:
     yield from _change_lead(write.change, at_ms=write.at_ms, by="desk")
 
 
+def _save_opt_out(write: SaveOptOut) -> Iterator[Statement]:
+    for query in (SQL.suppress_numbers_of_attempt, SQL.suppress_leads_of_attempt, SQL.callbacks_off_of_attempt):
+        yield query(attempt=write.attempt, at_ms=write.at_ms)
+    yield SQL.append_audit_once(
+        at_ms=write.at_ms, actor="customer", action="opt_out", subject=f"attempt:{write.attempt}", detail=""
+    )
+
+
 def _save_pacing(write: SavePacing) -> Iterator[Statement]:
     yield SQL.save_pacing(campaign=write.campaign, learned=orjson.dumps(write.learned).decode(), at_ms=write.at_ms)
 
@@ -401,6 +414,7 @@ _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveAgent: _save_agent,
     SaveCampaignRun: _save_campaign_run,
     SaveLead: _save_lead,
+    SaveOptOut: _save_opt_out,
     SavePacing: _save_pacing,
     SaveAudit: _save_audit,
 }
@@ -428,6 +442,7 @@ def _lead(row: Row) -> Lead:
         state=LeadState(row["state"]),
         priority=row["priority"],
         zone=row["zone"],
+        language=str(row["language"] or "").strip().lower() or None,
         attempts_count=row["attempts_count"],
         outcome_counts=dict(outcomes),
         next_at_ms=row["next_at_ms"],

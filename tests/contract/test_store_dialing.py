@@ -15,6 +15,7 @@ from engine.core.effects import (
     SaveDisposition,
     SaveEnd,
     SaveLead,
+    SaveOptOut,
     Write,
 )
 from engine.core.model import (
@@ -292,6 +293,35 @@ async def test_do_not_call_silences_every_number_of_the_person_in_every_campaign
     (other,) = (await store.due_leads(autumn, NOON, 10)).leads
     assert [(phone.position, phone.valid) for phone in other.phones] == [(0, False), (1, True)]
     assert other.next_phone == 1
+
+
+async def test_the_key_for_no_more_calls_silences_the_person_and_is_audited_once(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1, numbers=(number(1), number(1, 1)))
+    await add_lead(database, 2, numbers=(number(1, 1),))
+    await add_lead(database, 3, numbers=(number(1), number(3)))
+    planned = attempt(1, 1)
+    await store.commit([SaveAttempt(planned)])
+    await store.commit([SaveOptOut(planned.id, NOON + 5_000)])
+    await store.commit([SaveOptOut(planned.id, NOON + 9_000)])
+    suppressed = await rows(database, "SELECT number, reason, suppressed_by FROM suppressions ORDER BY number")
+    assert [tuple(row) for row in suppressed] == [
+        (one.e164, "opt_out", "customer") for one in sorted([number(1), number(1, 1)], key=lambda one: one.e164)
+    ]
+    assert [(await lead_state(database, lead))[0] for lead in (1, 2, 3)] == ["suppressed", "suppressed", "new"]
+    audit = await rows(database, "SELECT actor, action, subject FROM audit")
+    assert [tuple(row) for row in audit] == [("customer", "opt_out", f"attempt:{planned.id}")]
+    await store.commit([SaveEnd(ended(planned, Outcome.ABANDONED), retry(1, NOON))])
+    assert (await lead_state(database, 1))[0] == "suppressed"
+
+
+async def test_a_lead_carries_its_language(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    await add_lead(database, 2)
+    await change(database, "UPDATE leads SET fields = :fields WHERE id = 1", fields='{"language": " UK "}')
+    leads = (await store.due_leads(SPRING, NOON, 10)).leads
+    assert [lead.language for lead in leads] == ["uk", None]
 
 
 async def test_nothing_brings_a_suppressed_lead_back(store: Store, database: Database) -> None:

@@ -32,6 +32,7 @@ from engine.core.events import (
     LegAnswered,
     LegBridged,
     LegHungUp,
+    LegOptedOut,
     LegRinging,
     OriginateAccepted,
     OriginateRefused,
@@ -59,7 +60,7 @@ T = TypeVar("T", bound=SwitchEvent)
 WAIT_S = 8.0
 
 #: The last two digits choose the fate (docs/number-plan.md).
-ANSWERS_AND_STAYS, BUSY, UNANSWERED, DEAD = "03", "20", "30", "40"
+ANSWERS_AND_STAYS, PRESSES_NINE, BUSY, UNANSWERED, DEAD = "03", "09", "20", "30", "40"
 _ids = itertools.count(1)
 
 
@@ -105,6 +106,7 @@ class Phone:
             "ring_timeout_ms": 20_000,
             "talk_max_ms": 60_000,
             "message": "beep",
+            "opt_out": "9",
             "send_before_ms": WallClock().now_ms() + 60_000,
         }
         self.switch.send(OriginateCustomer(**{**order, **changes}))
@@ -276,6 +278,14 @@ async def test_a_customer_nobody_can_take_hears_the_message_to_its_end(phone: Ph
     phone.switch.send(PlayMessageAndHangup(leg, "beep"))
     await phone.fact(LegHungUp, leg)
     assert not phone.has(CommandFailed, leg)
+
+
+async def test_the_key_for_no_more_calls_pressed_during_the_message_is_told(phone: Phone) -> None:
+    leg = phone.dial(PRESSES_NINE)
+    await phone.fact(LegAnswered, leg)
+    phone.switch.send(PlayMessageAndHangup(leg, "vm-nobodyavail"))
+    await phone.fact(LegOptedOut, leg)
+    await phone.fact(LegHungUp, leg)
 
 
 async def test_after_a_lost_link_a_snapshot_shows_who_is_still_there(phone: Phone) -> None:

@@ -31,6 +31,7 @@ class FakeChannel:
     in_app: bool = False
     stub: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
+    presses: bool = False  # the key for "no more calls", once the message plays
 
     def as_json(self) -> dict[str, Any]:
         """The channel as ARI shows it."""
@@ -64,7 +65,7 @@ class FakeAri:
         self.requests: list[tuple[str, str, Query]] = []
         self.hushed: set[str] = set()
         self.garbled: set[str] = set()
-        self.fates = {"03": "answer", "20": "busy", "30": "ring", "40": "dead"}
+        self.fates = {"03": "answer", "09": "answer", "20": "busy", "30": "ring", "40": "dead"}
         self.connects = 0
         self.after_listing: Callable[[], Awaitable[None]] | None = None  # runs between a snapshot and its arrival
         self.closing_requests: list[str] = []
@@ -239,6 +240,7 @@ class FakeAri:
         channel = FakeChannel(
             query["channelId"], f"PJSIP/{trunk}-{next(self._ids):08x}", stub=stub, variables=variables
         )
+        channel.presses = number.endswith("09")
         self.channels[channel.id] = channel
         await self.emit("ChannelCreated", channel=channel.as_json())
         await self.emit("Dial", peer=channel.as_json(), dialstring="", dialstatus="", forward="")
@@ -278,6 +280,9 @@ class FakeAri:
                 channel.in_app = False
                 channel.stub = (query["context"],)
                 await self.emit("StasisEnd", channel=channel.as_json())
+                if channel.presses and query["context"] == "zvonar-message":
+                    said = {"eventname": "ZvonarOptOut", "userevent": {}}
+                    await self.emit("ChannelUserevent", channel=channel.as_json(), **said)
                 self._later(0.01, channel_id, 16)  # The message is short.
                 return 204, None
             case "POST", "play" if channel.in_app:

@@ -9,6 +9,12 @@ import pytest
 from asterisk.journal import Entry, read_journal
 from asterisk.pair import carrier_asterisk, engine_asterisk, trunk_to_carrier
 from asterisk.robots import RobotPhones
+from engine.ari.client import AriAccount
+from engine.clock import WallClock
+from engine.core.events import LegOptedOut, SwitchUp
+from engine.core.model import LegId
+from engine.telephony import legs_told
+from tests.contract.test_switch import connected
 from tests.integration.switches import PHONES, AsteriskPair, free_pair_ports, raw_ari, running, until
 
 pytestmark = pytest.mark.integration
@@ -54,6 +60,30 @@ async def test_the_engine_sends_an_abandoned_customer_to_the_message(asterisk_pa
         message = await until(lambda: _of(asterisk_pair, "a.abandoned.c", "ZV_MESSAGE"))
         assert message.extra == "abandoned"
         await ari.hang_up("a.abandoned.c")
+
+
+async def test_the_key_pressed_while_no_engine_hears_is_told_to_the_next_one(asterisk_pair: AsteriskPair) -> None:
+    started_ms = WallClock().now_ms()
+    for key, leg in (("9", "a.1-991.c"), ("5", "a.1-992.c")):
+        async with raw_ari(asterisk_pair.engine) as ari:
+            await ari.originate("PJSIP/79990000009@carrier", leg, "zvonar-customer", ZV_ATTEMPT="n", ZV_OPT_OUT=key)
+    pressed = await until(lambda: _of(asterisk_pair, "a.1-991.c", "ZV_OPT_OUT"))
+    message = _of(asterisk_pair, "a.1-991.c", "ZV_MESSAGE")
+    assert message is not None
+    assert pressed.at_ms > message.at_ms
+    await until(lambda: _of(asterisk_pair, "a.1-992.c", "HANGUP"), timeout_s=20)
+    assert _of(asterisk_pair, "a.1-992.c", "ZV_MESSAGE_END"), "another key does nothing: the message goes on to its end"
+    assert _of(asterisk_pair, "a.1-992.c", "ZV_OPT_OUT") is None
+
+    secrets = asterisk_pair.engine.secrets
+    account = AriAccount(
+        url=asterisk_pair.ari_url, user=secrets.ari_user, secret=secrets.ari_password, app="zvonar-restarted"
+    )
+    journal = legs_told(asterisk_pair.engine.instance.paths.journal, since_ms=started_ms)
+    async with connected(account, journal=journal) as phone:
+        assert (await phone.fact(LegOptedOut)).leg == "a.1-991.c"
+        assert "a.1-992.c" in {gone.leg for gone in (await phone.fact(SwitchUp)).gone}
+        assert not phone.has(LegOptedOut, LegId("a.1-992.c"))
 
 
 async def test_a_missing_sound_is_replaced_by_the_packaged_message(asterisk_pair: AsteriskPair) -> None:

@@ -260,6 +260,28 @@ BUGS: Final = (
         "        pass\n",
         f"{CUSTOMERS}::test_the_agents_phone_is_lost_in_talk_and_the_customer_goes_to_the_next_agent",
     ),
+    # ── the message ──
+    Bug(
+        "the key for no more calls is not saved",
+        "engine/core/customers.py",
+        "    live.emit(effects.SaveOptOut(attempt_id, now_ms))\n",
+        "",
+        f"{CUSTOMERS}::test_the_key_during_the_message_puts_them_on_the_do_not_call_list_at_once",
+    ),
+    Bug(
+        "the journal's key is passed over",
+        "asterisk/journal.py",
+        'elif entry.kind == "ZV_OPT_OUT":',
+        "elif False:",
+        "tests/unit/test_asterisk_journal.py::test_the_key_for_no_more_calls_is_told_even_if_the_call_has_no_end",
+    ),
+    Bug(
+        "a long message is cut",
+        "engine/core/customers.py",
+        '        effects.SetTimer(("life", attempt.id), now_ms + MESSAGE_MAX_MS),\n    )\n\n\ndef opted_out',
+        '        effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS),\n    )\n\n\ndef opted_out',
+        f"{CUSTOMERS}::test_a_long_message_is_not_cut",
+    ),
     # ── the store ──
     Bug(
         "an end is not saved",

@@ -123,7 +123,13 @@ def test_a_customer_is_dialed_into_the_dialplan_and_never_into_the_application()
         "timeout": "21",
     }
     assert request.body == {
-        "variables": {"ZV_APP": "zvonar", "ZV_ATTEMPT": "1-6", "ZV_MAX_S": "3600", "ZV_MESSAGE": "zvonar-sorry"}
+        "variables": {
+            "ZV_APP": "zvonar",
+            "ZV_ATTEMPT": "1-6",
+            "ZV_MAX_S": "3600",
+            "ZV_MESSAGE": "zvonar-sorry",
+            "ZV_OPT_OUT": "9",
+        }
     }
 
 
@@ -254,6 +260,7 @@ def customer() -> OriginateCustomer:
         ring_timeout_ms=20_500,
         talk_max_ms=3_600_000,
         message="zvonar-sorry",
+        opt_out="9",
         send_before_ms=0,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asterisk.journal import BISECT_TO, EndedChannel, EndedChannels
+from asterisk.journal import BISECT_TO, EndedChannel, Journal, OptedOut
 
 
 def line(at_s: float, kind: str, channel: str, extra: str = "") -> str:
@@ -18,7 +18,7 @@ def hang_up(at_s: float, channel: str, cause: int) -> str:
 
 def test_each_channel_that_ended_is_told_once_with_its_answer(tmp_path: Path) -> None:
     journal = tmp_path / "journal.csv"
-    ended = EndedChannels(journal, since_ms=None)
+    ended = Journal(journal, since_ms=None)
     assert ended.look() == []
     journal.write_text(line(10, "ANSWER", "a.1-1.c") + line(11, "ZV_MESSAGE", "a.1-1.c"), encoding="utf-8")
     assert ended.look() == []
@@ -36,7 +36,13 @@ def test_a_long_journal_is_not_read_from_its_start(tmp_path: Path) -> None:
     seconds = BISECT_TO // 20
     journal.write_text("".join(hang_up(s, f"a.1-{s}.c", 16) for s in range(seconds)), encoding="utf-8")
     since_s = seconds - 7
-    recent = {one.channel_id for one in EndedChannels(journal, since_ms=since_s * 1000).look()}
+    recent = {one.channel_id for one in Journal(journal, since_ms=since_s * 1000).look()}
     assert {f"a.1-{s}.c" for s in range(since_s, seconds)} <= recent
     assert len(recent) < seconds / 2
-    assert EndedChannels(journal, since_ms=None).look() == []
+    assert Journal(journal, since_ms=None).look() == []
+
+
+def test_the_key_for_no_more_calls_is_told_even_if_the_call_has_no_end(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.csv"
+    journal.write_text(line(10, "ANSWER", "a.1-1.c") + line(13, "ZV_OPT_OUT", "a.1-1.c"), encoding="utf-8")
+    assert Journal(journal, since_ms=0).look() == [OptedOut("a.1-1.c")]

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from engine.config.loading import load_pack
 from engine.core import effects, events
 from engine.core.budget import AbandonRule
-from engine.core.model import AgentState, AttemptId, CustomerState, LeadState, LegKind, Outcome, customer_leg
+from engine.core.customers import MESSAGE_START_MS
+from engine.core.law import Pack
+from engine.core.model import (
+    AgentState,
+    AttemptId,
+    CustomerState,
+    LeadState,
+    LegId,
+    LegKind,
+    Message,
+    Outcome,
+    Past,
+    customer_leg,
+)
+from engine.core.pacing import Predictive
 from tests.conversation import ANNA, BORYS, MINUTE_MS, SOLD, SPRING, Conversation, campaign, lead, policy, profile
 
 
@@ -121,13 +139,91 @@ def test_nobody_free_in_time_is_an_abandon_and_never_silence() -> None:
     leg = floor.dial()
     floor.command(events.AgentPause, agent=ANNA, reason="lunch")
     floor.answer(leg)
-    assert floor.wait(1_999) == []
+    assert floor.wait(1_899) == []
     orders = floor.wait(1)
+    assert floor.now_ms + MESSAGE_START_MS == floor.attempt(leg).answered_at_ms + 2_000, "heard within two seconds"  # type: ignore[operator]
     (message,) = floor.all(effects.PlayMessageAndHangup, orders)
     assert (message.leg, message.message) == (leg, "zvonar-sorry")
     floor.hang_up(leg)
     assert floor.end().attempt.outcome is Outcome.ABANDONED
     assert floor.live.pacers[SPRING].budget.state(floor.now_ms).abandoned == 1
+
+
+def abandoned(**campaign_changes: Any) -> tuple[Conversation, LegId]:
+    """Somebody whom nobody took in time hears the message."""
+    floor = Conversation(lead(1, "+380671111111", "+380672222222", language="uk"), lead(2), **campaign_changes)
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    floor.answer(leg)
+    floor.wait(2_000)
+    return floor, leg
+
+
+def test_the_message_is_in_the_lead_s_language_and_else_in_the_first() -> None:
+    message = Message(company="Acme", sounds={"ru": "acme/ru", "uk": "acme/uk"}, opt_out="5")
+    floor, _ = abandoned(message=message)
+    assert floor.last(effects.PlayMessageAndHangup).message == "acme/uk"
+    dialed = floor.all(effects.OriginateCustomer)[0]
+    assert (dialed.message, dialed.opt_out) == ("acme/uk", "5"), "the dialplan may have to play it alone"
+    assert [message.sound(language) for language in ("en", None)] == ["acme/ru", "acme/ru"]
+    assert Message().sound("uk") == "zvonar-sorry"
+
+
+def test_a_long_message_is_not_cut() -> None:
+    floor, _ = abandoned()
+    assert not floor.all(effects.Hangup, floor.wait(80_000))
+
+
+def test_the_key_during_the_message_puts_them_on_the_do_not_call_list_at_once() -> None:
+    floor, leg = abandoned()
+    orders = floor.tell(events.LegOptedOut(leg))
+    (saved,) = floor.all(effects.SaveOptOut, orders)
+    assert saved.attempt == floor.attempt(leg).id
+    assert not floor.tell(events.LegOptedOut(leg)), "told twice, saved once"
+    floor.hang_up(leg)
+    assert floor.end().attempt.outcome is Outcome.ABANDONED
+    assert floor.end().change is not None
+    assert floor.end().change.state is LeadState.SUPPRESSED  # type: ignore[union-attr]
+    assert not floor.all(effects.SaveOptOut, floor.tell(events.LegOptedOut(leg))), "the journal tells it again"
+
+
+def test_the_key_is_told_after_the_call_or_of_a_call_that_nobody_knows() -> None:
+    floor, leg = abandoned()
+    floor.hang_up(leg)
+    assert floor.all(effects.SaveOptOut, floor.tell(events.LegOptedOut(leg)))
+    (saved,) = floor.all(effects.SaveOptOut, floor.tell(events.LegOptedOut(customer_leg(AttemptId("0-7")))))
+    assert saved.attempt == "0-7"
+
+
+def test_after_an_abandoned_call_the_law_s_cooldown_keeps_the_number_in_peace() -> None:
+    pack = load_pack("uk-ofcom")
+    assert isinstance(pack, Pack)
+    floor = Conversation(
+        lead(1, zone="Europe/London", history=()), law=(pack,), pacing=Predictive(), agents=[profile(ANNA)]
+    )
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    floor.answer(leg)
+    floor.wait(2_000)
+    floor.hang_up(leg)
+    ended = floor.end().attempt
+    past = Past(
+        at_ms=ended.planned_at_ms,
+        lead=ended.lead,
+        number=ended.number,
+        outcome=ended.outcome,
+        answered_at_ms=ended.answered_at_ms,
+        ended_at_ms=ended.ended_at_ms,
+    )
+    floor.leads = [replace(floor.leads[0], history=(past,))]
+    floor.wait(72 * 60 * MINUTE_MS - 61_000)
+    floor.command(events.AgentReady, agent=ANNA)
+    floor.wait(59_000)
+    assert floor.dialed() == [leg]
+    floor.wait(61_000)
+    assert len(floor.dialed()) == 2
 
 
 def test_who_leaves_before_the_abandon_clock_is_over_hung_up_early() -> None:

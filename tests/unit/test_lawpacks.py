@@ -38,6 +38,7 @@ campaigns:
     hours: {daily: "00:00-24:00"}
     zone: Europe/Kyiv
     attempts: {max: 3}
+    message: {company: Acme Telecom, sounds: {uk: acme/sorry-uk}}
     law: [us-tsr]
     dispositions: [sale, callback, stop]
 """
@@ -185,7 +186,7 @@ def test_a_campaign_carries_its_packs() -> None:
 
 def test_an_unknown_pack_is_named_with_its_place() -> None:
     (problem,) = said("law: [us-tsr]", "law: [us-tsr, ua-consumer-kredit]")
-    assert problem.startswith("config.yaml:22:19: campaigns.spring.law.1: ua-consumer-kredit is no law pack")
+    assert problem.startswith("config.yaml:23:19: campaigns.spring.law.1: ua-consumer-kredit is no law pack")
     assert "ua-consumer-credit" in problem
 
 
@@ -202,6 +203,13 @@ def test_advertising_in_russia_refuses_predictive() -> None:
         ("law: [us-tsr]", "law: [us-tsr]\n    abandon: {min_ring: 5s}", "abandon.min_ring: a phone must ring 15s"),
         ("law: [us-tsr]", "law: [us-tsr]\n    abandon: {connect_within: 3s}", "abandon.connect_within: 2s at most"),
         ("law: [us-tsr]", "law: [us-tsr]\n    abandon: {max: 5%}", "abandon.max: 3% at most"),
+        (
+            "law: [us-tsr]",
+            "law: [us-tsr]\n    abandon: {at_ceiling: ease}",
+            "abandon.at_ceiling: beyond the ceil",
+        ),
+        ("company: Acme Telecom, ", "", "message.company: whoever answers and finds nobody must hear who called"),
+        (", sounds: {uk: acme/sorry-uk}", "", "message.sounds: the packaged message names no company"),
         ("law: [us-tsr]", "law: [uk-ofcom]", "abandon.per: the share must count over {rolling: 1d}"),
     ],
 )

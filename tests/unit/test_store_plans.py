@@ -19,6 +19,7 @@ MEANT = {
     "open_attempts": "SCAN attempts USING INDEX attempts_open_lead",
     "undisposed_attempts": "SCAN c USING INDEX calls_undisposed",
     "append_audit": "SCAN audit",
+    "append_audit_once": "SCAN audit",
     "agent_times": "SCAN g USING COVERING INDEX sqlite_autoindex_agents_1",  # the agents, a few hundred
 }
 #: Counts walk one campaign's part of an index; a page asks for them once in a while.

@@ -104,6 +104,31 @@ WHERE queue_rank IS NOT NULL
     WHERE p.lead_id = leads.id AND p.valid = 1 AND p.number NOT IN (SELECT s.number FROM suppressions s)
   );
 
+-- name: suppress_numbers_of_attempt
+INSERT INTO suppressions (number, reason, suppressed_by, at_ms)
+SELECT number, 'opt_out', 'customer', :at_ms FROM (
+  SELECT a.number FROM attempts a WHERE a.id = :attempt
+  UNION
+  SELECT p.number FROM phones p WHERE p.lead_id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt)
+) WHERE true
+ON CONFLICT (number) DO NOTHING;
+
+-- name: suppress_leads_of_attempt
+-- The lead itself, also in a call; and everybody who shares a number with it and has no other one.
+UPDATE leads SET state = 'suppressed', updated_at_ms = :at_ms, version = version + 1
+WHERE id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt) AND state <> 'suppressed'
+  OR queue_rank IS NOT NULL
+  AND id IN (SELECT q.lead_id FROM attempts a JOIN phones p ON p.lead_id = a.lead_id JOIN phones q ON q.number = p.number
+             WHERE a.id = :attempt)
+  AND NOT EXISTS (
+    SELECT 1 FROM phones p
+    WHERE p.lead_id = leads.id AND p.valid = 1 AND p.number NOT IN (SELECT s.number FROM suppressions s)
+  );
+
+-- name: callbacks_off_of_attempt
+UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = 'customer'
+WHERE lead_id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt) AND closed_at_ms IS NULL;
+
 -- name: insert_disposition
 INSERT INTO dispositions (attempt_id, at_ms, agent_id, disposition_id, note, rule)
 VALUES (:attempt, :at_ms, :agent, :disposition, :note, :rule)
@@ -161,6 +186,15 @@ FROM (SELECT coalesce((SELECT max(seq) FROM audit), 0) AS seq,
 WHERE true
 ON CONFLICT (at_ms, actor, action, subject, detail) DO NOTHING;
 
+-- name: append_audit_once
+-- What may be told again, even after a restart.
+INSERT INTO audit (seq, at_ms, actor, action, subject, detail, hash)
+SELECT last.seq + 1, :at_ms, :actor, :action, :subject, :detail,
+       chain_hash(last.hash, last.seq + 1, :at_ms, :actor, :action, :subject, :detail)
+FROM (SELECT coalesce((SELECT max(seq) FROM audit), 0) AS seq,
+             coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '') AS hash) AS last
+WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = :subject AND a.action = :action);
+
 -- name: queue_ranks
 -- The few ranks of a campaign's queue by hops over its index, each with its earliest due and not yet due time.
 WITH RECURSIVE ranks (queue_rank) AS (
@@ -180,6 +214,7 @@ FROM ranks WHERE queue_rank IS NOT NULL;
 -- name: due_leads
 -- One rank's due leads in the order of dialing, by the index alone; none that is, or shares a number with, a live call.
 SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.version,
+  json_extract(l.fields, '$.language') AS language,
   (SELECT json_group_array(json_array(p.position, p.number, p.valid
             AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
    FROM phones p WHERE p.lead_id = l.id) AS phones,
@@ -198,6 +233,7 @@ LIMIT :limit;
 
 -- name: leads_by_id
 SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.version,
+  json_extract(l.fields, '$.language') AS language,
   (SELECT json_group_array(json_array(p.position, p.number, p.valid
             AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
    FROM phones p WHERE p.lead_id = l.id) AS phones,
