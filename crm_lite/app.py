@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from crm_lite import campaigns, deskpage, imports, leads, people
+from crm_lite import campaigns, deskpage, dnc, imports, leads, people
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
@@ -63,6 +63,10 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/leads/{lead:[0-9]{1,15}}/dial", leads.dial_lead, Right.DESK),
     ("GET", "/import", imports.import_page, Right.IMPORT_LEADS),
     ("POST", "/import", imports.upload, Right.IMPORT_LEADS),
+    ("GET", "/dnc", dnc.dnc_page, Right.DO_NOT_CALL),
+    ("POST", "/dnc", dnc.add_numbers, Right.DO_NOT_CALL),
+    ("POST", "/dnc/remove", dnc.remove_number, Right.DO_NOT_CALL),
+    ("POST", "/dnc/import", dnc.import_numbers, Right.DO_NOT_CALL),
     ("GET", "/import/{report:[0-9a-f]{32}}/rejects", imports.rejects, Right.IMPORT_LEADS),
 )
 _RIGHTS: Final = web.AppKey("rights", dict[web.AbstractRoute, Right])

@@ -56,6 +56,7 @@ class Right(Enum):
     READ_ALL_LEADS = auto()  # of every campaign, not only of one's own
     SEE_NUMBERS = auto()
     IMPORT_LEADS = auto()
+    DO_NOT_CALL = auto()
     PATTERNS = auto()
 
 
@@ -70,6 +71,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.READ_ALL_LEADS: _LEADERS,
     Right.SEE_NUMBERS: _LEADERS,
     Right.IMPORT_LEADS: _LEADERS,
+    Right.DO_NOT_CALL: _LEADERS,
     Right.PATTERNS: frozenset({Role.ENGINEER, Role.ADMIN}),
 }
 

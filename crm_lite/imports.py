@@ -29,6 +29,8 @@ IMPORTS_MAX: Final = 1
 REJECTS_KEPT_MAX: Final = 50
 REJECTS_KEPT_S: Final = 3_600
 FILE_NAME_CHARS_MAX: Final = 120
+FORM_FIELDS_MAX: Final = 40
+FORM_FIELD_BYTES_MAX: Final = 1_024
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,5}")
 
 NO_FILE: Final = N_("Choose a file.")
@@ -92,11 +94,12 @@ async def upload(request: web.Request) -> web.StreamResponse:
     try:
         try:
             async with asyncio.timeout(UPLOAD_WITHIN_S):
-                wanted, file_name, path = await _receive(request, path)
+                form, file_name, path = await receive(request, path)
         except TimeoutError:
             return _page(request, code=408, problem=TOO_SLOW)
         except Refused as refused:
             return _page(request, code=422, problem=refused.reason)
+        wanted = form.get("campaign", "")
         if wanted not in crm.engine.policy().campaigns:
             return _page(request, code=422, problem=UNKNOWN_CAMPAIGN)
         if not file_name:
@@ -137,20 +140,22 @@ async def rejects(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _receive(request: web.Request, path: Path) -> tuple[str, str, Path]:
-    """(campaign, file name, path) of the form; the file is on disk under a name of ours with its own suffix."""
-    wanted = file_name = ""
+async def receive(request: web.Request, path: Path) -> tuple[dict[str, str], str, Path]:
+    """(fields, file name, path) of the form; the file is on disk under a name of ours with its own suffix. Refused."""
+    fields: dict[str, str] = {}
+    file_name = ""
     async for part in await request.multipart():
         if not isinstance(part, BodyPartReader):
             continue
-        if part.name == "campaign":
-            wanted = (await part.read_chunk(64)).decode(errors="replace")
-        elif part.name == "file" and part.filename:
+        if part.name != "file":
+            if len(fields) < FORM_FIELDS_MAX:
+                fields[part.name or ""] = (await part.read_chunk(FORM_FIELD_BYTES_MAX)).decode(errors="replace")
+        elif part.filename:
             file_name = part.filename[-FILE_NAME_CHARS_MAX:]
             suffix = Path(file_name).suffix.lower()
             path = path.with_suffix(suffix if _SUFFIX.fullmatch(suffix) else "")
             await _save(part, path)
-    return wanted, file_name, path
+    return fields, file_name, path
 
 
 async def _save(part: BodyPartReader, path: Path) -> None:

@@ -22,9 +22,11 @@ from engine.clock import Clock
 from engine.core import effects
 from engine.core.events import (
     DeskEvent,
+    DoNotCallChanged,
     DrainStarted,
     EngineLate,
     Event,
+    HeldChecked,
     LeadFetched,
     LeadsChanged,
     LeadsFetched,
@@ -34,10 +36,11 @@ from engine.core.events import (
     SwitchEvent,
 )
 from engine.core.floor import Floor
-from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, Lead, LeadId, Policy
+from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, Lead, LeadId, PhoneNumber, Policy
 from engine.core.pacing import PacingDecision
 from engine.hub import Hub
 from engine.store.errors import StoreBug, StoreError
+from engine.store.store import LEADS_OF
 from engine.switch import Switch
 from engine.timers import Timers
 
@@ -59,6 +62,8 @@ LATE_MAX_MS: Final = 1_000
 #: Pause before a failed commit is tried again: doubles up to the second figure.
 COMMIT_RETRY_MS: Final = (50, 1_000)
 FETCH_RETRY_MS: Final = 1_000
+#: How often the driver looks whether another process has changed leads or do-not-call lists.
+LOOK_EVERY_MS: Final = 400
 
 
 class Store(Protocol):
@@ -74,6 +79,12 @@ class Store(Protocol):
 
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         """These leads, with their history since then; unknown ids are absent. Raises StoreError."""
+
+    async def revisions(self) -> Mapping[str, int]:
+        """Numbers that rise with each change by another process, by subject. Raises StoreError."""
+
+    async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
+        """The leads' numbers that are on a do-not-call list. Raises StoreError."""
 
 
 @dataclass(slots=True)
@@ -141,6 +152,7 @@ class Driver:
                 group.create_task(self._beat(), name="beat")
                 group.create_task(self._write(), name="store-writer")
                 group.create_task(self._read(), name="store-reader")
+                group.create_task(self._look_around(), name="store-watch")
         finally:
             self._timers.close()
 
@@ -352,6 +364,9 @@ class Driver:
             if isinstance(order, effects.FetchLead):
                 self._offer(await self._one_lead(order.lead, order.history_ms))
                 continue
+            if isinstance(order, effects.CheckHeld):
+                self._offer(await self._held_checked(order.leads))
+                continue
             try:
                 fetched = await self._store.due_leads(
                     order.campaign, self._clock.now_ms(), order.limit, order.but, order.history_ms
@@ -372,6 +387,36 @@ class Driver:
         except StoreError as problem:
             log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
             return LeadFetched(lead, None)
+
+    async def _held_checked(self, leads: Iterable[LeadId]) -> HeldChecked:
+        """Which of these must not be called: asked again until the store answers, for calls to them ring."""
+        while True:
+            try:
+                return HeldChecked(await self._store.blocked(leads))
+            except StoreBug:
+                raise
+            except StoreError as problem:
+                log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
+                await asyncio.sleep(LOOK_EVERY_MS / 1000)
+
+    async def _look_around(self) -> None:
+        """Tell the Floor what other processes have changed: leads of a campaign, the do-not-call lists."""
+        seen: Mapping[str, int] = {}
+        while True:
+            try:
+                now = await self._store.revisions()
+            except StoreBug:
+                raise
+            except StoreError as problem:
+                log.warning("the store does not read", extra={"action": "look_failed", "reason": str(problem)})
+                now = seen
+            for subject in [subject for subject, revision in now.items() if seen.get(subject) != revision]:
+                if subject.startswith(LEADS_OF):
+                    self._offer(LeadsChanged(CampaignId(subject.removeprefix(LEADS_OF))))
+                else:
+                    self._offer(DoNotCallChanged())
+            seen = now
+            await asyncio.sleep(LOOK_EVERY_MS / 1000)
 
 
 def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campaign) -> PacingView:

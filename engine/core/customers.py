@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.core import effects
 from engine.core.dialing import LIFE_SLACK_MS, MESSAGE_MAX_MS, reset, take_back
+from engine.core.events import DoNotCallChanged, HeldChecked
 from engine.core.live import Live
 from engine.core.machines import CUSTOMER, JOINT_CUSTOMER, AgentEvent, CustomerEvent, legal
 from engine.core.model import (
@@ -228,18 +229,11 @@ def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
 
     None: somebody whose call is no longer known here.
     """
-    for hopper in live.hoppers.values():
-        reset(hopper)  # whole: others in it may share the lead's numbers, and a fetch under way may bring it
-    live.ask_all()
-    if lead is not None and lead in live.claims:
-        live.move_agent(live.agents[live.claims[lead].agent], AgentEvent.PREVIEW_OVER, now_ms)
-    for wanted in live.to_dial.values():  # read before the word was on disk, perhaps: whoever dials asks again
-        if wanted.command is not None:
-            live.done(wanted.command, Refusal.LEAD_CHANGED)
-        live.emit(effects.SetTimer(("preview", wanted.agent), now_ms))
-    live.to_dial.clear()
+    _forget_loaded(live, now_ms)
     if lead is None:
         return
+    if lead in live.claims:
+        live.move_agent(live.agents[live.claims[lead].agent], AgentEvent.PREVIEW_OVER, now_ms)
     if lead in live.leads:
         live.leads[lead] = replace(live.leads[lead], state=LeadState.SUPPRESSED)
     for id_, (attempt, known) in live.recent.items():
@@ -247,6 +241,41 @@ def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
             live.recent[id_] = (attempt, replace(known, state=LeadState.SUPPRESSED))
     for attempt in [a for a in live.attempts.values() if a.lead == lead and a.state in UNANSWERED]:
         take_back(live, attempt, now_ms)
+
+
+def do_not_call_changed(live: Live, event: DoNotCallChanged, now_ms: int) -> None:
+    """Nothing read before may be dialed; what rings or is shown already is looked up."""
+    _ = event
+    _forget_loaded(live, now_ms)
+    held = live.leads.keys() | live.claims.keys()
+    if held:
+        live.emit(effects.CheckHeld(frozenset(held)))
+
+
+def held_checked(live: Live, event: HeldChecked, now_ms: int) -> None:
+    """Take back the calls that must not be, and do not go on to those numbers afterwards."""
+    for lead_id, number in event.blocked:
+        claim, lead = live.claims.get(lead_id), live.leads.get(lead_id)
+        if claim is not None:  # with another number it may be shown again
+            live.move_agent(live.agents[claim.agent], AgentEvent.PREVIEW_OVER, now_ms)
+        if lead is not None:
+            phones = tuple(replace(p, valid=False) if p.number == number else p for p in lead.phones)
+            live.leads[lead_id] = replace(lead, phones=phones)
+    blocked = set(event.blocked)
+    for attempt in [a for a in live.attempts.values() if (a.lead, a.number) in blocked and a.state in UNANSWERED]:
+        take_back(live, attempt, now_ms)
+
+
+def _forget_loaded(live: Live, now_ms: int) -> None:
+    """What was read before a word of do-not-call was on disk is read again."""
+    for hopper in live.hoppers.values():
+        reset(hopper)  # whole: others in it may share the lead's numbers, and a fetch under way may bring it
+    live.ask_all()
+    for wanted in live.to_dial.values():  # whoever dials asks again
+        if wanted.command is not None:
+            live.done(wanted.command, Refusal.LEAD_CHANGED)
+        live.emit(effects.SetTimer(("preview", wanted.agent), now_ms))
+    live.to_dial.clear()
 
 
 def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> None:

@@ -232,6 +232,13 @@ class FetchLead:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckHeld:
+    """Ask the store which numbers of these leads are on a do-not-call list; answer: `HeldChecked`."""
+
+    leads: frozenset[LeadId]
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Send `TimerFired(key)` at `at_ms`; the same key again moves it."""
 
@@ -302,7 +309,7 @@ Write = (
     | SavePacing
     | SaveAudit
 )
-Read = FetchLeads | FetchLead
+Read = FetchLeads | FetchLead | CheckHeld
 Timer = SetTimer | CancelTimer
 Notice = AgentChanged | AttemptChanged | ScreenPop | DialingChanged | CommandDone
 Effect = Dial | Urgent | Write | Read | Timer | Notice

@@ -18,6 +18,7 @@ from engine.core.model import (
     LeadId,
     LegId,
     PhoneId,
+    PhoneNumber,
     Policy,
     SkipReason,
 )
@@ -185,6 +186,18 @@ class LeadFetched:
 
     id: LeadId
     lead: Lead | None
+
+
+@dataclass(frozen=True, slots=True)
+class DoNotCallChanged:
+    """A do-not-call list was changed, by whatever process: what is loaded, shown or on its way may be on it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChecked:
+    """The answer to `CheckHeld`: numbers of those leads that must not be called."""
+
+    blocked: tuple[tuple[LeadId, PhoneNumber], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,5 +382,5 @@ DeskEvent = (
     | CampaignSwitched
     | LeadSuppressed
 )
-StoreEvent = LeadsFetched | LeadFetched | LeadsChanged | StoreDown | StoreUp
+StoreEvent = LeadsFetched | LeadFetched | LeadsChanged | DoNotCallChanged | HeldChecked | StoreDown | StoreUp
 Event = SwitchEvent | DeskEvent | StoreEvent | EngineLate | TimerFired | ConfigChanged | Restored | DrainStarted

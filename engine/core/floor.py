@@ -280,6 +280,8 @@ _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.LeadsFetched: dialing.leads_fetched,
     events.LeadsChanged: dialing.leads_changed,
     events.LeadFetched: previews.lead_fetched,
+    events.DoNotCallChanged: customers.do_not_call_changed,
+    events.HeldChecked: customers.held_checked,
     events.StoreDown: _store_down,
     events.StoreUp: _store_up,
     events.ConfigChanged: _config_changed,

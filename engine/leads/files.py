@@ -8,20 +8,23 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 import xlsxwriter
 
+from engine.clock import Clock
 from engine.config import Config
 from engine.core.model import CampaignId, PhoneNumber
 from engine.leads.columns import Layout, Meaning
-from engine.leads.plan import ImportRow, RejectedRow
+from engine.leads.plan import PHONES_PER_LEAD_MAX, ImportRow, RejectedRow
 from engine.leads.reader import LeadFile, open_lead_file
 from engine.leads.sheets import Cell
 from engine.messages import N_
 from engine.phones import Numbering
 from engine.store.database import Database
+from engine.store.dnc import CHUNK_MAX, DoNotCall
 from engine.store.imports import import_leads
 from engine.store.rows import ImportCounts, ImportReject
 
@@ -124,6 +127,46 @@ def check_file(
             rejects=len(rejected_lines),
         )
         return ImportReport(file_name=file_name, layout=file.layout, counts=counts, rejects=tuple(tally.first_rejects))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedFile:
+    """What became of a file of numbers that must not be called."""
+
+    numbers: int
+    new: int
+    rejected: int
+    rejects: tuple[ImportReject, ...]  # the first of them
+
+
+async def list_file(
+    database: Database,
+    path: Path,
+    *,
+    to: str,
+    reason: str,
+    meaning: Meaning,
+    file_name: str,
+    by: str,
+    clock: Clock,
+) -> ListedFile:
+    """Put all numbers of a file on a do-not-call list, whatever else stands in it. Raises Refused, StoreError.
+
+    What was read before a refusal stays on the list: better a number too many than one too few.
+    """
+    lists, numbers, new, rejected = DoNotCall(database), 0, 0, 0
+    rejects: list[ImportReject] = []
+    with ExitStack() as stack:
+        file = await asyncio.to_thread(stack.enter_context, open_lead_file(path, meaning))
+        rows = iter(file.verdicts)
+        while chunk := await database.aside(lambda: list(islice(rows, CHUNK_MAX // PHONES_PER_LEAD_MAX))):
+            found = [phone for row in chunk if isinstance(row, ImportRow) for phone in row.phones]
+            bad = [row for row in chunk if isinstance(row, RejectedRow)]
+            new += await lists.add(found, to=to, reason=reason, by=by, at_ms=clock.now_ms(), source=file_name)
+            numbers += len(found)
+            rejected += len(bad)
+            rejects += [problem for row in bad for problem in row.problems][: REJECTS_REPORTED_MAX - len(rejects)]
+    return ListedFile(numbers=numbers, new=new, rejected=rejected, rejects=tuple(rejects))
 
 
 def _ignore(_: RejectedRow) -> None:

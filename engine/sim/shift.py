@@ -59,6 +59,7 @@ from engine.sim.people import Habits, People, SimAgent
 from engine.sim.switch import Faults, Invite, Place, SimSwitch
 from engine.sim.virtual import VirtualClock, VirtualLoop, run
 from engine.store.database import InlineDatabase
+from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreIoError
 from engine.store.store import Store
 
@@ -263,6 +264,15 @@ class _FaultyStore:
         await self._turn()
         return found
 
+    async def revisions(self) -> Mapping[str, int]:
+        """As the store."""
+        return await self._store.revisions()
+
+    async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
+        """As the store, after a while."""
+        await self._turn()
+        return await self._store.blocked(leads)
+
     async def _turn(self) -> None:
         slow_ms = self._world.slow_disk_ms
         await asyncio.sleep(self._world.chance.expovariate(1 / slow_ms) / 1000 if slow_ms else 0)
@@ -308,6 +318,7 @@ class _World:
         self._closing = False
         self._dialed: set[str] = set()
         self._suppressed_at_ms: dict[int, int] = {}
+        self._listed_at_ms: dict[str, int] = {}
         self._since_ms: dict[tuple[str, str], int] = {}
         self._commands = 0
 
@@ -422,6 +433,14 @@ class _World:
         floor = self._floor
         live = sorted(floor.live.leads) if floor is not None else []
         lead = self.chance.choice(live) if live and self.chance.random() < 0.7 else self._some_lead()
+        if self.chance.random() < 0.5:  # another process writes: nobody tells the engine
+            rows = self.disk.execute("SELECT number FROM phones WHERE lead_id = ?", (lead,)).fetchall()
+            numbers = [PhoneNumber(number) for (number,) in rows]
+            at_ms = self.clock.now_ms()
+            await DoNotCall(self._database).add(numbers, reason="asked", by="boss", at_ms=at_ms)
+            for number in numbers:
+                self._listed_at_ms.setdefault(number.e164, at_ms)
+            return
         if not await self._command(events.LeadSuppressed, lead=lead, reason="asked"):
             self._suppressed_at_ms.setdefault(lead, self.clock.now_ms())
 
@@ -560,6 +579,8 @@ class _World:
                 raise Broken(f"attempt {order.attempt} dials a number that is on the line")
         if now_ms > self._suppressed_at_ms.get(lead, now_ms) + SUPPRESSION_RACE_MS:
             raise Broken(f"attempt {order.attempt} dials lead {lead}, suppressed long ago")
+        if now_ms > self._listed_at_ms.get(number, now_ms) + SUPPRESSION_RACE_MS:
+            raise Broken(f"attempt {order.attempt} dials a number that is on the do-not-call list")
         if not isinstance(hours.window(zone, self.policy.campaigns[CAMPAIGN].hours, now_ms), hours.Open):
             raise Broken(f"attempt {order.attempt} dials lead {lead} of {zone} outside the hours")
 

@@ -21,7 +21,7 @@ from typing import Final, Protocol, TypeVar
 
 import aiosqlite
 
-from engine.store import migrate
+from engine.store import migrate, seals
 from engine.store.errors import StoreBug, StoreDamagedError, StoreLockedError, translated
 from engine.store.queries import Statement
 
@@ -182,6 +182,8 @@ def bring_up_to_date(path: Path, *, now_ms: int, locked: bool = False) -> list[m
             done = migrate.migrate(connection, path, now_ms)
             connection.execute("PRAGMA journal_mode = WAL")
         _check_soundness(connection, path)
+        sealed = connection.execute("SELECT seal FROM erased_numbers LIMIT 1").fetchone()
+        seals.check_key(path, None if sealed is None else sealed["seal"])
     except sqlite3.Error as error:
         raise translated(error, str(path), "journal_mode") from error
     finally:
@@ -200,6 +202,7 @@ def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
     try:
         connection.row_factory = sqlite3.Row
         connection.create_function("chain_hash", 7, chain_hash, deterministic=True)
+        connection.create_function("sealed", 1, seals.sealer(path))
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS:d}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB:d}")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -43,6 +43,7 @@ class _Sql:
     publish_import: Query
     publish_leads: Query
     publish_phones: Query
+    list_erased_of_import: Query
     suppress_published: Query
     count_published: Query
     unstage: Query
@@ -149,6 +150,7 @@ async def _publish(database: Database, import_id: int, now_ms: int) -> None:
         *_, left = await database.write(
             SQL.publish_leads(**piece, at_ms=now_ms),
             SQL.publish_phones(**piece),
+            SQL.list_erased_of_import(**piece, at_ms=now_ms),
             SQL.suppress_published(**piece),
             SQL.count_published(**piece),
             SQL.unstage(**piece),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -52,6 +52,9 @@ from engine.store.queries import Query, Statement
 #: Leads that one fetch may return, and leads that it may be told to leave out.
 LEADS_PER_FETCH_MAX: Final = 2_000
 LEADS_LEFT_OUT_MAX: Final = 20_000
+#: What `revisions` calls the do-not-call lists, and a campaign's leads.
+DO_NOT_CALL: Final = "do_not_call"
+LEADS_OF: Final = "leads:"
 
 
 class _Sql:
@@ -71,12 +74,12 @@ class _Sql:
     callbacks_moved: Query
     callbacks_off: Query
     suppress_numbers_of_lead: Query
-    suppress_number: Query
     suppress_leads_of_lead: Query
-    suppress_leads_of_number: Query
     suppress_numbers_of_attempt: Query
     suppress_leads_of_attempt: Query
     callbacks_off_of_attempt: Query
+    suppress_unreachable: Query
+    cancel_callbacks_of_suppressed: Query
     insert_disposition: Query
     dispose_call: Query
     insert_callback: Query
@@ -98,6 +101,9 @@ class _Sql:
     learned_pacing: Query
     answers_by_minute: Query
     save_pacing: Query
+    touch: Query
+    revisions: Query
+    blocked_phones: Query
 
 
 SQL: Final = queries.load(_Sql, "dialing.sql")
@@ -210,13 +216,14 @@ class Store:
             for lead, history in zip(leads, histories, strict=True)
         ]
 
-    async def suppress_number(self, number: PhoneNumber, *, reason: str, by: str, at_ms: int) -> None:
-        """Never dial this number again, whoever's it is; leads that have no other one are SUPPRESSED."""
-        await self._database.write(
-            SQL.suppress_number(number=number.e164, reason=reason, suppressed_by=by, at_ms=at_ms),
-            SQL.suppress_leads_of_number(number=number.e164, at_ms=at_ms),
-            SQL.append_audit(at_ms=at_ms, actor=by, action="suppress", subject=f"number:{number.e164}", detail=reason),
-        )
+    async def revisions(self) -> Mapping[str, int]:
+        """Numbers that rise when somebody, in whatever process, changes `DO_NOT_CALL` or `LEADS_OF` a campaign."""
+        return {row["subject"]: row["revision"] for row in await rows_of(self._database, SQL.revisions())}
+
+    async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
+        """The numbers of those leads that stand on a do-not-call list which binds them."""
+        rows = await rows_of(self._database, SQL.blocked_phones(leads=_json(sorted(leads))))
+        return tuple((LeadId(row["lead_id"]), PhoneNumber(row["number"])) for row in rows)
 
 
 def statements_of(write: Write) -> Iterator[Statement]:
@@ -352,6 +359,9 @@ def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Stateme
         # The person asked, so every number of theirs is left in peace, in every campaign.
         yield SQL.suppress_numbers_of_lead(lead=change.lead, reason=change.rule, suppressed_by=by, at_ms=at_ms)
         yield SQL.suppress_leads_of_lead(lead=change.lead, at_ms=at_ms)
+    else:
+        yield SQL.suppress_unreachable(lead=change.lead, at_ms=at_ms)
+    yield SQL.cancel_callbacks_of_suppressed(lead=change.lead, at_ms=at_ms, closed_by=by)
 
 
 def _save_agent(write: SaveAgent) -> Iterator[Statement]:

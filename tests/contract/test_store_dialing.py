@@ -30,6 +30,7 @@ from engine.core.model import (
     Outcome,
 )
 from engine.store.database import Database, chain_hash
+from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreBug
 from engine.store.queries import parse
 from engine.store.store import SQL, Store
@@ -378,8 +379,7 @@ async def test_a_lead_carries_its_phones_tries_and_outcomes(store: Store, databa
 async def test_a_suppressed_number_is_not_offered(store: Store, database: Database) -> None:
     await add_lead(database, 1)
     await add_lead(database, 2, numbers=(number(2), number(2, 1)))
-    await store.suppress_number(number(1), reason="complaint", by="boss", at_ms=NOON)
-    await store.suppress_number(number(2), reason="complaint", by="boss", at_ms=NOON)
+    await DoNotCall(database).add([number(1), number(2)], reason="complaint", by="boss", at_ms=NOON)
     assert (await lead_state(database, 1))[0] == "suppressed"
     (lead,) = (await store.due_leads(SPRING, NOON, 10)).leads
     assert (lead.id, lead.next_phone) == (2, 1)

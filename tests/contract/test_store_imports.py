@@ -12,6 +12,7 @@ import pytest
 from engine.core.model import CampaignId, PhoneNumber
 from engine.store import imports
 from engine.store.database import Database, Rows
+from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreFullError
 from engine.store.imports import SQL, finish_imports, import_counts, import_leads, import_rejects
 from engine.store.queries import Statement
@@ -120,8 +121,8 @@ async def test_rejected_rows_are_kept_with_their_reasons(database: Database) -> 
 
 async def test_who_asked_not_to_be_called_is_not_called_from_a_new_file(database: Database) -> None:
     store = Store(database)
-    for phone in (number(1), number(1, 1), number(2)):
-        await store.suppress_number(phone, reason="asked", by="boss", at_ms=NOON)
+    asked = (number(1), number(1, 1), number(2))
+    await DoNotCall(database).add(asked, reason="asked", by="boss", at_ms=NOON)
     await brought(database, file_of(2))
     states = await rows(database, "SELECT state FROM leads ORDER BY id")
     assert [row["state"] for row in states] == ["suppressed", "new"]

@@ -21,6 +21,7 @@ from engine.core.model import (
     PhoneNumber,
 )
 from engine.store.database import Database
+from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreBug
 from engine.store.folding import digits_typed, fold
 from engine.store.records import DRAFT_MAX, Records
@@ -114,7 +115,7 @@ async def test_a_card_says_what_is_planned_and_why(records: Records, store: Stor
     await add_lead(database, 1, numbers=(number(1), number(1, 1)))
     await change(database, """UPDATE leads SET fields = '{"город": "Дніпро"}' WHERE id = 1""")
     await store.commit(unanswered(attempt(1, 1), NOON + 60_000))
-    await store.suppress_number(number(1, 1), reason="complaint", by="boss", at_ms=NOON)
+    await DoNotCall(database).add([number(1, 1)], reason="complaint", by="boss", at_ms=NOON)
     card = await records.lead_card(LeadId(1))
     assert card is not None
     assert [(phone.number, phone.valid) for phone in card.phones] == [(number(1), True), (number(1, 1), False)]

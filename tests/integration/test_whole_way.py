@@ -87,6 +87,11 @@ campaigns:
 
 _SQL = parse(
     """
+-- name: open
+SELECT number FROM attempts WHERE ended_at_ms IS NULL;
+-- name: taken_back
+SELECT a.number, a.outcome, a.ended_at_ms - s.at_ms AS after_ms, l.state
+FROM suppressions s JOIN attempts a ON a.number = s.number JOIN leads l ON l.id = a.lead_id;
 -- name: attempts
 SELECT number, outcome, cause, tech_cause FROM attempts ORDER BY planned_at_ms;
 -- name: results
@@ -314,3 +319,34 @@ async def test_every_lead_of_a_file_ends_with_its_outcome_and_three_records_agre
             database, now_ms=WallClock().now_ms(), policy=center.loaded.policy, carried=carried, at_rest=True
         )
     assert found == []
+
+
+async def test_a_word_of_do_not_call_ends_a_ringing_call_within_a_second(center: CallCenter, tmp_path: Path) -> None:
+    config = center.loaded.path
+    (tmp_path / "leads.csv").write_text("Телефон\n+70000000130\n+70000000230\n", encoding="utf-8")
+    await zvonar(config, "import", str(tmp_path / "leads.csv"), "--campaign", "spring")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS))
+        chief = await signed_in(browser, center.url, SUPERVISOR)
+        await chief.goto(f"{center.url}/campaigns")
+        await chief.click("form[action='/campaigns/spring/run'] button")
+        desk = await signed_in(browser, center.url, OPERATORS[0])
+        await desk_state(desk, "logged_out")
+        await desk.keyboard.press("F2")
+        await desk_state(desk, "paused")
+        await desk.keyboard.press("F2")
+        await until(center.carried, timeout_s=30)
+        (row,) = await center.rows("open")
+        await zvonar(config, "dnc", "add", str(row["number"]), "--reason", "asked")
+
+        async def gone() -> bool:
+            return all(one["after_ms"] is not None for one in await center.rows("taken_back"))
+
+        await until(gone, timeout_s=10)
+        (ended,) = await center.rows("taken_back")
+        await browser.close()
+    assert (ended["number"], ended["outcome"], ended["state"]) == (row["number"], "cancelled", "suppressed")
+    assert isinstance(ended["after_ms"], int)
+    assert ended["after_ms"] <= 1_000, ended
+    (call,) = [one for one in center.carried() if one.number.lstrip("+") == str(row["number"]).lstrip("+")]
+    assert call.ended_ms is not None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from engine.core import effects, events
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, Lead, LeadId, NotDialing
+from engine.core.model import CampaignId, CommandId, Lead, LeadId, NotDialing, PhoneNumber
 from engine.driver import BEAT_EVERY_MS, COMMAND_TIMEOUT_MS, LATE_MAX_MS, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreFullError
@@ -50,6 +50,12 @@ class Disk:
         self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
     ) -> events.LeadsFetched:
         return events.LeadsFetched(campaign, ())
+
+    async def revisions(self) -> Mapping[str, int]:
+        return {}
+
+    async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
+        return ()
 
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         return {}

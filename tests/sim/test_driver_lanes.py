@@ -10,7 +10,7 @@ import pytest
 
 from engine.core import effects, events
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, Lead, LeadId, LegId
+from engine.core.model import CampaignId, CommandId, Lead, LeadId, LegId, PhoneNumber
 from engine.driver import INBOX_MAX, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreBug, StoreIoError
@@ -61,6 +61,12 @@ class Disk:
         if self.fails:
             raise StoreIoError("the disk is gone")
         return events.LeadsFetched(campaign_id, tuple(one for one in self.waiting if one.id not in but)[:limit])
+
+    async def revisions(self) -> Mapping[str, int]:
+        return {}
+
+    async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
+        return ()
 
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         await asyncio.sleep(self.slow_ms / 1000)

@@ -9,11 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from engine.store import imports, records, store
+from engine.store import dnc, imports, records, store
 from engine.store.database import InlineDatabase, connect
 from engine.store.queries import Query
 
-GROWING = ("leads", "phones", "attempts", "calls", "dispositions", "callbacks", "agent_log", "import_rows", "audit")
+GROWING = (
+    "leads",
+    "phones",
+    "attempts",
+    "calls",
+    "dispositions",
+    "callbacks",
+    "agent_log",
+    "import_rows",
+    "audit",
+    "suppressions",
+)
 #: Walks that are meant: only what is open is in these partial indexes, and the audit is read from its end.
 MEANT = {
     "open_attempts": "SCAN attempts USING INDEX attempts_open_lead",
@@ -25,7 +36,7 @@ MEANT = {
 #: Counts walk one campaign's part of an index; a page asks for them once in a while.
 COUNTS = {"count_leads"}
 QUERIES: dict[str, Query] = {
-    name: query for module in (store, records, imports) for name, query in vars(module.SQL).items()
+    name: query for module in (store, records, imports, dnc) for name, query in vars(module.SQL).items()
 }
 
 

@@ -145,7 +145,8 @@ PLANTED: dict[str, tuple[str, str, str]] = {
     "a suppressed number dialed": (
         "I5",
         "do-not-call",
-        "INSERT INTO suppressions SELECT number, 'asked', 'boss', planned_at_ms - 2000 FROM attempts WHERE id = '1-1';",
+        "INSERT INTO suppressions SELECT number, 'system', 'asked', 'boss', planned_at_ms - 2000 FROM attempts"
+        " WHERE id = '1-1';",
     ),
     "an end without a state": ("I7", "disagree", "UPDATE attempts SET state = 'ringing' WHERE id = '1-1';"),
     "an operator's word overwritten": (

@@ -76,42 +76,38 @@ UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :cl
 WHERE lead_id = :lead AND closed_at_ms IS NULL;
 
 -- name: suppress_numbers_of_lead
-INSERT INTO suppressions (number, reason, suppressed_by, at_ms)
-SELECT number, :reason, :suppressed_by, :at_ms FROM phones WHERE lead_id = :lead
-ON CONFLICT (number) DO NOTHING;
-
--- name: suppress_number
-INSERT INTO suppressions (number, reason, suppressed_by, at_ms)
-VALUES (:number, :reason, :suppressed_by, :at_ms)
-ON CONFLICT (number) DO NOTHING;
+INSERT INTO suppressions (number, list, reason, suppressed_by, at_ms)
+SELECT number, 'system', :reason, :suppressed_by, :at_ms FROM phones WHERE lead_id = :lead
+ON CONFLICT (number, list) DO NOTHING;
 
 -- name: suppress_leads_of_lead
 -- Everybody who shares a number with this lead and has no other one.
 UPDATE leads SET state = 'suppressed', updated_at_ms = :at_ms, version = version + 1
 WHERE queue_rank IS NOT NULL
   AND id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = :lead)
-  AND NOT EXISTS (
-    SELECT 1 FROM phones p
-    WHERE p.lead_id = leads.id AND p.valid = 1 AND p.number NOT IN (SELECT s.number FROM suppressions s)
-  );
+  AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
 
--- name: suppress_leads_of_number
+-- name: suppress_unreachable
+-- While it was called, all its numbers came onto do-not-call lists.
 UPDATE leads SET state = 'suppressed', updated_at_ms = :at_ms, version = version + 1
-WHERE queue_rank IS NOT NULL
-  AND id IN (SELECT lead_id FROM phones WHERE number = :number)
-  AND NOT EXISTS (
-    SELECT 1 FROM phones p
-    WHERE p.lead_id = leads.id AND p.valid = 1 AND p.number NOT IN (SELECT s.number FROM suppressions s)
-  );
+WHERE id = :lead AND queue_rank IS NOT NULL
+  AND EXISTS (SELECT 1 FROM phones p WHERE p.lead_id = leads.id AND p.valid)
+  AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
+
+-- name: cancel_callbacks_of_suppressed
+UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :closed_by
+WHERE closed_at_ms IS NULL
+  AND lead_id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = :lead)
+  AND lead_id IN (SELECT l.id FROM leads l WHERE l.id = callbacks.lead_id AND l.state = 'suppressed');
 
 -- name: suppress_numbers_of_attempt
-INSERT INTO suppressions (number, reason, suppressed_by, at_ms)
-SELECT number, 'opt_out', 'customer', :at_ms FROM (
+INSERT INTO suppressions (number, list, reason, suppressed_by, at_ms)
+SELECT number, 'system', 'opt_out', 'customer', :at_ms FROM (
   SELECT a.number FROM attempts a WHERE a.id = :attempt
   UNION
   SELECT p.number FROM phones p WHERE p.lead_id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt)
 ) WHERE true
-ON CONFLICT (number) DO NOTHING;
+ON CONFLICT (number, list) DO NOTHING;
 
 -- name: suppress_leads_of_attempt
 -- The lead itself, also in a call; and everybody who shares a number with it and has no other one.
@@ -120,10 +116,7 @@ WHERE id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt) AND state <>
   OR queue_rank IS NOT NULL
   AND id IN (SELECT q.lead_id FROM attempts a JOIN phones p ON p.lead_id = a.lead_id JOIN phones q ON q.number = p.number
              WHERE a.id = :attempt)
-  AND NOT EXISTS (
-    SELECT 1 FROM phones p
-    WHERE p.lead_id = leads.id AND p.valid = 1 AND p.number NOT IN (SELECT s.number FROM suppressions s)
-  );
+  AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
 
 -- name: callbacks_off_of_attempt
 UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = 'customer'
@@ -215,17 +208,14 @@ FROM ranks WHERE queue_rank IS NOT NULL;
 -- One rank's due leads in the order of dialing, by the index alone; none that is, or shares a number with, a live call.
 SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.version,
   json_extract(l.fields, '$.language') AS language,
-  (SELECT json_group_array(json_array(p.position, p.number, p.valid
-            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
-   FROM phones p WHERE p.lead_id = l.id) AS phones,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT json_group_array(a.outcome) FROM attempts a
    WHERE a.lead_id = l.id AND a.outcome IS NOT NULL) AS outcomes
 FROM leads l
 WHERE l.campaign_id = :campaign AND l.queue_rank = :queue_rank AND l.next_at_ms <= :now_ms
   AND l.id NOT IN (SELECT value FROM json_each(:but))
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL)
-  AND EXISTS (SELECT 1 FROM phones p WHERE p.lead_id = l.id AND p.valid = 1
-              AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number))
+  AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = l.id AND p.usable)
   AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number AND a.ended_at_ms IS NULL
                   WHERE p.lead_id = l.id)
 ORDER BY l.next_at_ms, l.id
@@ -234,9 +224,7 @@ LIMIT :limit;
 -- name: leads_by_id
 SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.version,
   json_extract(l.fields, '$.language') AS language,
-  (SELECT json_group_array(json_array(p.position, p.number, p.valid
-            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
-   FROM phones p WHERE p.lead_id = l.id) AS phones,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT json_group_array(a.outcome) FROM attempts a
    WHERE a.lead_id = l.id AND a.outcome IS NOT NULL) AS outcomes
 FROM leads l WHERE l.id IN (SELECT value FROM json_each(:ids));
@@ -283,3 +271,14 @@ WHERE campaign_id = :campaign AND answered_at_ms > (
   WHERE a.campaign_id = :campaign AND a.answered_at_ms IS NOT NULL
 )
 GROUP BY minute_ms ORDER BY minute_ms;
+
+-- name: touch
+INSERT INTO revisions (subject, revision) VALUES (:subject, 1)
+ON CONFLICT (subject) DO UPDATE SET revision = revision + 1;
+
+-- name: revisions
+SELECT subject, revision FROM revisions;
+
+-- name: blocked_phones
+SELECT lead_id, number FROM lead_phones
+WHERE lead_id IN (SELECT value FROM json_each(:leads)) AND valid AND NOT usable;

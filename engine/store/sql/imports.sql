@@ -40,6 +40,17 @@ FROM import_rows r CROSS JOIN leads l CROSS JOIN json_each(r.phones) j
 WHERE r.import_id = :import_id AND l.import_id = r.import_id AND l.import_line = r.line
   AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk));
 
+-- name: list_erased_of_import
+-- Erased persons who come back with a file are known by their seals. Most installations have erased nobody.
+INSERT INTO suppressions (number, list, reason, suppressed_by, at_ms)
+SELECT p.number, 'system', 'erased', 'engine', :at_ms
+FROM import_rows r CROSS JOIN leads l CROSS JOIN phones p
+WHERE EXISTS (SELECT 1 FROM erased_numbers)
+  AND r.import_id = :import_id AND l.import_id = r.import_id AND l.import_line = r.line AND p.lead_id = l.id
+  AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
+  AND sealed(p.number) IN (SELECT seal FROM erased_numbers)
+ON CONFLICT (number, list) DO NOTHING;
+
 -- name: suppress_published
 -- Whose every number is on the do-not-call list is never dialed.
 UPDATE leads SET state = 'suppressed'
@@ -47,10 +58,7 @@ WHERE import_id = :import_id AND queue_rank IS NOT NULL
   AND import_line >= (SELECT min(line) FROM import_rows WHERE import_id = :import_id)
   AND import_line <= (
     SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
-  AND NOT EXISTS (
-    SELECT 1 FROM phones p
-    WHERE p.lead_id = leads.id AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)
-  );
+  AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
 
 -- name: count_published
 UPDATE imports SET

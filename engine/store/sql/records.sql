@@ -46,9 +46,7 @@ SELECT seq, at_ms, actor, action, subject, detail FROM audit WHERE seq < :before
 
 -- name: lead_card
 SELECT l.*,
-  (SELECT json_group_array(json_array(p.position, p.number, p.valid
-            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
-   FROM phones p WHERE p.lead_id = l.id) AS phones,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT rule FROM (
      SELECT a.ended_at_ms AS at_ms, a.rule FROM attempts a WHERE a.lead_id = l.id AND a.rule <> ''
      UNION ALL
@@ -58,12 +56,11 @@ FROM leads l WHERE l.id = :lead;
 
 -- name: lead_history
 SELECT a.*, coalesce(c.agent_id, a.agent_id) AS talked_with, c.disposition_id, coalesce(c.note, '') AS note,
-  p.valid AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = a.number) AS usable,
+  (SELECT p.usable FROM lead_phones p WHERE p.lead_id = a.lead_id AND p.position = a.phone_position) AS usable,
   (SELECT b.due_at_ms FROM callbacks b WHERE b.attempt_id = a.id ORDER BY b.created_at_ms DESC LIMIT 1) AS callback_at_ms,
   (SELECT d.rule FROM dispositions d WHERE d.attempt_id = a.id ORDER BY d.at_ms DESC LIMIT 1) AS disposition_rule
 FROM attempts a
 LEFT JOIN calls c ON c.attempt_id = a.id
-LEFT JOIN phones p ON p.lead_id = a.lead_id AND p.position = a.phone_position
 WHERE a.lead_id = :lead
 ORDER BY a.planned_at_ms DESC, a.id DESC
 LIMIT :limit;
@@ -73,9 +70,7 @@ SELECT * FROM dispositions WHERE attempt_id = :attempt ORDER BY at_ms;
 
 -- name: list_leads
 SELECT l.*, '' AS rule,
-  (SELECT json_group_array(json_array(p.position, p.number, p.valid
-            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
-   FROM phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.id > :after
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
@@ -84,9 +79,7 @@ ORDER BY l.id LIMIT :limit;
 
 -- name: leads_by_name
 SELECT l.*, '' AS rule,
-  (SELECT json_group_array(json_array(p.position, p.number, p.valid
-            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
-   FROM phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.id > :after AND instr(l.name_folded, :text) > 0
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
@@ -96,9 +89,7 @@ ORDER BY l.id LIMIT :limit;
 -- name: leads_by_number
 -- By the first or the last digits; `~` sorts after every digit.
 SELECT l.*, '' AS rule,
-  (SELECT json_group_array(json_array(p.position, p.number, p.valid
-            AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.number = p.number)))
-   FROM phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.id > :after
   AND l.id IN (

@@ -34,8 +34,10 @@ FROM attempts WHERE campaign_id = :campaign AND counted = 1 GROUP BY lead_id HAV
 
 -- name: dialed_though_suppressed
 SELECT 'a number was dialed after its do-not-call entry' AS what, a.id AS ids
-FROM suppressions s JOIN attempts a ON a.number = s.number
-WHERE a.planned_at_ms > s.at_ms + :grace_ms LIMIT :limit;
+FROM suppressions s JOIN attempts a ON a.number = s.number JOIN leads l ON l.id = a.lead_id
+WHERE a.planned_at_ms > s.at_ms + :grace_ms
+  AND s.list IN ('system', 'campaign:' || l.campaign_id, 'partner:' || l.source)
+LIMIT :limit;
 
 -- name: not_final
 SELECT 'state and outcome disagree' AS what, id AS ids FROM attempts
