@@ -239,7 +239,8 @@ class Driver:
                     self._judge(self._clock.now_ms() - self._beat_ms - BEAT_EVERY_MS)
                     self._decide(event)
             self._idle.set()
-            await asyncio.sleep(0)
+            if self._inbox:
+                await asyncio.sleep(0)
 
     async def _beat(self) -> None:
         """Our own pulse through the inbox: how late it comes is how late every fact comes."""

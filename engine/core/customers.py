@@ -12,6 +12,7 @@ from engine.core.live import Live
 from engine.core.machines import CUSTOMER, JOINT_CUSTOMER, AgentEvent, CustomerEvent, legal
 from engine.core.model import (
     Agent,
+    AgentId,
     Attempt,
     AttemptId,
     Campaign,
@@ -112,8 +113,12 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
     lead = live.leads[attempt.lead]
     chosen = pick_agent(map(live.agents.__getitem__, live.roster.ready.get(attempt.campaign, ())), lead.owner)
-    if chosen is None:
-        return
+    if chosen is not None:
+        give(live, attempt, chosen, now_ms)
+
+
+def give(live: Live, attempt: Attempt, chosen: AgentId, now_ms: int) -> None:
+    """A waiting customer goes to this agent, who is ready."""
     attempt = replace(attempt, agent=chosen)
     live.attempts[attempt.id] = attempt
     agent = live.move_agent(live.agents[chosen], AgentEvent.RESERVE, now_ms, attempt=attempt.id, disposed=False)

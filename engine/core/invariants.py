@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from engine.core.customers import UNANSWERED
 from engine.core.dialing import HOPPER_MAX
 from engine.core.live import Live
-from engine.core.model import Agent, AgentState, Attempt, CustomerState, LegKind
+from engine.core.model import Agent, AgentState, Attempt, CustomerState, LeadId, LegKind
 
 _ON_A_CALL = {
     AgentState.RESERVED: frozenset({CustomerState.WAITING}),  # and before the answer, if they dialed it
@@ -69,21 +69,21 @@ def _on_a_call(live: Live, agent: Agent) -> Iterator[str]:
 
 
 def _attempts(live: Live) -> Iterator[str]:
-    leads = Counter(attempt.lead for attempt in live.attempts.values())
-    for lead, count in leads.items():
-        if count > 1:
-            yield f"lead {lead} has {count} attempts at a time"
-        if lead not in live.leads:
-            yield f"lead {lead} has an attempt and is not known"
-    for lead in live.leads:
-        if lead not in leads:
-            yield f"lead {lead} is held without an attempt"
-    numbers = Counter(a.number for a in live.attempts.values() if a.state is not CustomerState.ENDED)
-    for number, count in numbers.items():
-        if count > 1:
-            yield f"number {number} is called {count} times at a time"
+    leads: set[LeadId] = set()
+    numbers: set[str] = set()
     for attempt in live.attempts.values():
+        if attempt.lead in leads:
+            yield f"lead {attempt.lead} has two attempts at a time"
+        leads.add(attempt.lead)
+        if attempt.state is not CustomerState.ENDED:
+            if attempt.number.e164 in numbers:
+                yield f"number {attempt.number} is called twice at a time"
+            numbers.add(attempt.number.e164)
         yield from _attempt(live, attempt)
+    for lead in leads - live.leads.keys():
+        yield f"lead {lead} has an attempt and is not known"
+    for lead in live.leads.keys() - leads:
+        yield f"lead {lead} is held without an attempt"
     for id_ in sorted(live.decided - live.attempts.keys()):
         yield f"attempt {id_} is decided and not known"
 
@@ -111,7 +111,7 @@ def _waiting(live: Live) -> Iterator[str]:
     if live.switch_problem:
         return
     free = [agent for agent in live.agents.values() if agent.state is AgentState.READY]
-    for attempt in live.attempts.values():
+    for attempt in live.attempts.values() if free else ():
         if attempt.state is CustomerState.WAITING and attempt.agent is None:
             for agent in free:
                 if any(c.id == attempt.campaign for c in live.campaigns_of(agent.id)):

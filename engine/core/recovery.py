@@ -213,7 +213,11 @@ def _customer_leg_found(live: Live, attempt: Attempt | None, leg: LegFound, now_
     elif attempt.state is CustomerState.WAITING:
         if anew:
             live.emit(effects.SetTimer(("abandon", attempt.id), _abandon_at_ms(live, attempt, now_ms)))
-        _bridge_again(live, attempt)
+        partner = live.agents.get(live.restored_talk.get(attempt.id, AgentId("")))
+        if partner is not None and partner.state is AgentState.READY:
+            customers.give(live, attempt, partner.id, now_ms)  # on hold when the last engine ended
+        else:
+            _bridge_again(live, attempt)
     elif attempt.state is CustomerState.TALKING and now_ms - (attempt.bridged_at_ms or 0) > SNAPSHOT_GRACE_MS:
         live.counters["conversations_unbridged"] += 1
         _bridge_again(live, attempt)
@@ -248,9 +252,12 @@ def _conversation_found(live: Live, attempt: Attempt | None, leg: LegFound, now_
 
 
 def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int) -> None:
-    if attempt.state in customers.CONVERSING and attempt.agent == partner:
-        return
     agent = live.agents.get(partner)
+    if attempt.state in customers.CONVERSING and attempt.agent == partner:
+        if attempt.state is CustomerState.HELD and agent is not None and agent.bridge is not None:
+            live.counters["holds_repeated"] += 1  # they hear every word: the order may have been lost
+            live.emit(effects.Hold(attempt.leg, agent.bridge, on=True))
+        return
     if agent is None or (agent.attempt is not None and agent.attempt != attempt.id):
         live.counters["conversations_unexplained"] += 1
         return
@@ -272,8 +279,10 @@ def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int) -> Non
 def _bridge_again(live: Live, attempt: Attempt) -> None:
     """The order to bridge may have been lost with the link."""
     agent = live.agents[attempt.agent] if attempt.agent else None
-    if agent is None or agent.leg is None or agent.bridge is None or live.leg_kind(agent.id) is LegKind.ON_DEMAND:
+    if agent is None or agent.leg is None or agent.bridge is None:
         return
+    if attempt.state is CustomerState.WAITING and live.leg_kind(agent.id) is LegKind.ON_DEMAND:
+        return  # their phone rings yet: its answer will bridge them
     # The agent's bridge itself may be what is missing.
     live.emit(effects.OpenBridge(agent.leg, agent.bridge), effects.Bridge(attempt.leg, agent.leg, agent.bridge))
 

@@ -17,11 +17,14 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from engine.api import SubscriptionOverflow
-from engine.core import effects, events, hours
+from engine.core import effects, events
 from engine.core.budget import AbandonBudget, AbandonRule, MinuteCount
 from engine.core.floor import Floor
 from engine.core.invariants import violations
@@ -69,6 +72,14 @@ SECOND: Final = CampaignId("autumn")
 TRUNK: Final = TrunkId("carrier")
 #: 2025-11-24 08:00 UTC, a Monday.
 START_MS: Final = 1_763_971_200_000
+#: The campaigns' own zone.
+ZONE: Final = "Europe/Kyiv"
+DAYTIME: Final = ((9 * 60, 20 * 60),)
+#: 2025-10-26 and 2026-03-29, 00:50 UTC: in ten minutes Kyiv and Lisbon change their clocks, New York and Almaty do not.
+CLOCKS_BACK_MS: Final = 1_761_439_800_000
+CLOCKS_FORWARD_MS: Final = 1_774_745_400_000
+#: Hours with edges inside the hour that these nights have twice, or not at all.
+NIGHT: Final = ((0, 90), (105, 150), (155, 210), (215, 24 * 60))
 #: What is out of step with the switch is put right within this while the link is up (the switch is asked every 10 s).
 STRANDED_MAX_MS: Final = 30_000
 #: Nobody who answered hears nothing for longer than this while the link is up, even when facts are lost.
@@ -78,6 +89,12 @@ SUPPRESSION_RACE_MS: Final = 1_000
 #: Everybody is home, and every line is free, this long after the end of the shift.
 HOME_WITHIN_MS: Final = 30 * 60_000
 TRACE_MAX: Final = 50
+#: All that dies with the engine's process.
+ENGINE_TASKS: Final = frozenset(
+    {"engine", "driver", "switch", "owner", "beat", "store-writer", "store-reader", "desk-screens"}
+)
+#: The engine dies so many steps of the loop after the time is up, at the latest: between any two of them.
+KILLED_WITHIN_TURNS: Final = 300
 PREVIEW: Final = Preview(countdown_ms=12_000, on_timeout=OnTimeout.SKIP, skips_max=3)
 
 
@@ -88,6 +105,8 @@ class Plan:
     seed: int
     agents: int = 5
     leads: int = 80
+    start_ms: int = START_MS
+    hours: tuple[tuple[int, int], ...] = DAYTIME  # minutes of every day, in the lead's own zone
     length_ms: int = 1_200_000
     lines: int = 8
     pacing: PacingPolicy = field(default_factory=Progressive)
@@ -111,8 +130,11 @@ def faulty(seed: int) -> Plan:
     """The history of a seed, with all faults."""
     chance = random.Random(seed)
     harsh = chance.choice((0.3, 1.0, 2.0))
+    start_ms = chance.choice((START_MS, START_MS, CLOCKS_BACK_MS, CLOCKS_FORWARD_MS))
     return Plan(
         seed=seed,
+        start_ms=start_ms,
+        hours=DAYTIME if start_ms == START_MS else NIGHT,
         agents=chance.randint(2, 6),
         lines=chance.randint(2, 9),
         pacing=chance.choice((Progressive(), PREVIEW, Ratio(calls_per_agent=1.5), Predictive())),
@@ -168,6 +190,7 @@ class Report:
     dialed: int = 0
     conversations: int = 0
     lives: int = 0
+    killed_at: set[str] = field(default_factory=set)  # task and line
     counters: Counter[str] = field(default_factory=Counter)
 
 
@@ -189,6 +212,16 @@ def play(plan: Plan) -> Report:
     return report
 
 
+def _suspended_at(task: asyncio.Task[Any]) -> str:
+    """The task, and the innermost line of ours at which it waits."""
+    at, inner = "", task.get_coro()
+    while (frame := getattr(inner, "cr_frame", None)) is not None:
+        if frame.f_globals["__name__"].startswith("engine."):
+            at = f"{frame.f_code.co_name}:{frame.f_lineno}"
+        inner = inner.cr_await  # type: ignore[union-attr]
+    return f"{task.get_name()} {at}"
+
+
 def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
     for one in group.exceptions:
         if isinstance(one, BaseExceptionGroup):
@@ -198,7 +231,7 @@ def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
 
 
 async def _play(plan: Plan, report: Report, path: Path) -> None:
-    with InlineDatabase.open(path, now_ms=START_MS, durable=False) as database:
+    with InlineDatabase.open(path, now_ms=plan.start_ms, durable=False) as database:
         world = _World(plan, report, path, database)
         try:
             await world.play()
@@ -273,6 +306,17 @@ class _FaultyStore:
         await self._turn()
         return await self._store.blocked(leads)
 
+    async def restore(self) -> events.Restored:
+        """As the store, after a while."""
+        await self._turn()
+        return await self._store.restore()
+
+    async def next_epoch(self, now_ms: int) -> int:
+        """As the store; its answer may be waited for in vain."""
+        epoch = await self._store.next_epoch(now_ms)
+        await self._turn()
+        return epoch
+
     async def _turn(self) -> None:
         slow_ms = self._world.slow_disk_ms
         await asyncio.sleep(self._world.chance.expovariate(1 / slow_ms) / 1000 if slow_ms else 0)
@@ -285,7 +329,7 @@ class _World:
         self.plan = plan
         self.report = report
         self.chance = random.Random(f"{plan.seed} world")
-        self.clock = VirtualClock(asyncio.get_running_loop(), START_MS)
+        self.clock = VirtualClock(asyncio.get_running_loop(), plan.start_ms)
         self.disk = sqlite3.connect(path)  # looks at what is committed
         self.digest = hashlib.sha256()
         self.slow_disk_ms = plan.slow_disk_ms
@@ -358,26 +402,38 @@ class _World:
                 await asyncio.wait({self._engine})
             if self._engine.done():
                 return  # a bug: its exception ends the group
-            if self.chance.random() < 0.3 and self._driver is not None:
-                await self._driver.drain(5_000)
-            self._engine.cancel()
+            driver, draining = self._driver, self.chance.random() < 0.3
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.after_turns(self.chance.randrange(KILLED_WITHIN_TURNS), partial(self._kill, self._engine))
+            if draining and driver is not None:
+                await driver.drain(5_000)
             await asyncio.wait({self._engine})
-            self._driver = self._floor = None
-            self._note("the engine is killed")
+            if not self._engine.cancelled():
+                return  # a bug
             if plan.clock_step_ms:
                 self.clock.base_ms += self.chance.choice((-1, 1)) * self.chance.randrange(plan.clock_step_ms)
             await asyncio.sleep(self.chance.expovariate(1 / plan.away_ms) / 1000)
 
+    def _kill(self, engine: asyncio.Task[None]) -> None:
+        """kill -9: not one of its tasks takes a further step; what it has sent is sent."""
+        if engine.done():
+            return
+        for task in sorted(asyncio.all_tasks(), key=asyncio.Task.get_name):
+            if task.get_name() in ENGINE_TASKS:
+                self.report.killed_at |= {_suspended_at(task)}
+                task.cancel()
+        self._driver = self._floor = self._faulty = None
+        self._note("the engine is killed")
+
     async def _live(self) -> None:
         self.report.lives += 1
         self._since_ms.clear()
-        restored = await self._store.restore()
-        epoch = await self._store.next_epoch(self.clock.now_ms())
+        self._faulty = store = _FaultyStore(self._store, self)
+        restored = await store.restore()
+        epoch = await store.next_epoch(self.clock.now_ms())
         self._floor = floor = _WatchedFloor(self.policy, epoch=epoch, world=self)
-        self._faulty = _FaultyStore(self._store, self)
-        self._driver = driver = Driver(
-            floor, switch=self.switch, store=self._faulty, clock=self.clock, record=self._record
-        )
+        self._driver = driver = Driver(floor, switch=self.switch, store=store, clock=self.clock, record=self._record)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(driver.run([restored]), name="driver")
@@ -485,26 +541,22 @@ class _World:
 
     def _import_leads(self, count: int) -> None:
         (before,) = self.disk.execute("SELECT count(*) FROM leads").fetchone()
-        zones = (None, None, "Europe/Kyiv", "Europe/Lisbon", "Asia/Almaty", "America/New_York")
+        zones = (None, None, ZONE, "Europe/Lisbon", "Asia/Almaty", "America/New_York")
+        leads, phones = [], []
+        for id_ in range(before + 1, before + count + 1):
+            campaign = SECOND if id_ % 2 < self.plan.campaigns - 1 else CAMPAIGN
+            leads.append((id_, campaign, self.chance.choice(zones), self.chance.randrange(3)))
+            for position in range(self.chance.choice((1, 1, 2))):
+                shared = self.chance.random() < 0.03 and id_ > 1
+                number = f"+38067{self.chance.randrange(1, id_) if shared else id_:06}{position}"
+                phones.append((id_, position, number, number[:0:-1]))
         with self.disk:
-            for id_ in range(before + 1, before + count + 1):
-                self.disk.execute(
-                    "INSERT INTO leads (id, campaign_id, zone, priority, created_at_ms, updated_at_ms)"
-                    " VALUES (?, ?, ?, ?, 0, 0)",
-                    (
-                        id_,
-                        SECOND if id_ % 2 < self.plan.campaigns - 1 else CAMPAIGN,
-                        self.chance.choice(zones),
-                        self.chance.randrange(3),
-                    ),
-                )
-                for position in range(self.chance.choice((1, 1, 2))):
-                    shared = self.chance.random() < 0.03 and id_ > 1
-                    number = f"+38067{self.chance.randrange(1, id_) if shared else id_:06}{position}"
-                    self.disk.execute(
-                        "INSERT INTO phones (lead_id, position, number, tail) VALUES (?,?,?,?)",
-                        (id_, position, number, number[:0:-1]),
-                    )
+            self.disk.executemany(
+                "INSERT INTO leads (id, campaign_id, zone, priority, created_at_ms, updated_at_ms)"
+                " VALUES (?, ?, ?, ?, 0, 0)",
+                leads,
+            )
+            self.disk.executemany("INSERT INTO phones (lead_id, position, number, tail) VALUES (?, ?, ?, ?)", phones)
 
     # ── looking on ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -519,7 +571,7 @@ class _World:
             self._note(said_step(event, orders), now_ms)
 
     def _note(self, line: str, now_ms: int | None = None) -> None:
-        at_s = ((self.clock.now_ms() if now_ms is None else now_ms) - START_MS) / 1000
+        at_s = ((self.clock.now_ms() if now_ms is None else now_ms) - self.plan.start_ms) / 1000
         line = f"{at_s:10.3f}  {line}"
         self.report.trace.append(line)
         self.digest.update(line.encode())
@@ -581,8 +633,9 @@ class _World:
             raise Broken(f"attempt {order.attempt} dials lead {lead}, suppressed long ago")
         if now_ms > self._listed_at_ms.get(number, now_ms) + SUPPRESSION_RACE_MS:
             raise Broken(f"attempt {order.attempt} dials a number that is on the do-not-call list")
-        if not isinstance(hours.window(zone, self.policy.campaigns[CAMPAIGN].hours, now_ms), hours.Open):
-            raise Broken(f"attempt {order.attempt} dials lead {lead} of {zone} outside the hours")
+        there = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone or ZONE))
+        if not any(start <= there.hour * 60 + there.minute < end for start, end in self.plan.hours):
+            raise Broken(f"attempt {order.attempt} dials lead {lead} at {there:%H:%M} in {zone}, outside the hours")
 
     async def _watch(self) -> None:
         """Every second: what is out of step, and for how long."""
@@ -610,29 +663,38 @@ class _World:
     def _stuck(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
         live, channels = floor.live, self.switch.channels
         for agent in live.agents.values():
+            if agent.leg is not None and agent.leg not in channels:
+                yield ("without a phone is agent", agent.id), STRANDED_MAX_MS
+            if agent.state not in {AgentState.TALKING, AgentState.RESERVED}:
+                continue
             attempt = live.attempts.get(agent.attempt) if agent.attempt else None
-            channel = channels.get(attempt.leg) if attempt is not None else None
-            if agent.state is AgentState.TALKING and (channel is None or not self._hear_each_other(agent.leg, attempt)):
+            if agent.state is AgentState.TALKING and not self._hear_each_other(agent.leg, attempt):
                 yield ("nobody talks with agent", agent.id), STRANDED_MAX_MS
             rings = attempt is not None and attempt.by_agent and attempt.answered_at_ms is None
             if agent.state is AgentState.RESERVED and not rings:
                 yield ("reserved is agent", f"{agent.id} {agent.attempt}"), STRANDED_MAX_MS
-            if agent.leg is not None and agent.leg not in channels:
-                yield ("without a phone is agent", agent.id), STRANDED_MAX_MS
+        yield from self._stuck_calls(floor)
+
+    def _stuck_calls(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
+        live, channels = floor.live, self.switch.channels
         legs = {agent.leg for agent in live.agents.values()}
         for one in live.attempts.values():
-            if one.state is not CustomerState.ENDED and one.leg not in channels:
+            if one.state is CustomerState.ENDED:
+                continue
+            channel = channels.get(one.leg)
+            if channel is None:
                 yield ("without a channel is attempt", one.id), STRANDED_MAX_MS
-            elif one.state is not CustomerState.ENDED:
-                legs.add(one.leg)
+                continue
+            legs.add(one.leg)
+            if one.state is CustomerState.HELD and channel.bridge is not None:
+                yield ("on hold, and heard, is attempt", one.id), STRANDED_MAX_MS
         for leg, channel in channels.items():
             if leg not in legs:
                 yield ("unknown is channel", leg), STRANDED_MAX_MS
-            silent = channel.up and channel.place is Place.STASIS and channel.bridge is None
-            attempt_id = attempt_of_leg(leg)
-            if silent and attempt_id is not None:
-                known = live.attempts.get(attempt_id)
-                if known is None or known.state is not CustomerState.HELD:
+            if channel.up and channel.place is Place.STASIS and channel.bridge is None:
+                attempt_id = attempt_of_leg(leg)
+                known = live.attempts.get(attempt_id) if attempt_id is not None else None
+                if attempt_id is not None and (known is None or known.state is not CustomerState.HELD):
                     yield ("silence hears", leg), SILENCE_MAX_MS
 
     def _hear_each_other(self, agent_leg: str | None, attempt: Attempt | None) -> bool:
@@ -732,7 +794,7 @@ def _policy(plan: Plan) -> Policy:
                 Outcome.NO_ANSWER: RetryRule(after_ms=900_000, max=4),
             },
         ),
-        hours=CallingHours(spans=(((9 * 60, 20 * 60),),) * 7, zone="Europe/Kyiv"),
+        hours=CallingHours(spans=(plan.hours,) * 7, zone=ZONE),
         dispositions=dispositions,
         wrap_up_mode=plan.wrap_up,
         abandon=AbandonRule(connect_within_ms=2_000 if not plan.on_demand_share else 6_000),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, TypeVar
@@ -22,28 +23,10 @@ class NothingLeftToHappen(Exception):
     """All tasks wait and no timer is armed."""
 
 
-class _Timer(asyncio.TimerHandle):
-    """A timer that knows its place among those of the same time."""
-
-    __slots__ = ("place",)
-
-    place: int
-
-    def __lt__(self, other: object) -> bool:
-        mine, theirs = self._when, other._when  # type: ignore[attr-defined]
-        return mine < theirs or (mine == theirs and self.place < other.place)  # type: ignore[attr-defined,no-any-return]
-
-
-class _Jump:
-    """In the place of a selector: waits by moving the time on."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
+class _NoSelector:
+    """In the place of a selector, for what the base loop still asks of one: there are no sockets here."""
 
     def select(self, timeout_s: float | None) -> list[Any]:
-        if timeout_s is None:
-            raise NothingLeftToHappen("all tasks wait and no timer is armed")
-        self._loop.now_s += timeout_s
         return []
 
 
@@ -53,11 +36,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
-        self._places = 0
+        self.turns = 0  # callbacks carried out: between two of them lies an await of some task
         self.failures: list[Exception] = []  # of callbacks, which have no task to tell
-        self._selector = _Jump(self)
+        self._places = 0
+        self._armed: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._traps: list[tuple[int, int, Callable[[], object]]] = []
+        self._selector = _NoSelector()
         self._clock_resolution = RESOLUTION_S
-        self._scheduled: list[_Timer]
+        self._ready: deque[asyncio.Handle]
+        self._stopping: bool
 
     def time(self) -> float:
         """Seconds since the loop was made."""
@@ -67,12 +54,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As the loop's own, but first set is first fired."""
-        timer = _Timer(when, callback, args, self, context)
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
         self._places += 1
-        timer.place = self._places
-        heapq.heappush(self._scheduled, timer)
-        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 - as BaseEventLoop.call_at does
+        heapq.heappush(self._armed, (when, self._places, timer))
         return timer
+
+    def after_turns(self, turns: int, callback: Callable[[], object]) -> None:
+        """Call back between two callbacks, so many of them from now: at any await, also at one that takes no time."""
+        self._places += 1
+        heapq.heappush(self._traps, (self.turns + turns, self._places, callback))
+
+    def close(self) -> None:
+        """As the loop's own."""
+        self._armed.clear()
+        super().close()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep what a callback raised, for `run`."""
@@ -81,6 +76,34 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.failures.append(failure)
         else:
             super().call_exception_handler(context)
+
+    def _run_once(self) -> None:
+        """One round as of the base loop: what is due joins what is ready; what was ready then is carried out.
+
+        The base's own round costs as much as an average callback; hours of shift are made of millions.
+        """
+        ready, armed = self._ready, self._armed
+        while armed and armed[0][2].cancelled():
+            heapq.heappop(armed)
+        if not ready and not self._stopping:
+            if not armed:
+                raise NothingLeftToHappen("all tasks wait and no timer is armed")
+            self.now_s = max(self.now_s, armed[0][0])
+        due_s = self.now_s + RESOLUTION_S
+        while armed and armed[0][0] <= due_s:
+            timer = heapq.heappop(armed)[2]
+            if not timer.cancelled():
+                ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001 - as BaseEventLoop._run_once does
+                self.turns += 1
+                while self._traps and self._traps[0][0] <= self.turns:
+                    heapq.heappop(self._traps)[2]()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers leave when their time comes."""
 
     def _process_events(self, event_list: list[Any]) -> None:
         """No sockets, no events of theirs."""

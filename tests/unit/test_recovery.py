@@ -374,6 +374,43 @@ def test_a_conversation_without_a_bridge_is_bridged_again() -> None:
     assert not floor.all(effects.Bridge, orders), "who is on hold hears music and stays there"
 
 
+def test_who_is_taken_off_hold_in_vain_is_bridged_again_also_to_a_phone_called_per_conversation() -> None:
+    floor = Conversation(lead(1), agents=(profile(ANNA, leg_kind=LegKind.ON_DEMAND),))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.answer(leg)
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.tell(events.LegAnswered(phone), events.LegBridged(leg))
+    floor.command(events.AgentHold, agent=ANNA, on=True)
+    floor.wait(60_000)
+    floor.command(events.AgentHold, agent=ANNA, on=False)
+    floor.tell(events.CommandFailed(leg, "hold", "simulated"))
+    orders = floor.tell(events.SwitchUp((found(leg), found(phone))))
+    assert [(o.customer, o.agent) for o in floor.all(effects.Bridge, orders)] == [(leg, phone)]
+
+
+def test_who_is_on_hold_and_hears_the_agent_all_the_same_is_put_on_hold_again() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg = floor.talk(floor.dial()).leg
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.command(events.AgentHold, agent=ANNA, on=True)
+    floor.tell(events.CommandFailed(leg, "hold", "simulated"))
+    orders = floor.tell(legs(floor, found(leg, phone)))
+    assert [o.on for o in floor.all(effects.Hold, orders)] == [True]
+    assert floor.attempt(leg).state is CustomerState.HELD
+
+
+def test_who_was_on_hold_when_the_engine_died_returns_to_the_same_agent() -> None:
+    for agent, phone in ((ANNA, ANNAS), (BORYS, BORYSES)):
+        floor = restart(restored(attempt(CustomerState.HELD, agent=agent)))
+        orders = floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS), found(BORYSES))))
+        assert [(o.customer, o.agent) for o in floor.all(effects.Bridge, orders)] == [(CUSTOMER, phone)]
+        assert floor.attempt(CUSTOMER).agent == agent
+
+
 def test_an_answer_against_our_hang_up_in_the_gap_is_an_abandon_with_its_message() -> None:
     floor = Conversation(lead(1))
     floor.ready(ANNA)
