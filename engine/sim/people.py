@@ -29,6 +29,7 @@ from engine.core.model import (
     CommandId,
     CustomerState,
     DispositionKind,
+    LeadId,
     PhoneNumber,
     SkipReason,
     WrapUpMode,
@@ -66,6 +67,8 @@ class Habits:
     preview_ms: int = 8_000
     skip_share: float = 0.15  # of previews
     impatient_share: float = 0.05  # of calls that an agent dialed and takes back
+    cards: int = 0  # leads whose cards agents open by themselves, and dial: the first so many
+    card_every_ms: int = 60_000
     early_share: float = 0.1  # of dispositions given while talking
     silent_share: float = 0.05  # of conversations whose agent gives no disposition at all
     phone_answers_share: float = 0.97
@@ -187,6 +190,9 @@ class SimAgent:
             await engine.do(command)
         except TimeoutError:
             self._news.set()  # "not saved (yet)": look again
+        engine = self._engine()  # perhaps another one by now
+        if engine is None:
+            return
         agent = next((a for a in engine.snapshot().agents if a.id == self.id), None)
         if agent is not None:
             self._seen = agent
@@ -212,7 +218,7 @@ class SimAgent:
                 rest_ms = habits.pause_ms if agent.pause_reason == "lunch" else 3_000
                 return 500 + int(chance.expovariate(1 / rest_ms)), self._say(AgentReady)
             case AgentState.READY:
-                return (soon_ms, self._say(AgentLogout)) if self.going_home else (None, None)
+                return (soon_ms, self._say(AgentLogout)) if self.going_home else self._plan_card()
             case AgentState.TALKING:
                 return self._plan_talk(agent)
             case AgentState.WRAP_UP:
@@ -237,6 +243,15 @@ class SimAgent:
         if throw > 1 - self._habits.pause_share:
             return look_ms, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")
         return look_ms, AgentDial(command=self._id(), by=self.id, agent=self.id, lead=previewed.lead)
+
+    def _plan_card(self) -> tuple[int | None, DeskEvent | None]:
+        """Nothing comes: perhaps somebody is called from their card."""
+        habits, chance = self._habits, self._chance
+        if not habits.cards:
+            return None, None
+        lead = LeadId(chance.randint(1, habits.cards))
+        dial = AgentDial(command=self._id(), by=self.id, agent=self.id, lead=lead)
+        return int(chance.expovariate(1 / habits.card_every_ms)), dial
 
     def _plan_talk(self, agent: Agent) -> tuple[int | None, DeskEvent | None]:
         habits, chance = self._habits, self._chance

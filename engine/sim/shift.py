@@ -94,7 +94,7 @@ ENGINE_TASKS: Final = frozenset(
     {"engine", "driver", "switch", "owner", "beat", "store-writer", "store-reader", "desk-screens"}
 )
 #: The engine dies so many steps of the loop after the time is up, at the latest: between any two of them.
-KILLED_WITHIN_TURNS: Final = 300
+KILLED_WITHIN_TURNS: Final = 60
 PREVIEW: Final = Preview(countdown_ms=12_000, on_timeout=OnTimeout.SKIP, skips_max=3)
 
 
@@ -141,7 +141,11 @@ def faulty(seed: int) -> Plan:
         wrap_up=chance.choice(tuple(WrapUpMode)),
         on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
         campaigns=chance.choice((1, 1, 2)),
-        habits=Habits(phone_loss_every_ms=chance.choice((0, 900_000)), talk_ms=chance.choice((20_000, 90_000))),
+        habits=Habits(
+            phone_loss_every_ms=chance.choice((0, 900_000)),
+            talk_ms=chance.choice((20_000, 90_000)),
+            cards=chance.choice((0, 0, 80)),
+        ),
         faults=Faults(
             lost=0.01 * harsh,
             twice=0.01 * harsh,
@@ -213,13 +217,13 @@ def play(plan: Plan) -> Report:
 
 
 def _suspended_at(task: asyncio.Task[Any]) -> str:
-    """The task, and the innermost line of ours at which it waits."""
-    at, inner = "", task.get_coro()
+    """The task, and the lines of ours at which it waits, outermost first."""
+    at, inner = [], task.get_coro()
     while (frame := getattr(inner, "cr_frame", None)) is not None:
         if frame.f_globals["__name__"].startswith("engine."):
-            at = f"{frame.f_code.co_name}:{frame.f_lineno}"
+            at.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
         inner = inner.cr_await  # type: ignore[union-attr]
-    return f"{task.get_name()} {at}"
+    return " ".join([task.get_name(), *at])
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:

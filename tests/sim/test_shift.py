@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
+from engine import driver
 from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
-from engine.sim.shift import Plan, Report, faulty, play
+from engine.sim import shift
+from engine.sim.people import Habits
+from engine.sim.shift import CLOCKS_BACK_MS, CLOCKS_FORWARD_MS, NIGHT, Plan, Report, faulty, play
 from engine.sim.switch import Faults
 
 QUIET = logging.CRITICAL
@@ -57,6 +66,48 @@ def test_the_same_seed_gives_the_same_trace() -> None:
 def test_an_engine_that_is_killed_every_minute() -> None:
     report = lived(replace(Plan(seed=3), kill_every_ms=60_000, slow_disk_ms=50))
     assert report.lives > 20
+
+
+def awaits_of(module: ModuleType, *functions: str) -> dict[str, str]:
+    """`function:line` of every await in these functions, with its code."""
+    source = inspect.getsource(module)
+    return {
+        f"{function.name}:{node.lineno}": ast.unparse(node)
+        for function in ast.walk(ast.parse(source))
+        if isinstance(function, ast.AsyncFunctionDef) and function.name in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Await)
+    }
+
+
+def test_the_engine_is_killed_at_every_await_of_its_own() -> None:
+    reached: set[str] = set()
+    for seed in range(1, 7):
+        plan = replace(faulty(seed), length_ms=300_000, kill_every_ms=4_000, away_ms=300, slow_disk_ms=50)
+        plan = replace(plan, failed_write_share=0.1, habits=Habits(cards=40, card_every_ms=5_000))
+        reached |= {line for at in lived(plan).killed_at for line in at.split()}
+    own = awaits_of(driver, "_own", "_beat", "_write", "_commit", "_read")
+    rare = {"await self._room.wait()", "await asyncio.sleep(0)"}  # ten thousand batches wait; 64 facts in one turn
+    assert {code for at, code in own.items() if at not in reached} <= rare
+    before, after = (at for at, code in awaits_of(shift, "commit").items() if "_turn" in code)
+    assert before in reached, "decided, and not on disk"
+    assert after in reached, "on disk, and nobody knows"
+
+
+@pytest.mark.parametrize("night_ms", [CLOCKS_BACK_MS, CLOCKS_FORWARD_MS])
+def test_a_night_in_which_clocks_change(night_ms: int) -> None:
+    report = lived(Plan(seed=8, start_ms=night_ms, hours=NIGHT, leads=300))
+    assert report.conversations > 20
+
+
+def test_the_same_seed_gives_the_same_trace_in_another_process() -> None:
+    def told(hash_seed: str) -> str:
+        command = [sys.executable, "-c", "from engine.sim.shift import *; print(play(faulty(9)).hash)"]
+        return subprocess.run(
+            command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert told("1") == told("2") != ""
 
 
 def test_a_link_that_breaks_every_minute() -> None:
