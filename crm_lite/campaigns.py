@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,7 @@ from crm_lite.words import (
     OUTCOMES,
     agent_state,
     dialing_words,
+    held_words,
     refusal,
     why_so_many,
 )
@@ -39,11 +41,15 @@ from engine.core.model import (
     Outcome,
     Phone,
 )
+from engine.explain import held_leads, why_not
 from engine.store.errors import StoreError
-from engine.store.rows import CampaignCounts
+from engine.store.rows import CampaignCounts, LeadCard
 
 #: Calls that the floor lists; more of them are only counted.
 CALLS_SHOWN_MAX: Final = 100
+#: Leads of one group on a page.
+LEADS_SHOWN_MAX: Final = 50
+_OFFSET: Final = re.compile(r"[0-9]{1,7}")
 #: How long an agent may stay in a state before the row is marked.
 LONG_MS: Final[Mapping[AgentState, int]] = {
     AgentState.READY: 10 * 60_000,
@@ -241,6 +247,39 @@ async def campaigns_page(request: web.Request) -> web.StreamResponse:
     rows = await campaign_rows(crm, crm.viewer(user))
     context = campaign_context(may(user, Right.SWITCH_CAMPAIGN))
     return page(request, "campaigns.html", campaigns=rows, problem=request.query.get("problem", ""), **context)
+
+
+async def why_page(request: web.Request) -> web.StreamResponse:
+    """Why are leads not being dialed: all leads by the first rule that holds them back, each group with its leads."""
+    crm = request.app[CRM]
+    user = user_of(request)
+    campaign = crm.engine.policy().campaigns.get(CampaignId(request.match_info["campaign"]))
+    if campaign is None:
+        raise web.HTTPNotFound
+    viewer, now_ms = crm.viewer(user), crm.clock.now_ms()
+    groups = await why_not(crm.database, campaign, now_ms)
+    rule, cause = request.query.get("rule"), request.query.get("cause", "")
+    chosen = next((one for one in groups if (one.rule, one.cause) == (rule, cause)), None)
+    after = int(said) if _OFFSET.fullmatch(said := request.query.get("after", "")) else 0
+    rows: list[LeadCard] = []
+    if chosen is not None:
+        ids = await held_leads(crm.database, campaign, chosen, now_ms, limit=LEADS_SHOWN_MAX, offset=after)
+        rows = [card for id_ in ids if (card := await crm.records.lead_card(id_)) is not None]
+    return page(
+        request,
+        "why.html",
+        campaign=campaign,
+        groups=groups,
+        total=sum(one.count for one in groups),
+        chosen=chosen,
+        rows=rows,
+        more=after + LEADS_SHOWN_MAX if chosen and after + LEADS_SHOWN_MAX < chosen.count else None,
+        dialing=dialing_words(viewer.words, crm.live.board.dialing.get(campaign.id)),
+        held=held_words,
+        names={campaign.id: campaign.name},
+        lead_states=LEAD_STATES,
+        viewer=viewer,
+    )
 
 
 async def run_campaign(request: web.Request) -> web.StreamResponse:

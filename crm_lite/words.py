@@ -253,6 +253,16 @@ def rule_words(words: Words, rule: str, campaign: Campaign | None = None) -> str
     return words.gettext(message) % {**dict.fromkeys(names, "…"), **said}
 
 
+def held_words(words: Words, rule: str, cause: str, campaign: Campaign | None = None) -> str:
+    """Why so many leads are not dialed: the first rule that holds them back, and what it waits for."""
+    if not rule:
+        return words.gettext("May be called now: waiting for their turn")
+    said = rule_words(words, rule, campaign)
+    if rule.partition(":")[0] in {"not_due", "lead_is"} and cause:
+        return f"{said}: {rule_words(words, cause, campaign)}"
+    return said
+
+
 #: What a rule of dialing looks at, whether it lets the call pass or not (`Ruling.code`), and its parameters.
 CHECKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "campaign_gone": (N_("Campaign in the configuration"), ()),

@@ -30,10 +30,11 @@ from engine.config.forms import Address
 from engine.core.events import ConfigChanged, Event, SwitchDied
 from engine.core.floor import Floor
 from engine.core.model import PhoneId, Policy, TrunkId
-from engine.driver import Driver
+from engine.driver import Driver, line_of
 from engine.phones import zones_of
 from engine.recorder import Recorder
 from engine.store.database import AioDatabase
+from engine.store.errors import StoreBug, StoreError
 from engine.store.imports import finish_imports
 from engine.store.store import Store
 from engine.switch import Switch
@@ -48,6 +49,10 @@ WEB_SHUTDOWN_S: Final = 2.0
 RECORDINGS: Final = "facts"
 #: The switch's journal is read again from so long before the start.
 JOURNAL_BACK_MS: Final = 3_600_000
+#: How often leads are lined up: with the look for other processes' changes and the next fetch within a second.
+LINES_EVERY_S: Final = 0.25
+#: Between two pieces of a long line-up others get the writer.
+LINE_PAUSE_S: Final = 0.005
 #: How often we look whether our Asterisk still runs.
 ASTERISK_LOOK_EVERY_S: Final = 0.5
 
@@ -102,6 +107,7 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
                 group.create_task(parts.driver.run(parts.first), name="engine"),
                 group.create_task(_follow_config(parts, app), name="config-watch"),
                 group.create_task(_watch_registrations(parts), name="ami"),
+                group.create_task(keep_lines(parts.store, parts.driver, parts.clock), name="lines"),
             ]
             helpers = [group.create_task(play(parts), name="demo")] if play is not None else []
             if parts.asterisk is not None:
@@ -254,6 +260,22 @@ async def _watch_registrations(parts: Parts) -> None:
             log.warning("a trunk is not registered with its carrier", extra=extra)
 
     await AmiClient(account, backoff=Backoff(chance=random.random)).run(tell)
+
+
+async def keep_lines(store: Store, driver: Driver, clock: Clock) -> None:
+    """Line up leads as their time comes, whoever brought them."""
+    while True:
+        try:
+            for campaign in driver.policy().campaigns.values():
+                more = True
+                while more:
+                    more = await store.line_up(campaign.id, line_of(campaign).order, clock.now_ms()) > 0
+                    await asyncio.sleep(LINE_PAUSE_S)
+        except StoreBug:
+            raise
+        except StoreError as problem:
+            log.warning("the lines are not kept", extra={"action": "lines_failed", "reason": str(problem)})
+        await asyncio.sleep(LINES_EVERY_S)
 
 
 class _Stop:

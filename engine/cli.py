@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 import orjson
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from engine.store.database import AioDatabase
 
 T = TypeVar("T")
+#: Leads of one group that `explain campaign --leads` prints.
+HELD_LEADS_MAX: Final = 1_000
 
 
 class Exit(IntEnum):
@@ -260,6 +262,47 @@ def explain_lead(path: Path, number: int, as_json: bool) -> None:
         later = "" if ruling.passed else f"  next: {_moment(ruling.next_at_ms, zone)}"
         click.echo(f"{'pass' if ruling.passed else 'FAIL'}  {ruling}{later}")
     click.echo("may be dialed now" if said.next_at_ms == now_ms else f"may be dialed: {_moment(said.next_at_ms, zone)}")
+
+
+@explain.command("campaign")
+@click.argument("name")
+@click.option("--leads", "group", type=click.IntRange(min=1), help="Print ids of the leads in that line of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print the groups as JSON; times are ms UTC.")
+@click.pass_obj
+def explain_campaign(path: Path, name: str, group: int | None, as_json: bool) -> None:
+    """Why are leads not being dialed? So many leads per rule that is the first to hold them back.
+
+    Example: zvonar explain campaign spring
+    """
+    from engine.core.model import CampaignId, LeadId
+    from engine.explain import Held, held_leads, why_not
+
+    loaded = _loaded(path)
+    campaign = loaded.policy.campaigns.get(CampaignId(name))
+    if campaign is None:
+        known = ", ".join(loaded.policy.campaigns)
+        raise click.BadParameter(f"{name} is not in {path}; known: {known}", param_hint="NAME")
+
+    async def look(database: AioDatabase, now_ms: int) -> tuple[list[Held], list[LeadId]]:
+        held = await why_not(database, campaign, now_ms)
+        if group is None or group > len(held):
+            return held, []
+        return held, await held_leads(database, campaign, held[group - 1], now_ms, limit=HELD_LEADS_MAX)
+
+    held, leads = _with_database(loaded, look)
+    if group is not None:
+        click.echo("\n".join(map(str, leads)))
+        return
+    if as_json:
+        groups = [
+            {"rule": one.rule, "cause": one.cause, "leads": one.count, "next_at_ms": one.next_at_ms} for one in held
+        ]
+        _print_json({"campaign": name, "leads": sum(one.count for one in held), "groups": groups})
+        return
+    for number, one in enumerate(held, 1):
+        later = "" if one.next_at_ms is None else f"  opens: {_moment(one.next_at_ms, campaign.hours.zone)}"
+        click.echo(f"{number:>3}  {one.count:>9}  {one.rule or 'waits for its turn'}  {one.cause}".rstrip() + later)
+    click.echo(f"{'':3}  {sum(one.count for one in held):>9}  leads in all")
 
 
 def _moment(at_ms: int | None, zone: str) -> str:

@@ -15,11 +15,13 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from engine.api import FloorView, PacingView
 from engine.clock import Clock
-from engine.core import effects
+from engine.core import attempts as rules
+from engine.core import effects, ordering
 from engine.core.events import (
     DeskEvent,
     DoNotCallChanged,
@@ -40,7 +42,7 @@ from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, Le
 from engine.core.pacing import PacingDecision
 from engine.hub import Hub
 from engine.store.errors import StoreBug, StoreError
-from engine.store.store import LEADS_OF
+from engine.store.store import LEADS_OF, LineUp
 from engine.switch import Switch
 from engine.timers import Timers
 
@@ -73,7 +75,7 @@ class Store(Protocol):
         """All writes, in order, in one transaction. Raises StoreError; `StoreBug` is ours."""
 
     async def due_leads(
-        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int, line: LineUp
     ) -> LeadsFetched:
         """Dialable leads, best first. Raises StoreError."""
 
@@ -370,7 +372,12 @@ class Driver:
                 continue
             try:
                 fetched = await self._store.due_leads(
-                    order.campaign, self._clock.now_ms(), order.limit, order.but, order.history_ms
+                    order.campaign,
+                    self._clock.now_ms(),
+                    order.limit,
+                    order.but,
+                    order.history_ms,
+                    line_of(self._floor.live.campaigns[order.campaign]),
                 )
             except StoreBug:
                 raise
@@ -418,6 +425,11 @@ class Driver:
                     self._offer(DoNotCallChanged())
             seen = now
             await asyncio.sleep(LOOK_EVERY_MS / 1000)
+
+
+def line_of(campaign: Campaign) -> LineUp:
+    """How the campaign's leads stand in line, and in which zones they may be called."""
+    return LineUp(order=campaign.order or ordering.USUAL, opens=partial(rules.opens_ms, campaign))
 
 
 def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campaign) -> PacingView:

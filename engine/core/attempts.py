@@ -71,16 +71,19 @@ def explain(lead: Lead, campaign: Campaign, now_ms: int) -> law.Verdict:
 
 
 def checks(lead: Lead, campaign: Campaign, now_ms: int) -> list[law.Check]:
-    """The rules for dialing this lead: its state, its attempts, its time, its phone, the hours, the law packs."""
+    """The rules for dialing this lead: its state, its time, the hours; its attempts, its phone, the law packs.
+
+    What many leads have in common comes first: `engine.explain` counts a whole list by it.
+    """
     used, most = lead.attempts_count, campaign.attempts.max
     asked = [
         _fixed("lead_is", (lead.state.value,), lead.state in DIALABLE),
-        _fixed("attempts_used", (str(used), str(most)), used < most),
         law.Check("not_due", (), lambda at_ms: max(at_ms, lead.next_at_ms)),
+        *zone_checks(lead.zone, campaign, now_ms),
+        _fixed("attempts_used", (str(used), str(most)), used < most),
     ]
     phone = phone_to_dial(lead)
     asked.append(_fixed("no_valid_phone", (), phone is not None))
-    asked.append(_hours_check(lead, campaign, now_ms))
     if campaign.law and phone is not None:
         asked += law.checks(
             lead,
@@ -94,15 +97,26 @@ def checks(lead: Lead, campaign: Campaign, now_ms: int) -> list[law.Check]:
     return asked
 
 
+def opens_ms(campaign: Campaign, zone: str | None, at_ms: int) -> int | None:
+    """When the hours first let a call into this zone pass, from a moment on; None: never."""
+    return law.first_moment([check.from_ms for check in zone_checks(zone, campaign, at_ms)], at_ms)
+
+
 def _fixed(code: str, values: tuple[str, ...], passed: bool) -> law.Check:
     return law.Check(code, values, law.always if passed else law.never)
 
 
-def _hours_check(lead: Lead, campaign: Campaign, now_ms: int) -> law.Check:
-    now = hours.window(lead.zone, campaign.hours, now_ms)
+def zone_checks(zone: str | None, campaign: Campaign, now_ms: int) -> list[law.Check]:
+    """Those of `checks` that say the same for everybody in a zone (None: of no known zone): the hours."""
+    asked = [_hours_check(zone, campaign, now_ms)]
+    return asked + law.hours_of_zone(campaign.law, zone, now_ms) if zone is not None else asked
+
+
+def _hours_check(zone: str | None, campaign: Campaign, now_ms: int) -> law.Check:
+    now = hours.window(zone, campaign.hours, now_ms)
 
     def from_ms(at_ms: int) -> int | None:
-        match now if at_ms == now_ms else hours.window(lead.zone, campaign.hours, at_ms):
+        match now if at_ms == now_ms else hours.window(zone, campaign.hours, at_ms):
             case hours.Open():
                 return at_ms
             case hours.Closed(until_ms):

@@ -75,6 +75,8 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
     if hopper.called:
         fresh = [lead for lead in fresh if not lawful.shares(lead, hopper.called)]
     hopper.leads.extend(fresh[: HOPPER_MAX - len(hopper.leads)])
+    if event.next_callback_at_ms is not None:
+        live.expect_callback(event.campaign, event.next_callback_at_ms)
     if len(event.leads) < HOPPER_LOW:
         due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
         hopper.dry_until_ms = max(min(due_ms, hopper.soonest_ms, now_ms + HOPPER_RECHECK_MS), now_ms + 1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.core import customers, desk, dialing, effects, events, previews, recovery
-from engine.core.live import Live
+from engine.core.live import NEVER_MS, Live
 from engine.core.model import (
     Agent,
     AgentId,
@@ -185,6 +185,11 @@ def _timer(live: Live, event: events.TimerFired, now_ms: int) -> None:
             _AGENT_TIMERS[kind](live, agent, now_ms)
     elif kind == "hopper":
         live.hoppers[CampaignId(subject)].dry_until_ms = 0
+        live.ask(CampaignId(subject))
+    elif kind == "promise":
+        hopper = live.hoppers[CampaignId(subject)]
+        hopper.promised_ms = NEVER_MS
+        hopper.reset()
         live.ask(CampaignId(subject))
     elif kind == "learned":
         live.keep_learned(now_ms)

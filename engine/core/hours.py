@@ -13,6 +13,8 @@ from engine.core.model import CallingHours
 ZONES_MAX: Final = 1_000
 #: Further ahead than any sensible calling hours stay closed.
 LOOK_AHEAD_DAYS: Final = 8
+#: Days whose hours are remembered as instants: a few rules in every zone, today and the days ahead.
+DAYS_MAX: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,18 @@ def instants(day: date, minute: int, zone: ZoneInfo) -> tuple[int, int]:
     return min(one, other), max(one, other)
 
 
+@lru_cache(maxsize=DAYS_MAX)
+def open_ms(spans: tuple[tuple[int, int], ...], day: date, zone: ZoneInfo) -> tuple[tuple[int, int], ...]:
+    """A day's hours as instants, (first, end), each edge read as that which keeps us longer from calling."""
+    edges = ((instants(day, start, zone)[1], instants(day, end, zone)[0]) for start, end in spans)
+    return tuple((from_ms, until_ms) for from_ms, until_ms in edges if from_ms < until_ms)
+
+
+def day_of(at_ms: int, zone: ZoneInfo) -> date:
+    """The day that it is there."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone).date()
+
+
 def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Closed:
     """Whether now is inside the calling hours of that zone (None: the campaign's), and until when.
 
@@ -50,13 +64,10 @@ def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Cl
     is not in the database: zones are checked where leads come in.
     """
     zone = zone_of(zone_name or hours.zone)
-    today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone)
+    today = day_of(now_ms, zone)
     for ahead in range(LOOK_AHEAD_DAYS):
         day = today + timedelta(days=ahead)
-        for start, end in hours.spans[day.weekday()]:
-            until_ms, _ = instants(day, end, zone)
-            _, from_ms = instants(day, start, zone)
-            if now_ms >= until_ms or from_ms >= until_ms:
-                continue
-            return Open(until_ms) if from_ms <= now_ms else Closed(from_ms)
+        for from_ms, until_ms in open_ms(hours.spans[day.weekday()], day, zone):
+            if now_ms < until_ms:
+                return Open(until_ms) if from_ms <= now_ms else Closed(from_ms)
     return Closed(None)

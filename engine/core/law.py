@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from engine.core.hours import instants, zone_of
+from engine.core.hours import DAYS_MAX, day_of, instants, open_ms, zone_of
 from engine.core.model import Lead, LeadState, Mode, Outcome, Past, Phone
 
 DAY_MS: Final = 86_400_000
@@ -271,7 +272,9 @@ def judge(
 
     `history`: the person's attempts, at least as far back as `reach_ms`; None: not known, which refuses.
     """
-    return verdict(checks(lead, phone, history, packs, now_ms, mode=mode, ring_timeout_ms=ring_timeout_ms), now_ms)
+    asked = hours_of_zone(packs, lead.zone, now_ms) if lead.zone else []
+    asked += checks(lead, phone, history, packs, now_ms, mode=mode, ring_timeout_ms=ring_timeout_ms)
+    return verdict(asked, now_ms)
 
 
 def verdict(asked: Sequence[Check], now_ms: int) -> Verdict:
@@ -320,26 +323,33 @@ def checks(
     mode: Mode,
     ring_timeout_ms: int,
 ) -> list[Check]:
-    """The packs' rules for this call, in the order in which they are told."""
+    """The packs' rules for this call, in the order in which they are told; of a lead with a zone without the hours."""
     if not packs:
         return []
     zones = _zones((lead.zone,) if lead.zone else phone.zones)
     if zones is None:
         return [Check("law_zone", (), never)]
+    found = [] if lead.zone else _window_checks(packs, zones, now_ms)
     if history is None or len(history) >= HISTORY_MAX:
-        return [Check(code="law_history", values=(str(HISTORY_MAX),), from_ms=never)]
-    found: list[Check] = []
+        return [*found, Check(code="law_history", values=(str(HISTORY_MAX),), from_ms=never)]
     if any(past.ended_at_ms is None for past in history):
         found.append(Check("law_in_call", (), lambda t: max(t, now_ms + IN_CALL_RECHECK_MS)))
     facts = _Facts(lead, mode)
     for pack in packs:
         found += _standing(pack, facts, mode)
     for pack in packs:
-        if pack.windows is not None:
-            found.append(_window_check(pack, pack.windows, zones, now_ms))
-    for pack in packs:
         found += _counting(pack, lead, phone, history, facts, zones, now_ms, ring_timeout_ms)
     return found
+
+
+def hours_of_zone(packs: Sequence[Pack], zone: str, now_ms: int) -> list[Check]:
+    """The packs' hours for everybody in a zone; empty where the zone is not known."""
+    zones = _zones((zone,))
+    return [] if zones is None else _window_checks(packs, zones, now_ms)
+
+
+def _window_checks(packs: Sequence[Pack], zones: Sequence[ZoneInfo], now_ms: int) -> list[Check]:
+    return [_window_check(pack, pack.windows, zones, now_ms) for pack in packs if pack.windows is not None]
 
 
 def _counting(
@@ -415,14 +425,11 @@ def _zones(names: Sequence[str]) -> tuple[ZoneInfo, ...] | None:
         return None
 
 
-def _day(at_ms: int, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone).date()
-
-
+@lru_cache(maxsize=DAYS_MAX)
 def _begin_ms(day: date, zone: ZoneInfo) -> int:
     """The first instant of a day, also where a clock change makes midnight double or void."""
     first, last = instants(day, 0, zone)
-    return first if _day(first, zone) == day else last
+    return first if day_of(first, zone) == day else last
 
 
 def first_moment(moments: Sequence[FromMs], at_ms: int) -> int | None:
@@ -451,7 +458,7 @@ def _window_check(pack: Pack, windows: Mapping[DayType, Spans], zones: Sequence[
         found = [_open(pack, windows, zone, at_ms) for zone in zones]
         return min((span[1] for span in found if span is not None), default=None)
 
-    today = [spans_of(windows, pack.holidays, _day(now_ms, zone)) for zone in zones]
+    today = [spans_of(windows, pack.holidays, day_of(now_ms, zone)) for zone in zones]
     told = "/".join(dict.fromkeys(_told(spans) for spans in today))
     each = [opens(zone) for zone in zones]
     return Check(
@@ -473,13 +480,11 @@ def spans_of(windows: Mapping[DayType, Spans], holidays: Holidays | None, day: d
 
 def _open(pack: Pack, windows: Mapping[DayType, Spans], zone: ZoneInfo, at_ms: int) -> tuple[int, int] | None:
     """The first moment from then on inside the hours, and the end of those hours."""
-    today = _day(at_ms, zone)
+    today = day_of(at_ms, zone)
     for ahead in range(LOOK_AHEAD_DAYS):
         day = today + timedelta(days=ahead)
-        for start, end in spans_of(windows, pack.holidays, day):
-            until_ms, _ = instants(day, end, zone)
-            _, from_ms = instants(day, start, zone)
-            if at_ms < until_ms and from_ms < until_ms:
+        for from_ms, until_ms in open_ms(spans_of(windows, pack.holidays, day), day, zone):
+            if at_ms < until_ms:
                 return max(at_ms, from_ms), until_ms
     return None
 
@@ -563,7 +568,7 @@ def _period(per: Per, zone: ZoneInfo, at_ms: int) -> tuple[int, int]:
     """The begin of the period that the moment lies in, and the next moment at which it becomes another one."""
     if isinstance(per, Rolling):
         return at_ms - per.length_ms + 1, at_ms + 1
-    first, after = _days_of(per, _day(at_ms, zone))
+    first, after = _days_of(per, day_of(at_ms, zone))
     return _begin_ms(first, zone), _begin_ms(after, zone)
 
 
@@ -603,5 +608,5 @@ def _over_ms(cooldown: Cooldown, past: Past, zone: ZoneInfo) -> int:
         return 0
     if cooldown.days:
         began_ms = past.bridged_at_ms or past.at_ms
-        return _begin_ms(_day(began_ms, zone) + timedelta(days=cooldown.days), zone)
+        return _begin_ms(day_of(began_ms, zone) + timedelta(days=cooldown.days), zone)
     return (past.ended_at_ms or past.bridged_at_ms or past.at_ms) + cooldown.length_ms

@@ -55,6 +55,7 @@ class Hopper:
     fetching: bool = False
     stale: bool = False  # leads changed while a fetch was under way: what it brings is thrown away
     dry_until_ms: int = 0  # the store had no more; asked again then
+    promised_ms: int = NEVER_MS  # the next promised call: nothing loaded goes before it
     soonest_ms: int = NEVER_MS  # the first lead that became dialable since the last fetch was asked for
     called: set[PhoneNumber] = field(default_factory=set)  # since that fetch: what it tells of their leads is old
 
@@ -473,10 +474,19 @@ class Live:
         self.ask(campaign)
         if change.next_at_ms is None:
             return
+        if change.state is LeadState.CALLBACK:
+            self.expect_callback(campaign, change.next_at_ms)
         hopper.soonest_ms = min(hopper.soonest_ms, change.next_at_ms)
         if change.next_at_ms < hopper.dry_until_ms:
             hopper.dry_until_ms = change.next_at_ms
             self.emit(effects.SetTimer(("hopper", campaign), change.next_at_ms))
+
+    def expect_callback(self, campaign: CampaignId, at_ms: int) -> None:
+        """A call is promised for then: at that moment the hopper is filled anew, with it at the head."""
+        hopper = self.hoppers[campaign]
+        if at_ms < hopper.promised_ms:
+            hopper.promised_ms = at_ms
+            self.emit(effects.SetTimer(("promise", campaign), at_ms))
 
     # ── whether to dial ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.core.law import Pack
+    from engine.core.ordering import Order
     from engine.core.pacing import PacingPolicy
 
 CampaignId = NewType("CampaignId", str)
@@ -32,6 +33,9 @@ CommandId = NewType("CommandId", str)
 
 #: The dialplan's own message: it names no company.
 PACKAGED_MESSAGE: Final = "zvonar-sorry"
+#: Leads' priorities are from minus this to this.
+PRIORITY_MAX: Final = 50
+
 NUMBER_PATTERN: Final = re.compile(r"\+?[0-9]{3,15}")
 
 
@@ -242,6 +246,7 @@ class Campaign:
     talk_max_ms: int = 3_600_000
     message: Message = field(default_factory=Message)
     law: tuple[Pack, ...] = ()  # all of them must let a call pass
+    order: Order | None = None  # of the line; None: the usual one
 
     @property
     def mode(self) -> Mode:

@@ -64,7 +64,7 @@ from engine.sim.virtual import VirtualClock, VirtualLoop, run
 from engine.store.database import InlineDatabase
 from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreIoError
-from engine.store.store import Store
+from engine.store.store import LineUp, Store
 
 CAMPAIGN: Final = CampaignId("spring")
 #: Shares agents, lines and numbers with the first, and may vanish from the configuration.
@@ -286,11 +286,11 @@ class _FaultyStore:
         await self._turn()  # the answer takes its time too: killed here, it is on disk and nobody knows
 
     async def due_leads(
-        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int, line: LineUp
     ) -> events.LeadsFetched:
         """As the store, after a while."""
         await self._turn()
-        fetched = await self._store.due_leads(campaign, now_ms, limit, but, history_ms)
+        fetched = await self._store.due_leads(campaign, now_ms, limit, but, history_ms, line)
         await self._turn()
         return fetched
 

@@ -256,7 +256,7 @@ class Records:
             leads={LeadState(row["state"]): row["n"] for row in leads},
             outcomes={Outcome(row["outcome"]): row["n"] for row in outcomes},
             dispositions={DispositionId(row["disposition_id"]): row["n"] for row in dispositions},
-            due=due[0]["due"],
+            due=due[0]["due"] + due[0]["due_callbacks"],
             due_callbacks=due[0]["due_callbacks"],
         )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 
+from engine.core import ordering
 from engine.core.budget import HISTORY_MS, MinuteCount
 from engine.core.effects import (
     SaveAgent,
@@ -45,7 +47,7 @@ from engine.core.model import (
     TrunkId,
 )
 from engine.store import queries
-from engine.store.database import Database, Row, rows_of
+from engine.store.database import Database, Row, Rows, rows_of
 from engine.store.errors import StoreBug
 from engine.store.queries import Query, Statement
 
@@ -55,6 +57,20 @@ LEADS_LEFT_OUT_MAX: Final = 20_000
 #: What `revisions` calls the do-not-call lists, and a campaign's leads.
 DO_NOT_CALL: Final = "do_not_call"
 LEADS_OF: Final = "leads:"
+#: Leads that get their place in one transaction: some ten milliseconds of the writer's time.
+LINE_UP_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LineUp:
+    """How a campaign's leads stand in line. `opens`: when the hours of a zone (None: no known one) first let a call
+    pass from a moment on, or None for never; leads of a closed zone are not looked at."""
+
+    order: ordering.Order = ordering.USUAL
+    opens: Callable[[str | None, int], int | None] = lambda _, at_ms: at_ms
+
+
+USUAL_LINE: Final = LineUp()
 
 
 class _Sql:
@@ -89,8 +105,16 @@ class _Sql:
     save_campaign_run: Query
     append_audit: Query
     append_audit_once: Query
-    queue_ranks: Query
-    due_leads: Query
+    line_of: Query
+    save_line: Query
+    leave_line: Query
+    forget_line: Query
+    to_line_up: Query
+    join_line: Query
+    next_times: Query
+    zones_in_line: Query
+    first_in_line: Query
+    first_promised: Query
     leads_by_id: Query
     fields_of_leads: Query
     attempts_on_person: Query
@@ -104,6 +128,12 @@ class _Sql:
     touch: Query
     revisions: Query
     blocked_phones: Query
+    held_by_rule: Query
+    due_in_line: Query
+    due_not_in_line: Query
+    due_promised: Query
+    held_leads: Query
+    due_of_zones: Query
 
 
 SQL: Final = queries.load(_Sql, "dialing.sql")
@@ -132,37 +162,94 @@ class Store:
         await self._database.write(*(statement for write in writes for statement in statements_of(write)))
 
     async def due_leads(
-        self, campaign: CampaignId, now_ms: int, limit: int, but: Iterable[LeadId] = (), history_ms: int = 0
+        self,
+        campaign: CampaignId,
+        now_ms: int,
+        limit: int,
+        but: Iterable[LeadId] = (),
+        history_ms: int = 0,
+        line: LineUp = USUAL_LINE,
     ) -> LeadsFetched:
-        """At most `limit` leads that may be dialed now, best first: callbacks, priority, due time, id.
+        """At most `limit` leads that may be dialed now, best first: callbacks by their time, then the line, ties by id.
 
         With `history_ms` they also carry what law packs ask: fields, candidate zones, attempts of so long.
 
         Left out: `but`, leads in a call or awaiting a disposition, leads whose every number is suppressed or invalid,
         and leads that share a number with a live attempt. Touches only the rows that it looks at, however many wait.
+        Lines up first whose time has come, `LINE_UP_MAX` at most: of more, the answer's next time is now.
         """
         left_out = sorted(but)
         if limit > LEADS_PER_FETCH_MAX or len(left_out) > LEADS_LEFT_OUT_MAX:
             raise StoreBug(f"due_leads: limit {limit}, {len(left_out)} left out: too many")
-        ranks = await rows_of(self._database, SQL.queue_ranks(campaign=campaign, now_ms=now_ms))
-        leads: list[Lead] = []
-        for rank in ranks:
-            if rank["first_at_ms"] <= now_ms and len(leads) < limit:
-                found = await rows_of(
-                    self._database,
-                    SQL.due_leads(
-                        campaign=campaign,
-                        queue_rank=rank["queue_rank"],
-                        now_ms=now_ms,
-                        but=_json(left_out),
-                        limit=limit - len(leads),
-                    ),
-                )
-                leads.extend(_lead(row) for row in found)
-        if history_ms:
-            leads = await self._with_history(leads, now_ms - history_ms)
-        later = [rank["next_at_ms"] for rank in ranks if rank["next_at_ms"] is not None]
-        return LeadsFetched(campaign, tuple(leads), min(later, default=None))
+        asked = (
+            SQL.zones_in_line(campaign=campaign),
+            SQL.first_promised(campaign=campaign, now_ms=now_ms, but=_json(left_out), limit=limit),
+            SQL.next_times(campaign=campaign, now_ms=now_ms),
+        )
+        made, waiting, *answers = await self._database.read(*_to_line_up(campaign, now_ms), *asked)
+        if await self._line_up(campaign, line.order, made, waiting, now_ms):
+            answers = await self._database.read(*asked)
+        zones, promised, (times,) = answers
+        opening = {row["zone"]: line.opens(row["zone"] or None, now_ms) for row in zones}
+        ids = [LeadId(row["id"]) for row in promised]
+        if len(ids) < limit:
+            of_zones = (zone for zone, at_ms in opening.items() if at_ms == now_ms)
+            ids += await self._first_in_line(campaign, of_zones, _json(left_out), limit - len(ids))
+        found = await self.leads(ids, now_ms - history_ms if history_ms else None)
+        due_ms, callback_ms = times["due_at_ms"], times["callback_at_ms"]
+        moments = (due_ms, callback_ms, *(at_ms for at_ms in opening.values() if at_ms != now_ms))
+        return LeadsFetched(
+            campaign,
+            tuple(found[id_] for id_ in ids if id_ in found),
+            next_due_at_ms=min((at_ms for at_ms in moments if at_ms is not None), default=None),
+            next_callback_at_ms=callback_ms,
+        )
+
+    async def _first_in_line(self, campaign: CampaignId, zones: Iterable[str], but: str, limit: int) -> list[LeadId]:
+        """The best of those zones; each zone's line is in order already."""
+        lines = await self._database.read(
+            *(SQL.first_in_line(campaign=campaign, zone=zone, but=but, limit=limit) for zone in zones)
+        )
+        places = ((row["line"], row["id"]) for line in lines for row in line)
+        return [LeadId(id_) for _, id_ in heapq.nsmallest(limit, places)]
+
+    async def line_up(self, campaign: CampaignId, order: ordering.Order, now_ms: int) -> int:
+        """Give their places to leads whose time has come; returns to how many: at `LINE_UP_MAX` there may be more."""
+        made, waiting = await self._database.read(*_to_line_up(campaign, now_ms))
+        return await self._line_up(campaign, order, made, waiting, now_ms)
+
+    async def _line_up(
+        self, campaign: CampaignId, order: ordering.Order, made: Rows, waiting: Rows, now_ms: int
+    ) -> int:
+        made_by = repr(order)
+        if made and made[0]["made_by"] != made_by:
+            await self._leave_line(campaign)
+            return LINE_UP_MAX
+        if not waiting:
+            return 0
+        turns: dict[str, int] = orjson.loads(made[0]["turns"]) if made else {}
+        places = [
+            {
+                "id": row["id"],
+                "version": row["version"],
+                "now_ms": now_ms,
+                "line": ordering.place(order, _standing(row), turns),
+            }
+            for row in waiting
+        ]
+        await self._database.write(
+            SQL.join_line.each(places),
+            SQL.save_line(campaign=campaign, made_by=made_by, turns=orjson.dumps(turns).decode()),
+        )
+        return len(waiting)
+
+    async def _leave_line(self, campaign: CampaignId) -> None:
+        """The order has changed: everybody is lined up anew, piece by piece, while dialing goes on."""
+        left = True
+        while left:
+            (gone,) = await self._database.write(SQL.leave_line(campaign=campaign, limit=LINE_UP_MAX))
+            left = len(gone) == LINE_UP_MAX
+        await self._database.write(SQL.forget_line(campaign=campaign))
 
     async def restore(self) -> Restored:
         """What was going on when the last engine ended, however it ended."""
@@ -347,6 +434,7 @@ def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Stateme
         next_at_ms=change.next_at_ms,
         next_phone=change.next_phone,
         owner=change.owner,
+        rule=change.rule,
         at_ms=at_ms,
     )
     if change.invalid_phone is not None:
@@ -459,6 +547,21 @@ def _lead(row: Row) -> Lead:
         next_phone=_next_usable(phones, row["next_phone"]),
         owner=None if row["owner"] is None else AgentId(row["owner"]),
         version=row["version"],
+    )
+
+
+def _to_line_up(campaign: CampaignId, now_ms: int) -> tuple[Statement, Statement]:
+    return SQL.line_of(campaign=campaign), SQL.to_line_up(campaign=campaign, now_ms=now_ms, limit=LINE_UP_MAX)
+
+
+def _standing(row: Row) -> ordering.Standing:
+    return ordering.Standing(
+        priority=row["priority"],
+        attempts_count=row["attempts_count"],
+        next_at_ms=row["next_at_ms"],
+        created_at_ms=row["created_at_ms"],
+        zone=row["zone"] or "",
+        fields=orjson.loads(row["fields"]),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.core import ordering
 from engine.core.effects import (
     SaveAgent,
     SaveAnswer,
@@ -33,7 +34,7 @@ from engine.store.database import Database, chain_hash
 from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreBug
 from engine.store.queries import parse
-from engine.store.store import SQL, Store
+from engine.store.store import SQL, LineUp, Store
 from tests.contract.store_people import (
     ANNA,
     NOON,
@@ -395,21 +396,64 @@ async def test_who_shares_a_number_with_a_live_call_waits(store: Store, database
     assert await due(store) == [2]
 
 
-async def test_due_leads_are_found_by_the_index_alone(database: Database) -> None:
-    bound = SQL.due_leads(campaign=SPRING, queue_rank=0, now_ms=NOON, but="[]", limit=10)
+async def test_the_first_in_line_are_found_by_the_index_alone(database: Database) -> None:
+    bound = SQL.first_in_line(campaign=SPRING, zone="", but="[]", limit=10)
     plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
     steps = " | ".join(row["detail"] for row in plan)
-    assert "SEARCH l USING INDEX leads_queue (campaign_id=? AND queue_rank=? AND next_at_ms<?)" in steps
+    assert "SEARCH l USING INDEX leads_line (campaign_id=? AND <expr>=? AND line>?)" in steps
     assert "TEMP B-TREE" not in steps
     assert "SCAN" not in steps.replace("SCAN json_each", "")
 
 
-async def test_queue_ranks_hop_over_the_index(database: Database) -> None:
-    bound = SQL.queue_ranks(campaign=SPRING, now_ms=NOON)
+async def test_zones_are_found_by_hops_over_the_index(database: Database) -> None:
+    bound = SQL.zones_in_line(campaign=SPRING)
     plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
     touching = [row["detail"] for row in plan if " l " in row["detail"]]
     assert touching
-    assert all("SEARCH l USING INDEX leads_queue (campaign_id=? AND queue_rank" in step for step in touching)
+    assert all("SEARCH l USING INDEX leads_line (campaign_id=?" in step for step in touching)
+
+
+# ── the line ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_changes_a_lead_it_is_lined_up_anew(store: Store, database: Database) -> None:
+    for lead in (1, 2, 3):
+        await add_lead(database, lead)
+    assert await due(store) == [1, 2, 3]
+    await change(database, "UPDATE leads SET priority = 5 WHERE id = 3")
+    assert await due(store) == [3, 1, 2]
+    await change(database, "UPDATE leads SET state = 'closed' WHERE id = 1")
+    assert await due(store) == [3, 2]
+    await change(database, "UPDATE leads SET next_at_ms = :later WHERE id = 3", later=NOON + 1)
+    assert await due(store) == [2]
+    assert await due(store, NOON + 1) == [3, 2]
+
+
+async def test_another_order_lines_everybody_up_anew(store: Store, database: Database) -> None:
+    for lead in (1, 2, 3):
+        await add_lead(database, lead)
+        await change(database, "UPDATE leads SET created_at_ms = :id WHERE id = :id", id=lead)
+
+    async def by(*order: ordering.Term) -> list[int]:
+        while await store.line_up(SPRING, order, NOON):
+            pass
+        return [one.id for one in (await store.due_leads(SPRING, NOON, 10, line=LineUp(order=order))).leads]
+
+    assert await by(ordering.ByAge(newest=True)) == [3, 2, 1]
+    assert await by(ordering.ByAge(newest=False)) == [1, 2, 3]
+
+
+async def test_leads_of_a_closed_zone_wait_without_being_looked_at(store: Store, database: Database) -> None:
+    for lead, zone in ((1, "Asia/Tokyo"), (2, "Europe/Kyiv"), (3, None)):
+        await add_lead(database, lead)
+        await change(database, "UPDATE leads SET zone = :zone WHERE id = :id", id=lead, zone=zone)
+
+    def opens(zone: str | None, at_ms: int) -> int | None:
+        return {"Asia/Tokyo": NOON + MINUTE_MS, "Europe/Kyiv": None}.get(zone or "", at_ms)
+
+    fetched = await store.due_leads(SPRING, NOON, 10, line=LineUp(opens=opens))
+    assert [one.id for one in fetched.leads] == [3]
+    assert fetched.next_due_at_ms == NOON + MINUTE_MS
 
 
 # ── after a restart ──────────────────────────────────────────────────────────────────────────────────────────────

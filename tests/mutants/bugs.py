@@ -100,15 +100,15 @@ BUGS: Final = (
     Bug(
         "the campaign's zone is taken for the lead's",
         "engine/core/attempts.py",
-        "now = hours.window(lead.zone, campaign.hours, now_ms)",
-        "now = hours.window(None, campaign.hours, now_ms)",
+        "*zone_checks(lead.zone, campaign, now_ms),",
+        "*zone_checks(None, campaign, now_ms),",
         "tests/unit/test_attempts.py::test_the_lead_s_own_zone_rules",
     ),
     Bug(
         "an edge in the double hour opens too early",
         "engine/core/hours.py",
-        "            _, from_ms = instants(day, start, zone)\n",
-        "            from_ms, _ = instants(day, start, zone)\n",
+        "(instants(day, start, zone)[1],",
+        "(instants(day, start, zone)[0],",
         "tests/unit/test_hours.py::test_an_edge_inside_the_double_hour_keeps_us_longer_from_calling",
     ),
     Bug(

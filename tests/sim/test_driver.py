@@ -13,6 +13,7 @@ from engine.core.model import CampaignId, CommandId, Lead, LeadId, NotDialing, P
 from engine.driver import BEAT_EVERY_MS, COMMAND_TIMEOUT_MS, LATE_MAX_MS, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreFullError
+from engine.store.store import LineUp
 from engine.switch import Sink
 from tests.conversation import MONDAY_MS, SPRING, campaign, policy
 
@@ -47,7 +48,7 @@ class Disk:
         self.kept += writes
 
     async def due_leads(
-        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int, line: LineUp
     ) -> events.LeadsFetched:
         return events.LeadsFetched(campaign, ())
 

@@ -14,6 +14,7 @@ from engine.core.model import CampaignId, CommandId, Lead, LeadId, LegId, PhoneN
 from engine.driver import INBOX_MAX, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreBug, StoreIoError
+from engine.store.store import LineUp
 from engine.switch import Sink
 from tests.conversation import ANNA, MONDAY_MS, SPRING, campaign, lead, policy, profile
 
@@ -55,7 +56,7 @@ class Disk:
         self.rows += writes
 
     async def due_leads(
-        self, campaign_id: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+        self, campaign_id: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int, line: LineUp
     ) -> events.LeadsFetched:
         await asyncio.sleep(self.slow_ms / 1000)
         if self.fails:

@@ -410,6 +410,26 @@ async def test_the_card_says_rule_by_rule_why_a_lead_is_not_called(place: Office
         assert "Почему звоним" in (await boss.get("/leads/2"))[1]
 
 
+async def test_a_campaign_says_how_many_leads_each_rule_holds_back_and_opens_them(place: Office) -> None:
+    tomorrow_ms = place.clock.now_ms() + 86_400_000
+    sold = LeadChange(lead=LeadId(1), state=LeadState.CLOSED, rule="disposition:sale")
+    waits = LeadChange(lead=LeadId(2), state=LeadState.RETRY, next_at_ms=tomorrow_ms, rule="retry:busy:1:2")
+    await Store(place.database).commit([SaveLead(change, place.clock.now_ms()) for change in (sold, waits)])
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        status, html = await boss.get("/campaigns/spring/why")
+        assert status == 200
+        assert "ещё не время: Занято: повтор 1 из 2" in html
+        (link,) = re.findall(r"/campaigns/spring/why\?rule=not_due[^#]*", html)
+        listed = (await boss.get(link.replace("&amp;", "&")))[1]
+        assert 'href="/leads/2"' in listed
+        assert 'href="/leads/1"' not in listed
+        assert (await boss.get("/campaigns/nope/why"))[0] == 404
+    async with Browser(place) as olena:
+        await olena.sign_in("olena")
+        assert (await olena.get("/campaigns/spring/why"))[0] == 403
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [

@@ -62,11 +62,11 @@ def test_the_explanation_is_every_rule_in_order_and_says_what_dialing_says() -> 
     told = explain(lead(1, zone=KYIV, history=(past(HOUR_MS),)), spring, MONDAY_MS)
     assert [ruling.code for ruling in told.rulings] == [
         "lead_is",
-        "attempts_used",
         "not_due",
-        "no_valid_phone",
         "calling_hours",
         "law_window",
+        "attempts_used",
+        "no_valid_phone",
         "law_limit",
     ]
     assert told.blocking is None

@@ -33,8 +33,10 @@ MEANT = {
     "append_audit_once": "SCAN audit",
     "agent_times": "SCAN g USING COVERING INDEX sqlite_autoindex_agents_1",  # the agents, a few hundred
 }
+#: These read one end of a campaign's part of an index and stop.
+ENDS = {"leave_line", "next_times", "zones_in_line"}
 #: Counts walk one campaign's part of an index; a page asks for them once in a while.
-COUNTS = {"count_leads"}
+COUNTS = {"count_leads", "held_by_rule", "due_in_line", "count_due"}
 QUERIES: dict[str, Query] = {
     name: query for module in (store, records, imports, dnc) for name, query in vars(module.SQL).items()
 }
@@ -54,14 +56,14 @@ def test_the_query_goes_by_an_index(connection: sqlite3.Connection, name: str) -
     query = QUERIES[name]
     plan = connection.execute("EXPLAIN QUERY PLAN " + query.sql, dict.fromkeys(query.params)).fetchall()
     walks = [row["detail"] for row in plan if _walks(row["detail"]) and row["detail"] != MEANT.get(name)]
-    assert name in COUNTS or not walks
+    assert name in COUNTS | ENDS or not walks
 
 
 def _walks(step: str) -> bool:
     scanned = re.match(r"SCAN (\w+)( |$)", step)
-    a_whole_campaign = step.endswith("(campaign_id=?)")
+    a_whole_campaign = step.endswith("(campaign_id=?)") and " lines " not in step
     return a_whole_campaign or "AUTOMATIC" in step or bool(scanned and _grows(scanned.group(1)))
 
 
 def _grows(table: str) -> bool:
-    return table in GROWING or (len(table) == 1 and table != "j")  # a one-letter name is a table's alias
+    return table in GROWING or (len(table) == 1 and table not in "jz")  # a one-letter name is a table's alias

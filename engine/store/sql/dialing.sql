@@ -16,7 +16,7 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: claim_lead
 UPDATE leads
-SET state = 'dialing', next_phone = :phone_position, updated_at_ms = :at_ms, version = version + 1,
+SET state = 'dialing', hold = '', next_phone = :phone_position, updated_at_ms = :at_ms, version = version + 1,
     attempts_count = (SELECT count(*) FROM attempts a WHERE a.lead_id = leads.id AND a.counted = 1)
 WHERE id = :lead AND EXISTS (SELECT 1 FROM attempts a WHERE a.id = :attempt AND a.ended_at_ms IS NULL);
 
@@ -62,7 +62,7 @@ WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :planned_at_ms;
 -- name: change_lead
 UPDATE leads
 SET state = :state, next_at_ms = coalesce(:next_at_ms, next_at_ms), next_phone = coalesce(:next_phone, next_phone),
-    owner = :owner, updated_at_ms = :at_ms, version = version + 1
+    owner = :owner, hold = :rule, updated_at_ms = :at_ms, version = version + 1
 WHERE id = :lead AND state <> 'suppressed';
 
 -- name: phone_invalid
@@ -82,14 +82,14 @@ ON CONFLICT (number, list) DO NOTHING;
 
 -- name: suppress_leads_of_lead
 -- Everybody who shares a number with this lead and has no other one.
-UPDATE leads SET state = 'suppressed', updated_at_ms = :at_ms, version = version + 1
+UPDATE leads SET state = 'suppressed', hold = '', updated_at_ms = :at_ms, version = version + 1
 WHERE queue_rank IS NOT NULL
   AND id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = :lead)
   AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
 
 -- name: suppress_unreachable
 -- While it was called, all its numbers came onto do-not-call lists.
-UPDATE leads SET state = 'suppressed', updated_at_ms = :at_ms, version = version + 1
+UPDATE leads SET state = 'suppressed', hold = '', updated_at_ms = :at_ms, version = version + 1
 WHERE id = :lead AND queue_rank IS NOT NULL
   AND EXISTS (SELECT 1 FROM phones p WHERE p.lead_id = leads.id AND p.valid)
   AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
@@ -111,7 +111,7 @@ ON CONFLICT (number, list) DO NOTHING;
 
 -- name: suppress_leads_of_attempt
 -- The lead itself, also in a call; and everybody who shares a number with it and has no other one.
-UPDATE leads SET state = 'suppressed', updated_at_ms = :at_ms, version = version + 1
+UPDATE leads SET state = 'suppressed', hold = '', updated_at_ms = :at_ms, version = version + 1
 WHERE id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt) AND state <> 'suppressed'
   OR queue_rank IS NOT NULL
   AND id IN (SELECT q.lead_id FROM attempts a JOIN phones p ON p.lead_id = a.lead_id JOIN phones q ON q.number = p.number
@@ -188,31 +188,70 @@ FROM (SELECT coalesce((SELECT max(seq) FROM audit), 0) AS seq,
              coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), '') AS hash) AS last
 WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.subject = :subject AND a.action = :action);
 
--- name: queue_ranks
--- The few ranks of a campaign's queue by hops over its index, each with its earliest due and not yet due time.
-WITH RECURSIVE ranks (queue_rank) AS (
-  SELECT (SELECT min(l.queue_rank) FROM leads l WHERE l.campaign_id = :campaign AND l.queue_rank IS NOT NULL)
-  UNION ALL
-  SELECT (SELECT min(l.queue_rank) FROM leads l
-          WHERE l.campaign_id = :campaign AND l.queue_rank IS NOT NULL AND l.queue_rank > ranks.queue_rank)
-  FROM ranks WHERE ranks.queue_rank IS NOT NULL
-)
-SELECT queue_rank,
-  (SELECT min(l.next_at_ms) FROM leads l
-   WHERE l.campaign_id = :campaign AND l.queue_rank = ranks.queue_rank) AS first_at_ms,
-  (SELECT min(l.next_at_ms) FROM leads l
-   WHERE l.campaign_id = :campaign AND l.queue_rank = ranks.queue_rank AND l.next_at_ms > :now_ms) AS next_at_ms
-FROM ranks WHERE queue_rank IS NOT NULL;
+-- name: line_of
+SELECT made_by, turns FROM lines WHERE campaign_id = :campaign;
 
--- name: due_leads
--- One rank's due leads in the order of dialing, by the index alone; none that is, or shares a number with, a live call.
-SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.version,
-  json_extract(l.fields, '$.language') AS language,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
-  (SELECT json_group_array(a.outcome) FROM attempts a
-   WHERE a.lead_id = l.id AND a.outcome IS NOT NULL) AS outcomes
+-- name: save_line
+INSERT INTO lines (campaign_id, made_by, turns) VALUES (:campaign, :made_by, :turns)
+ON CONFLICT (campaign_id) DO UPDATE SET made_by = excluded.made_by, turns = excluded.turns;
+
+-- name: leave_line
+-- A piece of it: the order has changed.
+UPDATE leads SET line = NULL
+WHERE id IN (SELECT l.id FROM leads l WHERE l.campaign_id = :campaign AND l.line IS NOT NULL LIMIT :limit)
+RETURNING id;
+
+-- name: forget_line
+DELETE FROM lines WHERE campaign_id = :campaign;
+
+-- name: to_line_up
+-- Whose time has come, and who has no place yet.
+SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields
 FROM leads l
-WHERE l.campaign_id = :campaign AND l.queue_rank = :queue_rank AND l.next_at_ms <= :now_ms
+WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.line IS NULL AND l.state IN ('new', 'retry')
+ORDER BY l.next_at_ms, l.id LIMIT :limit;
+
+-- name: join_line
+UPDATE leads SET line = :line, hold = ''
+WHERE id = :id AND version = :version AND line IS NULL AND state IN ('new', 'retry') AND next_at_ms <= :now_ms;
+
+-- name: next_times
+-- When the next lead becomes due that is not yet, and the next promised call.
+SELECT
+  (SELECT min(l.next_at_ms) FROM leads l
+   WHERE l.campaign_id = :campaign AND l.line IS NULL AND l.state IN ('new', 'retry')) AS due_at_ms,
+  (SELECT min(l.next_at_ms) FROM leads l
+   WHERE l.campaign_id = :campaign AND l.next_at_ms > :now_ms AND l.state = 'callback') AS callback_at_ms;
+
+-- name: zones_in_line
+-- By hops over the index; '' is no known zone.
+WITH RECURSIVE zones (zone) AS (
+  SELECT (SELECT coalesce(l.zone, '') FROM leads l
+          WHERE l.campaign_id = :campaign AND l.line IS NOT NULL ORDER BY coalesce(l.zone, '') LIMIT 1)
+  UNION ALL
+  SELECT (SELECT coalesce(l.zone, '') FROM leads l
+          WHERE l.campaign_id = :campaign AND l.line IS NOT NULL AND coalesce(l.zone, '') > zones.zone
+          ORDER BY coalesce(l.zone, '') LIMIT 1)
+  FROM zones WHERE zones.zone IS NOT NULL
+)
+SELECT zone FROM zones WHERE zone IS NOT NULL;
+
+-- name: first_in_line
+-- The best of one zone by the index alone; none that is, or shares a number with, a live call.
+SELECT l.line, l.id FROM leads l
+WHERE l.campaign_id = :campaign AND coalesce(l.zone, '') = :zone AND l.line IS NOT NULL
+  AND l.id NOT IN (SELECT value FROM json_each(:but))
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL)
+  AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = l.id AND p.usable)
+  AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number AND a.ended_at_ms IS NULL
+                  WHERE p.lead_id = l.id)
+ORDER BY l.line, l.id
+LIMIT :limit;
+
+-- name: first_promised
+-- Promised calls whose time has come, earliest first.
+SELECT l.id FROM leads l
+WHERE l.campaign_id = :campaign AND l.state = 'callback' AND l.next_at_ms <= :now_ms
   AND l.id NOT IN (SELECT value FROM json_each(:but))
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL)
   AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = l.id AND p.usable)
@@ -282,3 +321,42 @@ SELECT subject, revision FROM revisions;
 -- name: blocked_phones
 SELECT lead_id, number FROM lead_phones
 WHERE lead_id IN (SELECT value FROM json_each(:leads)) AND valid AND NOT usable;
+
+-- name: held_by_rule
+-- All leads by state and what they wait for or were closed by, along an index that has them in this order.
+SELECT state, hold, count(*) AS leads FROM leads WHERE campaign_id = :campaign GROUP BY state, hold;
+
+-- name: due_in_line
+SELECT coalesce(zone, '') AS zone, count(*) AS leads FROM leads
+WHERE campaign_id = :campaign AND line IS NOT NULL GROUP BY coalesce(zone, '');
+
+-- name: due_not_in_line
+-- Whose time has come since the line was last looked at: few while the engine runs.
+SELECT state, hold, coalesce(zone, '') AS zone, count(*) AS leads FROM leads
+WHERE campaign_id = :campaign AND next_at_ms <= :now_ms AND line IS NULL AND state IN ('new', 'retry')
+GROUP BY state, hold, coalesce(zone, '');
+
+-- name: due_promised
+SELECT state, hold, coalesce(zone, '') AS zone, count(*) AS leads FROM leads
+WHERE campaign_id = :campaign AND next_at_ms <= :now_ms AND state = 'callback' GROUP BY hold, coalesce(zone, '');
+
+-- name: held_leads
+SELECT id FROM leads
+WHERE campaign_id = :campaign AND state IN (SELECT value FROM json_each(:states)) AND hold = :hold
+  AND (:waits_at_ms IS NULL OR (next_at_ms > :waits_at_ms AND line IS NULL))
+LIMIT :limit OFFSET :offset;
+
+-- name: due_of_zones
+-- Of all due leads, those in the given zones.
+SELECT id FROM (
+  SELECT l.id FROM json_each(:zones) z CROSS JOIN leads l
+  WHERE l.campaign_id = :campaign AND coalesce(l.zone, '') = z.value AND l.line IS NOT NULL
+  UNION ALL
+  SELECT l.id FROM leads l
+  WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.line IS NULL AND l.state IN ('new', 'retry')
+    AND coalesce(l.zone, '') IN (SELECT value FROM json_each(:zones))
+  UNION ALL
+  SELECT l.id FROM leads l
+  WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.state = 'callback'
+    AND coalesce(l.zone, '') IN (SELECT value FROM json_each(:zones))
+) LIMIT :limit OFFSET :offset;

@@ -120,8 +120,11 @@ WHERE a.campaign_id = :campaign AND a.planned_at_ms >= :since_ms AND c.dispositi
 GROUP BY c.disposition_id;
 
 -- name: count_due
-SELECT count(*) AS due, coalesce(sum(state = 'callback'), 0) AS due_callbacks FROM leads
-WHERE campaign_id = :campaign AND queue_rank IS NOT NULL AND next_at_ms <= :now_ms;
+SELECT (SELECT count(*) FROM leads WHERE campaign_id = :campaign AND line IS NOT NULL)
+     + (SELECT count(*) FROM leads
+        WHERE campaign_id = :campaign AND next_at_ms <= :now_ms AND line IS NULL AND state IN ('new', 'retry')) AS due,
+  (SELECT count(*) FROM leads
+   WHERE campaign_id = :campaign AND next_at_ms <= :now_ms AND state = 'callback') AS due_callbacks;
 
 -- name: agent_day
 SELECT count(*) AS calls,
