@@ -89,10 +89,8 @@ SUPPRESSION_RACE_MS: Final = 1_000
 #: Everybody is home, and every line is free, this long after the end of the shift.
 HOME_WITHIN_MS: Final = 30 * 60_000
 TRACE_MAX: Final = 50
-#: All that dies with the engine's process.
-ENGINE_TASKS: Final = frozenset(
-    {"engine", "driver", "switch", "owner", "beat", "store-writer", "store-reader", "desk-screens"}
-)
+#: Who lives on when the engine's process dies, besides the agents.
+OUTSIDE: Final = frozenset({"history", "engines", "watch", "supervisor"})
 #: The engine dies so many steps of the loop after the time is up, at the latest: between any two of them.
 KILLED_WITHIN_TURNS: Final = 60
 PREVIEW: Final = Preview(countdown_ms=12_000, on_timeout=OnTimeout.SKIP, skips_max=3)
@@ -374,6 +372,9 @@ class _World:
 
     async def play(self) -> None:
         """From the first log-in until everybody is home."""
+        current = asyncio.current_task()
+        assert current is not None
+        current.set_name("history")
         self._import_leads(self.plan.leads)
         async with asyncio.TaskGroup() as group:
             actors = [
@@ -424,7 +425,7 @@ class _World:
         if engine.done():
             return
         for task in sorted(asyncio.all_tasks(), key=asyncio.Task.get_name):
-            if task.get_name() in ENGINE_TASKS:
+            if task.get_name() not in OUTSIDE and not task.get_name().startswith("agent-"):
                 self.report.killed_at |= {_suspended_at(task)}
                 task.cancel()
         self._driver = self._floor = self._faulty = None
