@@ -18,10 +18,12 @@ from crm_lite.settings import Settings
 from crm_lite.words import OUTCOMES, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
 from engine.core.events import (
     AgentDial,
+    AgentDigits,
     AgentHangup,
     AgentHold,
     AgentLogin,
     AgentLogout,
+    AgentMute,
     AgentPause,
     AgentReady,
     AgentSkip,
@@ -366,6 +368,10 @@ def day_start_ms(now_ms: int, zone: ZoneInfo) -> int:
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+#: Buttons of one conversation: pressed too late, they must not touch the next one.
+OF_THIS_CALL: Final = frozenset({Verb.HANGUP, Verb.HOLD, Verb.MUTE, Verb.DIGITS})
+
+
 class NotACommand(Exception):
     """The arguments are none that our page sends."""
 
@@ -384,7 +390,9 @@ def _lead(args: Mapping[str, Any]) -> LeadId:
     return LeadId(lead)
 
 
-def desk_event(said: Do, *, login: str, agent: AgentId, settings: Settings, now_ms: int) -> DeskEvent:
+def desk_event(  # noqa: C901, PLR0912 - one row per button
+    said: Do, *, login: str, agent: AgentId, settings: Settings, now_ms: int
+) -> DeskEvent:
     """The engine's event for a desk's command. Raises NotACommand, BadCallback."""
     command, args = CommandId(f"{login}:{said.id}"), said.args
     match said.verb:
@@ -411,6 +419,10 @@ def desk_event(said: Do, *, login: str, agent: AgentId, settings: Settings, now_
             return AgentHangup(command=command, by=login, agent=agent)
         case Verb.HOLD:
             return AgentHold(command=command, by=login, agent=agent, on=args.get("on") is True)
+        case Verb.MUTE:
+            return AgentMute(command=command, by=login, agent=agent, on=args.get("on") is True)
+        case Verb.DIGITS:
+            return AgentDigits(command=command, by=login, agent=agent, digits=_text(args, "digits", 32))
         case Verb.DISPOSE:
             wanted = _text(args, "callback", 32)
             return Dispose(
@@ -434,7 +446,7 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         if said.verb is Verb.DRAFT:
             return await _save_draft(crm, agent, said.args, now_ms)
         current = crm.live.board.agents.get(agent)
-        if said.verb in (Verb.HANGUP, Verb.HOLD) and (current is None or said.args.get("attempt") != current.attempt):
+        if said.verb in OF_THIS_CALL and (current is None or said.args.get("attempt") != current.attempt):
             return Refusal.NO_CALL  # The button was meant for the call before this one.
         event = desk_event(said, login=login, agent=agent, settings=crm.settings, now_ms=now_ms)
     except BadCallback:

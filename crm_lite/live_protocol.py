@@ -56,6 +56,8 @@ class Verb(StrEnum):
     SKIP = "skip"
     HANGUP = "hangup"
     HOLD = "hold"
+    MUTE = "mute"
+    DIGITS = "digits"
     DISPOSE = "dispose"
     DRAFT = "draft"
     CAMPAIGN = "campaign"

@@ -161,6 +161,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.NOT_PREVIEWED: N_("This client is no longer offered to you."),
     Refusal.SKIP_NOT_ALLOWED: N_("Clients of this campaign cannot be skipped."),
     Refusal.SKIPS_USED: N_("You have skipped as many clients in a row as you may. Call this one."),
+    Refusal.BAD_DIGITS: N_("Only digits, * and # can be sent."),
     "busy": N_("Too many commands at once. Wait a second."),
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
     "forbidden": N_("You may not do this."),

@@ -13,10 +13,12 @@ from engine.core.effects import (
     Hangup,
     Hold,
     Music,
+    Mute,
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
     PlayMessageAndHangup,
+    SendDigits,
     SwitchOrder,
 )
 from engine.core.events import (
@@ -97,7 +99,9 @@ def is_ours(channel_id: str) -> bool:
     return attempt_of_leg(channel_id) is not None or agent_of_leg(channel_id) is not None
 
 
-def requests_of(order: SwitchOrder, *, app: str, tone: str = CALL_TONE) -> tuple[Request[Any], ...]:
+def requests_of(  # noqa: C901, PLR0912 - one row per order
+    order: SwitchOrder, *, app: str, tone: str = CALL_TONE
+) -> tuple[Request[Any], ...]:
     """The requests that carry an order out, in their order; each is sent when the one before it has succeeded."""
     match order:
         case OriginateCustomer():
@@ -137,6 +141,12 @@ def requests_of(order: SwitchOrder, *, app: str, tone: str = CALL_TONE) -> tuple
                 ari.channels.setChannelVar(leg, variable="ZV_REASON", value="abandoned"),
                 to_message(leg),
             )
+        case Mute(agent=agent, on=True):
+            return (ari.channels.mute(agent, direction="in"),)
+        case Mute(agent=agent):
+            return (ari.channels.unmute(agent, direction="in"),)
+        case SendDigits(customer=customer, digits=digits):
+            return (ari.channels.sendDTMF(customer, dtmf=digits),)
         case AskSwitch():
             return ()
         case _:
@@ -155,8 +165,10 @@ def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
-        case Music() | Hold():
+        case Music() | Hold() | SendDigits():
             return (order.customer,)
+        case Mute():
+            return (order.agent,)
         case AskSwitch():
             return ()
         case _:

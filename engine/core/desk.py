@@ -8,10 +8,12 @@ from typing import Final
 from engine.core import attempts as rules
 from engine.core import customers, dialing, effects, previews
 from engine.core.events import (
+    AgentDigits,
     AgentHangup,
     AgentHold,
     AgentLogin,
     AgentLogout,
+    AgentMute,
     AgentPause,
     AgentReady,
     CampaignSwitched,
@@ -21,6 +23,7 @@ from engine.core.events import (
 from engine.core.live import Live
 from engine.core.machines import AgentEvent, CustomerEvent
 from engine.core.model import (
+    DIGITS_PATTERN,
     Agent,
     AgentId,
     AgentState,
@@ -173,6 +176,39 @@ def hold(live: Live, event: AgentHold, now_ms: int) -> str:
     step = CustomerEvent.HELD if event.on else CustomerEvent.RESUMED
     live.move_attempt(attempt, step, now_ms)
     live.emit(effects.Hold(attempt.leg, agent.bridge, event.on))
+    return ""
+
+
+def mute(live: Live, event: AgentMute, now_ms: int) -> str:
+    """Nobody hears the agent, until they take it back or the conversation ends."""
+    agent = live.agents.get(event.agent)
+    if agent is None or agent.state is not A.TALKING or agent.leg is None:
+        return Refusal.NO_CALL
+    if live.switch_problem:
+        return Refusal.SWITCH_DOWN
+    if event.on is not agent.muted:
+        live.put_agent(replace(agent, muted=event.on), now_ms)
+        live.emit(effects.Mute(agent.leg, event.on))
+    return ""
+
+
+def mute_failed(live: Live, agent: Agent, now_ms: int) -> None:
+    """The switch did not do it: the desk shows what is."""
+    live.put_agent(replace(agent, muted=not agent.muted), now_ms)
+
+
+def send_digits(live: Live, event: AgentDigits, now_ms: int) -> str:
+    """Tones to the customer, as a robot at their end asks for."""
+    _ = now_ms
+    agent = live.agents.get(event.agent)
+    attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
+    if agent is None or attempt is None or agent.state is not A.TALKING or attempt.state not in customers.CONVERSING:
+        return Refusal.NO_CALL
+    if not DIGITS_PATTERN.fullmatch(event.digits):
+        return Refusal.BAD_DIGITS
+    if live.switch_problem:
+        return Refusal.SWITCH_DOWN
+    live.emit(effects.SendDigits(attempt.leg, event.digits))
     return ""
 
 

@@ -114,6 +114,22 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Mute:
+    """Nobody hears this agent's phone (`on`), or everybody in their bridge again."""
+
+    agent: LegId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Tones (DTMF) to the customer."""
+
+    customer: LegId
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskSwitch:
     """Ask for a snapshot of the switch; the answer comes as `SwitchUp`."""
 
@@ -296,7 +312,9 @@ class CommandDone:
 
 
 Dial = OriginateCustomer
-Urgent = OriginateAgent | OpenBridge | Bridge | Music | Hangup | PlayMessageAndHangup | Hold | AskSwitch
+Urgent = (
+    OriginateAgent | OpenBridge | Bridge | Music | Hangup | PlayMessageAndHangup | Hold | Mute | SendDigits | AskSwitch
+)
 Write = (
     SaveAttempt
     | SaveAnswer

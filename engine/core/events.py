@@ -321,6 +321,22 @@ class AgentHold(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMute(DeskCommand):
+    """Nobody hears the agent any more (`on`), or everybody again."""
+
+    agent: AgentId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDigits(DeskCommand):
+    """Sends tones (DTMF) to the customer: `0`-`9`, `*`, `#`, `A`-`D`."""
+
+    agent: AgentId
+    digits: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispose(DeskCommand):
     """The agent's result of a conversation; may come while talking, in wrap-up, or be a correction."""
 
@@ -380,6 +396,8 @@ DeskEvent = (
     | AgentSkip
     | AgentHangup
     | AgentHold
+    | AgentMute
+    | AgentDigits
     | Dispose
     | CampaignSwitched
     | LeadSuppressed

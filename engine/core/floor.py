@@ -137,7 +137,9 @@ def _opted_out(live: Live, event: events.LegOptedOut, now_ms: int) -> None:
 
 
 def _command_failed(live: Live, event: events.CommandFailed, now_ms: int) -> None:
-    attempt = _attempt_of(live, event.leg)
+    attempt, agent = _attempt_of(live, event.leg), _agent_of(live, event.leg)
+    if agent is not None and event.command == "mute":
+        desk.mute_failed(live, agent, now_ms)
     if attempt is not None:
         customers.command_failed(live, attempt, event.command, now_ms)
     else:
@@ -263,6 +265,8 @@ _OF_ONE_CAMPAIGN: Final = (
     events.AgentSkip,
     events.AgentHangup,
     events.AgentHold,
+    events.AgentMute,
+    events.AgentDigits,
     events.Dispose,
 )
 _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
@@ -302,6 +306,8 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentSkip: previews.skip,
     events.AgentHangup: desk.hang_up,
     events.AgentHold: desk.hold,
+    events.AgentMute: desk.mute,
+    events.AgentDigits: desk.send_digits,
     events.Dispose: desk.dispose,
     events.CampaignSwitched: desk.switch_campaign,
     events.LeadSuppressed: desk.suppress,

@@ -260,6 +260,10 @@ class Live:
             changes.setdefault("idle_since_ms", now_ms)
         if state is not AgentState.PAUSED:
             changes.setdefault("pause_reason", "")
+        if agent.muted and state is not agent.state:
+            changes["muted"] = False  # the next customer must be able to hear them
+            if agent.leg is not None and changes.get("leg", agent.leg) is not None:
+                self.emit(effects.Mute(agent.leg, on=False))
         if agent.previewed is not None:
             self._drop_claim(agent.previewed, agent.id, now_ms)
             changes["previewed"] = None

@@ -37,6 +37,8 @@ PACKAGED_MESSAGE: Final = "zvonar-sorry"
 PRIORITY_MAX: Final = 50
 
 NUMBER_PATTERN: Final = re.compile(r"\+?[0-9]{3,15}")
+#: Tones that one command may send.
+DIGITS_PATTERN: Final = re.compile(r"[0-9*#A-D]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +407,7 @@ class Agent:
     disposed: bool = False
     phone_registered: bool | None = None  # None: not known yet
     previewed: Previewed | None = None  # exactly in PREVIEW
+    muted: bool = False  # nobody hears them; ends with the conversation
 
 
 class Refusal(StrEnum):
@@ -436,6 +439,7 @@ class Refusal(StrEnum):
     NOT_PREVIEWED = "not_previewed"
     SKIP_NOT_ALLOWED = "skip_not_allowed"
     SKIPS_USED = "skips_used"
+    BAD_DIGITS = "bad_digits"
 
 
 class NotDialing(StrEnum):

@@ -172,6 +172,7 @@ def _adopt_agent(live: Live, agent: Agent, leg: LegFound, now_ms: int) -> None:
     bridge = bridge_of_leg(leg.leg)
     if not leg.bridged_with:
         live.emit(effects.OpenBridge(leg.leg, bridge))  # the last engine may have ended before it did
+    live.emit(effects.Mute(leg.leg, on=False))  # nobody knows whether it was muted, and the desk says that it is not
     agent = replace(agent, leg=leg.leg, bridge=bridge)
     agent = live.move_agent(agent, AgentEvent.LOGIN, now_ms)
     agent = live.move_agent(agent, AgentEvent.LEG_UP, now_ms, pause_reason=SystemPause.RESTARTED.value)

@@ -11,10 +11,12 @@ from typing import Final
 from engine.api import Engine
 from engine.core.events import (
     AgentDial,
+    AgentDigits,
     AgentHangup,
     AgentHold,
     AgentLogin,
     AgentLogout,
+    AgentMute,
     AgentPause,
     AgentReady,
     AgentSkip,
@@ -64,6 +66,8 @@ class Habits:
     logout_share: float = 0.01
     hangup_share: float = 0.3  # of conversations that the agent ends
     hold_share: float = 0.05
+    mute_share: float = 0.05
+    digits_share: float = 0.02
     preview_ms: int = 8_000
     skip_share: float = 0.15  # of previews
     impatient_share: float = 0.05  # of calls that an agent dialed and takes back
@@ -265,6 +269,8 @@ class SimAgent:
         for share, command in (
             (habits.hangup_share, self._say(AgentHangup)),
             (habits.hold_share, AgentHold(command=self._id(), by=self.id, agent=self.id, on=True)),
+            (habits.mute_share, AgentMute(command=self._id(), by=self.id, agent=self.id, on=not agent.muted)),
+            (habits.digits_share, AgentDigits(command=self._id(), by=self.id, agent=self.id, digits="1")),
             (habits.early_share, None if agent.disposed else self._disposition(agent)),
             (habits.pause_share, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")),
             (habits.logout_share, self._say(AgentLogout)),

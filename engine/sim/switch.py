@@ -22,10 +22,12 @@ from engine.core.effects import (
     Hangup,
     Hold,
     Music,
+    Mute,
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
     PlayMessageAndHangup,
+    SendDigits,
     SwitchOrder,
 )
 from engine.core.events import (
@@ -104,6 +106,7 @@ class Channel:
     up_at_ms: int | None = None
     bridge: BridgeId | None = None
     talked: bool = False
+    muted: bool = False
     message_ms: int = 0
     opts_out: bool = False
     talk_ms: int = 0
@@ -407,7 +410,7 @@ class SimSwitch:
         else:
             self._later(channel, min(fate.after_ms, order.ring_timeout_ms), self._end, channel, 21, 603)
 
-    def _command(self, order: SwitchOrder) -> bool:
+    def _command(self, order: SwitchOrder) -> bool:  # noqa: C901, PLR0912 - one row per order
         """Do it; whether Asterisk would have said yes."""
         match order:
             case Hangup(leg=leg, bridge=bridge):
@@ -422,6 +425,15 @@ class SimSwitch:
             case Bridge(customer=customer, bridge=bridge):
                 return bridge in self._bridges and self._join(customer, bridge)
             case Music(customer=customer):
+                channel = self.channels.get(customer)
+                return channel is not None and channel.place is Place.STASIS
+            case Mute(agent=agent, on=on):
+                channel = self.channels.get(agent)
+                if channel is None or channel.place is not Place.STASIS:
+                    return False
+                channel.muted = on
+                return True
+            case SendDigits(customer=customer):
                 channel = self.channels.get(customer)
                 return channel is not None and channel.place is Place.STASIS
             case Hold(customer=customer, on=True):
@@ -523,8 +535,10 @@ def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
-        case Music() | Hold():
+        case Music() | Hold() | SendDigits():
             return (order.customer,)
+        case Mute():
+            return (order.agent,)
         case AskSwitch():
             return ()
 

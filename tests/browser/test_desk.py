@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
+from engine.core.effects import Mute, SendDigits
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
 from tests.fakes.office import CONFIG, PASSWORD, Office, office
@@ -274,3 +275,20 @@ async def test_the_lead_list_searches_while_one_types(place: Office, sign_in: Si
     await expect(boss.locator("#rows tbody tr")).to_have_count(1)
     await expect(boss.locator('[name="q"]')).to_be_focused()
     await expect(boss.locator("#rows")).to_contain_text("Сидорова")
+
+
+async def test_the_microphone_and_digits_by_keys(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await page.keyboard.press("Alt+KeyM")
+    await expect(page.locator("#bar_state")).to_contain_text("Вас не слышат")
+    await page.keyboard.press("Alt+KeyT")
+    await expect(page.locator("#digits-menu")).to_be_visible()
+    await page.keyboard.press("Digit5")
+    await page.keyboard.press("Shift+Digit3")
+    await poll(lambda: [o.digits for o in place.switch.orders if isinstance(o, SendDigits)] == ["5", "#"])
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Alt+KeyM")
+    await expect(page.locator("#bar_state")).not_to_contain_text("Вас не слышат")
+    assert [o.on for o in place.switch.orders if isinstance(o, Mute)] == [True, False]

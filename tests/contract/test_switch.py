@@ -22,10 +22,12 @@ from engine.core.effects import (
     Hangup,
     Hold,
     Music,
+    Mute,
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
     PlayMessageAndHangup,
+    SendDigits,
 )
 from engine.core.events import (
     CommandFailed,
@@ -261,6 +263,24 @@ async def test_a_customer_waits_with_music_meets_the_agent_is_held_and_comes_bac
     phone.switch.send(Hangup(agent, bridge))
     await phone.fact(LegHungUp, agent)
     assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+
+async def test_an_agent_is_muted_and_heard_again_and_the_customer_gets_tones(phone: Phone) -> None:
+    agent = await phone.seated_agent()
+    customer = await phone.answered()
+    phone.switch.send(Bridge(customer, agent, bridge_of_leg(agent)))
+    await phone.fact(LegBridged, customer)
+    phone.switch.send(Mute(agent, on=True))
+    phone.switch.send(SendDigits(customer, "12*#"))
+    phone.switch.send(Mute(agent, on=False))
+    phone.switch.send(Mute(agent, on=False))  # once more is no failure
+    for leg in (customer, agent):
+        phone.switch.send(Hangup(leg))
+        await phone.fact(LegHungUp, leg)
+    assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+    phone.switch.send(Mute(agent, on=True))
+    assert (await phone.fact(CommandFailed, agent)).command == "mute"
 
 
 async def test_a_bridge_and_its_customer_ordered_in_one_breath_come_in_order(phone: Phone) -> None:

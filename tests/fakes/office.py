@@ -125,6 +125,7 @@ class FakeSwitch:
         self.customers: list[LegId] = []
         self.phones = {PhoneId(phone): True for phone in phones}
         self.agents_pick_up = True
+        self.orders: list[effects.SwitchOrder] = []
         self._sink: Sink | None = None
 
     async def run(self, sink: Sink) -> None:
@@ -137,6 +138,7 @@ class FakeSwitch:
 
     def send(self, order: effects.SwitchOrder) -> None:
         """Do as told."""
+        self.orders.append(order)
         match order:
             case effects.OriginateAgent():
                 self._tell(OriginateAccepted(order.leg), LegRinging(order.leg))

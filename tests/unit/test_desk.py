@@ -366,3 +366,47 @@ def test_a_phone_lost_long_after_an_optional_wrap_up_began_does_not_leave_the_le
     floor.wait(MINUTE_MS)
     assert floor.last(effects.SaveLead).change.state is LeadState.CLOSED
     assert not floor.live.attempts
+
+
+# ── the microphone and digits ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_muted_agent_is_heard_again_when_the_conversation_ends() -> None:
+    floor = talking()
+    leg = floor.agent().leg
+    assert leg is not None
+    assert floor.command(events.AgentMute, agent=ANNA, on=True) == ""
+    assert floor.last(effects.Mute) == effects.Mute(leg, on=True)
+    assert floor.agent().muted
+    orders = floor.hang_up(floor.dialed()[0])
+    assert effects.Mute(leg, on=False) in orders
+    assert not floor.agent().muted
+
+
+def test_muting_twice_is_ordered_once_and_only_in_a_conversation() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    assert floor.command(events.AgentMute, agent=ANNA, on=True) == "no_call"
+    floor.talk(floor.dial())
+    floor.command(events.AgentMute, agent=ANNA, on=True)
+    floor.command(events.AgentMute, agent=ANNA, on=True)
+    assert len(floor.all(effects.Mute)) == 1
+
+
+def test_a_mute_that_failed_is_not_shown_as_done() -> None:
+    floor = talking()
+    floor.command(events.AgentMute, agent=ANNA, on=True)
+    leg = floor.agent().leg
+    assert leg is not None
+    floor.tell(events.CommandFailed(leg, "mute", "the switch said no"))
+    assert not floor.agent().muted
+
+
+def test_digits_go_to_the_customer_and_nothing_else_does() -> None:
+    floor = talking()
+    assert floor.command(events.AgentDigits, agent=ANNA, digits="12*#") == ""
+    assert floor.last(effects.SendDigits) == effects.SendDigits(floor.dialed()[0], "12*#")
+    for slip in ("", "1;2", "1" * 33, "w"):
+        assert floor.command(events.AgentDigits, agent=ANNA, digits=slip) == "bad_digits"
+    floor.hang_up(floor.dialed()[0])
+    assert floor.command(events.AgentDigits, agent=ANNA, digits="1") == "no_call"

@@ -93,14 +93,15 @@ def found(leg: LegId, *with_: LegId, answered: bool = True, ours: bool = True) -
 
 
 def switch_orders(orders: list[effects.Effect]) -> list[effects.Effect]:
-    """What was asked of the switch, but for new dials and repeated openings of bridges."""
-    return [o for o in orders if isinstance(o, effects.Urgent) and not isinstance(o, effects.OpenBridge)]
+    """What was asked of the switch, but for new dials, repeated openings of bridges and microphones that are on."""
+    return [o for o in orders if isinstance(o, effects.Urgent) and not isinstance(o, effects.OpenBridge | effects.Mute)]
 
 
 def test_a_live_conversation_is_taken_over_without_touching_it() -> None:
     floor = restart(restored(attempt(CustomerState.TALKING)))
     orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER), found(BORYSES))))
     assert switch_orders(orders) == []
+    assert effects.Mute(ANNAS, on=False) in orders, "the desk shows her unmuted: so she is"
     now = floor.attempt(CUSTOMER)
     assert (now.state, now.agent, floor.agent().state) == (CustomerState.TALKING, ANNA, AgentState.TALKING)
     assert floor.all(effects.ScreenPop, orders)[0].agent == ANNA, "the card opens again"

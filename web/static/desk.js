@@ -308,11 +308,16 @@ desk.addEventListener("click", (event) => {
 });
 
 async function press(button) {
-  const { do: verb, reason = "", attempt = "", on = "" } = button.dataset;
-  button.disabled = true;
-  for (const menu of desk.querySelectorAll(".menu")) menu.hidePopover?.();
+  const { do: verb, reason = "", attempt = now.attempt, on = "", digits = "" } = button.dataset;
+  // Seen at once; the truth comes with the next frame. Digits follow one another: their buttons stay.
+  button.setAttribute("aria-busy", "true");
+  if (!digits) {
+    button.disabled = true;
+    for (const menu of desk.querySelectorAll(".menu")) menu.hidePopover?.();
+  }
   const lead = Number(desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
-  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1" });
+  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits });
+  button.removeAttribute("aria-busy");
   if (answer.type === "nack") toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
   offline();
 }
@@ -337,6 +342,15 @@ addEventListener("keydown", (event) => {
     const back = desk.querySelector('#bar_buttons [data-do="ready"]:not(:disabled)');
     if (back) back.click();
     else openMenu("pause-menu");
+  } else if (code === "KeyM" && altKey && !ctrlKey) {
+    event.preventDefault();
+    desk.querySelector('#bar_buttons [data-do="mute"]:not(:disabled)')?.click();
+  } else if (code === "KeyT" && altKey && !ctrlKey) {
+    event.preventDefault();
+    openMenu("digits-menu");
+  } else if (!altKey && !ctrlKey && !metaKey && digitOf(event) && document.getElementById("digits-menu").matches(":popover-open")) {
+    event.preventDefault();
+    desk.querySelector(`#digits-menu [data-digits="${digitOf(event)}"]:not(:disabled)`)?.click();
   } else if (code === "KeyS" && altKey && !ctrlKey) {
     event.preventDefault();
     openMenu("skip-menu");
@@ -354,6 +368,13 @@ addEventListener("keydown", (event) => {
     choice.focus();
   }
 });
+
+/** The tone of a key: digits of both rows, `*` and `#` where a US keyboard has them. */
+function digitOf({ code, shiftKey }) {
+  if (code === "NumpadMultiply" || (code === "Digit8" && shiftKey)) return "*";
+  if (code === "Digit3" && shiftKey) return "#";
+  return /^(Digit|Numpad)[0-9]$/.test(code) && !shiftKey ? code.slice(-1) : "";
+}
 
 function openMenu(id) {
   const menu = document.getElementById(id);
