@@ -1,4 +1,7 @@
-"""`python -m engine.sim`: many histories of whole shifts with all faults; the last line is the result as JSON."""
+"""`python -m engine.sim`: many histories of whole shifts with all faults; the last line is the result as JSON.
+
+A long run tells how far it is and from which seed to go on (`--start`); what it keeps does not grow with its length.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,57 @@ import logging
 import os
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
 
-from engine.sim.shift import Report, faulty, long_shift, play
+from engine.sim.shift import Report, history, long_shift, play
 
-#: Histories whose failure is shown in full.
+#: Broken histories that are shown in full, and those whose seeds are kept.
 SHOWN_MAX = 3
+BROKEN_MAX = 20
+PROGRESS_EVERY_S = 30
+#: Histories after which a process is replaced, and histories that may wait for a process.
+PER_PROCESS = 500
+AHEAD_MAX = 64
+
+
+class Sum:
+    """What came of all histories so far."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter({"histories": 0, "violations": 0})
+        self.broken: list[int] = []
+        self.began_s = self._told_s = time.monotonic()
+
+    def add(self, report: Report) -> None:
+        """One more; a broken one is shown."""
+        self.counts["histories"] += 1
+        self.counts["violations"] += len(report.violations)
+        self.counts.update(
+            facts=report.facts, dialed=report.dialed, conversations=report.conversations, engine_starts=report.lives
+        )
+        if report.violations:
+            if len(self.broken) < SHOWN_MAX:
+                _show(report)
+            self.broken = [*self.broken, report.seed][:BROKEN_MAX]
+
+    def tell(self, next_seed: int) -> None:
+        """How far we are, now and then."""
+        now_s = time.monotonic()
+        if now_s - self._told_s >= PROGRESS_EVERY_S:
+            self._told_s = now_s
+            _say(
+                f"{self.counts['histories']} histories, {self.counts['violations']} violations, "
+                f"{now_s - self.began_s:.0f} s; go on with --start {next_seed}"
+            )
+
+    def result(self) -> dict[str, Any]:
+        """For the last line."""
+        seconds = round(time.monotonic() - self.began_s, 1)
+        return {**self.counts, "seeds_broken": self.broken, "seconds": seconds}
 
 
 def main() -> int:
@@ -27,42 +74,34 @@ def main() -> int:
     parser.add_argument("--shift", action="store_true", help="measure one long shift: 100 agents, 8 hours, no faults")
     asked = parser.parse_args()
     logging.disable(logging.CRITICAL)  # the engine complains of the faults; the report tells what matters
-    began_s = time.monotonic()
+    total = Sum()
     if asked.shift:
-        reports = [play(long_shift(asked.start))]
+        total.add(play(long_shift(asked.start)))
     elif asked.seed is not None:
-        reports = [_one(asked.seed)]
-        _say("\n".join(reports[0].trace))
+        report = history(asked.seed)
+        _say("\n".join(report.trace))
+        total.add(report)
     else:
-        reports = list(_many(range(asked.start, asked.start + asked.seeds), asked.jobs))
-    broken = [report for report in reports if report.violations]
-    for report in broken[:SHOWN_MAX]:
-        _show(report)
-    result = {
-        "histories": len(reports),
-        "violations": sum(len(report.violations) for report in reports),
-        "seeds_broken": [report.seed for report in broken][:20],
-        "facts": sum(report.facts for report in reports),
-        "dialed": sum(report.dialed for report in reports),
-        "conversations": sum(report.conversations for report in reports),
-        "engine_starts": sum(report.lives for report in reports),
-        "seconds": round(time.monotonic() - began_s, 1),
-    }
-    _say("RESULT " + json.dumps(result))
-    return 1 if broken else 0
-
-
-def _one(seed: int) -> Report:
-    logging.disable(logging.CRITICAL)
-    return play(faulty(seed))
+        for report in _many(range(asked.start, asked.start + asked.seeds), asked.jobs):
+            total.add(report)
+            total.tell(report.seed + 1)
+    _say("RESULT " + json.dumps(total.result()))
+    return 1 if total.counts["violations"] else 0
 
 
 def _many(seeds: range, jobs: int) -> Iterator[Report]:
+    """The reports in the order of their seeds."""
     if jobs <= 1:
-        yield from map(_one, seeds)
+        yield from map(history, seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(_one, seeds, chunksize=4)
+    waiting: deque[Future[Report]] = deque()
+    with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver"), max_tasks_per_child=PER_PROCESS) as pool:
+        for seed in seeds:
+            waiting.append(pool.submit(history, seed))
+            if len(waiting) >= AHEAD_MAX:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _show(report: Report) -> None:
@@ -75,6 +114,7 @@ def _show(report: Report) -> None:
 
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -156,6 +156,11 @@ class InlineDatabase:
         """The file, for messages."""
         return str(self._path)
 
+    @property
+    def rows_written(self) -> int:
+        """By this connection, so far."""
+        return self._connection.total_changes
+
     async def write(self, *statements: Statement) -> list[Rows]:
         """Carry out all statements in order in one transaction; what each returns."""
         return write(self._connection, self.path, statements)
