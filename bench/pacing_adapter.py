@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.core.budget import AbandonRule, Rolling
-from engine.core.pacing import Pacer, Predictive
+from engine.core.pacing import Pacer, PacingLimit, Predictive
 
 if TYPE_CHECKING:
     JudgePacer = object
@@ -21,8 +22,10 @@ class ProductPacer(JudgePacer):
     """Events and decisions passed through, nothing added."""
 
     name = "zvonar"
+    looks_us: list[float]  # what each decision cost that made a forecast, in time of our own thread
 
     def start(self, now: float, cfg: Any) -> None:
+        self.looks_us = []
         rule = AbandonRule(share_max=cfg.abandon_cap, periods=(Rolling(length_ms=round(cfg.window * 1000)),))
         self.pacer = Pacer(Predictive(), rule, ring_timeout_ms=round(cfg.ring_timeout * 1000))
 
@@ -66,4 +69,8 @@ class ProductPacer(JudgePacer):
         self.pacer.abandoned(round(now * 1000), call)
 
     def decide(self, now: float) -> int:
-        return self.pacer.decide(round(now * 1000)).place
+        began_s = time.thread_time()
+        decision = self.pacer.decide(round(now * 1000))
+        if decision.limit is not PacingLimit.PACED:
+            self.looks_us.append((time.thread_time() - began_s) * 1e6)
+        return decision.place

@@ -32,6 +32,7 @@ CORE_STDLIB = frozenset(
         "operator",
         "re",
         "statistics",
+        "struct",
         "types",
         "typing",
         "zoneinfo",

@@ -218,7 +218,7 @@ class Pacer:
 
     def placed(self, now_ms: int, call: str) -> None:
         """A call goes out."""
-        self._forecast.dialing[call] = now_ms
+        self._forecast.dialing.add(call, now_ms)
 
     def ringing(self, now_ms: int, call: str) -> None:
         """The phone rings."""
@@ -338,7 +338,7 @@ class Pacer:
         Not those for whom somebody will likely be free in time. Hang them up and tell `cancelled` at once.
         """
         forecast = self._forecast
-        if not any(now_ms - since_ms >= self.rule.ring_min_ms for since_ms in forecast.ringing.values()):
+        if not any(now_ms - since_ms >= self.rule.ring_min_ms for _, since_ms in forecast.ringing.items()):
             return ()
         outlook, self._outlook = self._outlook, None  # Asked right after `decide`, as is usual, it is still good.
         if outlook is None or self._last is None or self._last.at_ms != now_ms:

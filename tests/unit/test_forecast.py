@@ -1,15 +1,16 @@
 import json
 import random
+from collections import Counter
 
 import pytest
 
-from engine.core.forecast import PERSON, Forecast
-from engine.core.lifetables import AgeBins, LifeTable, Survival
+from engine.core.forecast import GRID_S, PERSON, Forecast, _in_lanes, _row, _sum
+from engine.core.lifetables import AgeBins, LifeTable, Stage, Survival
 
 
 def ring(forecast: Forecast, call: str, at_ms: int, *, answered_after_s: float | None) -> None:
     """One call from dial to end: 2 s to ring, then a person, or nobody for 25 s."""
-    forecast.dialing[call] = at_ms
+    forecast.dialing.add(call, at_ms)
     forecast.call_rang(at_ms + 2_000, call)
     if answered_after_s is None:
         forecast.call_ended(at_ms + 27_000, call)
@@ -39,7 +40,7 @@ def test_a_call_that_rang_past_the_usual_answer_hardly_counts_any_more() -> None
     forecast.outlook(now_ms, ready=0, leaving=set())  # Builds the tables.
     expected = {}
     for rung_s in (1, 7, 15):
-        forecast.ringing = {"c": now_ms - rung_s * 1_000}
+        forecast.ringing = Stage({"c": now_ms - rung_s * 1_000})
         expected[rung_s] = forecast.outlook(now_ms, ready=0, leaving=set()).answers
     assert expected[1] == pytest.approx(0.3, abs=0.06)
     assert expected[7] > 0.15
@@ -50,7 +51,7 @@ def test_an_agent_near_the_usual_talk_length_is_counted_on_and_a_fresh_talk_is_n
     forecast, now_ms = taught(), 10_000_000
     freed = {}
     for talked_s in (2, 50):
-        forecast.talking = {"a": now_ms - talked_s * 1_000}
+        forecast.talking = Stage({"a": now_ms - talked_s * 1_000})
         freed[talked_s] = forecast.outlook(now_ms, ready=0, leaving=set()).freed
     assert freed[2] < 0.05
     assert freed[50] > 0.6
@@ -58,7 +59,7 @@ def test_an_agent_near_the_usual_talk_length_is_counted_on_and_a_fresh_talk_is_n
 
 def test_an_agent_about_to_leave_is_not_counted_on() -> None:
     forecast, now_ms = taught(), 10_000_000
-    forecast.talking = {"a": now_ms - 50_000}
+    forecast.talking = Stage({"a": now_ms - 50_000})
     assert forecast.outlook(now_ms, ready=0, leaving={"a"}).freed == 0
 
 
@@ -67,7 +68,7 @@ def test_the_next_call_is_riskier_the_more_are_in_flight_and_the_fewer_are_ready
     alone = forecast.outlook(now_ms, ready=3, leaving=set())
     assert [alone.risk(n) for n in (1, 4, 8, 16)] == sorted(alone.risk(n) for n in (1, 4, 8, 16))
     assert alone.risk(1) < 0.01
-    forecast.ringing = {f"c{i}": now_ms - 3_000 for i in range(12)}
+    forecast.ringing = Stage({f"c{i}": now_ms - 3_000 for i in range(12)})
     assert forecast.outlook(now_ms, ready=3, leaving=set()).risk(1) > 0.3
     assert forecast.outlook(now_ms, ready=12, leaving=set()).risk(1) < 0.01
 
@@ -80,7 +81,7 @@ def test_the_risk_of_a_small_team_is_close_to_the_exact_one() -> None:
     """Nine calls about to be answered at 6-10 s with known chance p, two agents ready: binomial tail."""
     forecast, now_ms = taught(), 10_000_000
     forecast.outlook(now_ms, ready=0, leaving=set())
-    forecast.ringing = {f"c{i}": now_ms for i in range(9)}
+    forecast.ringing = Stage({f"c{i}": now_ms for i in range(9)})
     outlook = forecast.outlook(now_ms, ready=2, leaving=set())
     p = outlook.answers / 9
     exact = 1 - (1 - p) ** 9 - 9 * p * (1 - p) ** 8
@@ -99,7 +100,7 @@ def test_the_level_follows_a_list_that_turns_hot_within_a_minute() -> None:
         forecast.watch_drift(at_ms)
         for call, since_ms in list(ringing.items()):
             if since_ms == at_ms:
-                forecast.dialing[call] = at_ms
+                forecast.dialing.add(call, at_ms)
                 forecast.call_rang(at_ms, call)
             elif at_ms - since_ms == 8_000 and int(call[1:]) % 5 < 2:
                 ringing.pop(call)
@@ -115,8 +116,8 @@ def test_what_was_learned_survives_a_restart() -> None:
     forecast.outlook(10_000_000, ready=0, leaving=set())
     again.restore(json.loads(json.dumps(forecast.export())))
     for one in (forecast, again):
-        one.ringing = {"c": 9_993_000}
-        one.talking = {"a": 9_950_000}
+        one.ringing = Stage({"c": 9_993_000})
+        one.talking = Stage({"a": 9_950_000})
     before, after = (one.outlook(10_000_000, ready=1, leaving=set()) for one in (forecast, again))
     assert after.answers == pytest.approx(before.answers, rel=0.1)
     assert after.freed == pytest.approx(before.freed, rel=0.1)
@@ -139,9 +140,32 @@ def test_ongoing_calls_count_as_at_risk_up_to_their_age() -> None:
     assert with_ongoing[3] == pytest.approx(0.5, abs=0.01)
 
 
+def test_sums_in_lanes_are_the_sums_of_the_rows() -> None:
+    chance = random.Random(7)
+    rows = {age: [0.0, 1.0, -1e-17, *(chance.random() for _ in range(len(GRID_S) - 3))] for age in range(50)}
+    counts = {age: chance.randint(1, 20_000) for age in rows}
+    columns = zip(*map(_row, rows.values()), strict=True)
+    plain = [sum(counts[age] * figure for age, figure in enumerate(column)) for column in columns]
+    in_lanes = {age: _in_lanes(row) for age, row in rows.items()}
+    assert _sum([(in_lanes, counts), ({}, {})]) == pytest.approx(plain, abs=1e-6)
+
+
+def test_ages_are_counted_by_bins_as_if_one_by_one() -> None:
+    chance, bins = random.Random(3), AgeBins.geometric(until_s=600, growth=0.12, least_s=2)
+    stage, since_ms = Stage(), {}
+    for now_ms in range(0, 1_000_000, 7_001):
+        who, leaver = f"a{now_ms}", f"a{chance.randrange(0, now_ms + 1, 7_001)}"
+        stage.add(who, now_ms + chance.randint(-3_000, 3_000))  # clocks step back, and some are found later
+        since_ms[who] = stage[who]
+        assert stage.pop(leaver) == since_ms.pop(leaver, None)
+        assert stage.ages(now_ms, bins) == Counter(bins.bin(now_ms - at_ms) for at_ms in since_ms.values())
+        assert len(stage) == len(since_ms)
+
+
 def test_an_exponential_time_has_no_memory() -> None:
     bins = AgeBins.geometric(until_s=600, growth=0.12, least_s=2)
     widths = [b - a for a, b in zip(bins.edges_s, [*bins.edges_s[1:], bins.edges_s[-1] + 60], strict=True)]
     survival = Survival(bins, [1 - 0.99**width for width in widths])
-    for age_s in (0.0, 33.0, 250.0):
-        assert survival.ended_by(age_s, [10.0, 20.0]) == pytest.approx([1 - 0.99**10, 1 - 0.99**20], abs=0.01)
+    for age_s in (0.0, 33.0, 250.5, 600.0):
+        assert survival.alive(age_s, 20) == pytest.approx([0.99**second for second in range(21)])
+    assert survival.alive_halfway(20) == pytest.approx([0.99 ** (second + 0.5) for second in range(20)])
