@@ -58,6 +58,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/ws/floor", campaigns.floor_socket, Right.FLOOR),
     ("GET", "/campaigns", campaigns.campaigns_page, Right.FLOOR),
     ("GET", "/campaigns/{campaign}/why", campaigns.why_page, Right.FLOOR),
+    ("POST", "/campaigns/{campaign}/recycle", campaigns.recycle_leads, Right.SWITCH_CAMPAIGN),
     ("POST", "/campaigns/{campaign}/run", campaigns.run_campaign, Right.SWITCH_CAMPAIGN),
     ("GET", "/leads", leads.list_page, Right.READ_LEADS),
     ("GET", "/leads/{lead:[0-9]{1,15}}", leads.lead_page, Right.READ_LEADS),

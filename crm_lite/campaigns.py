@@ -44,6 +44,7 @@ from engine.core.model import (
 from engine.explain import held_leads, why_not
 from engine.store.errors import StoreError
 from engine.store.rows import CampaignCounts, LeadCard
+from engine.store.store import Store
 
 #: Calls that the floor lists; more of them are only counted.
 CALLS_SHOWN_MAX: Final = 100
@@ -276,10 +277,23 @@ async def why_page(request: web.Request) -> web.StreamResponse:
         more=after + LEADS_SHOWN_MAX if chosen and after + LEADS_SHOWN_MAX < chosen.count else None,
         dialing=dialing_words(viewer.words, crm.live.board.dialing.get(campaign.id)),
         held=held_words,
+        recycles=may(user, Right.SWITCH_CAMPAIGN),
         names={campaign.id: campaign.name},
         lead_states=LEAD_STATES,
         viewer=viewer,
     )
+
+
+async def recycle_leads(request: web.Request) -> web.StreamResponse:
+    """Call the leads of one group of closed ones again, with all their tries."""
+    crm, form = request.app[CRM], await request.post()
+    campaign = CampaignId(request.match_info["campaign"])
+    if campaign not in crm.engine.policy().campaigns:
+        raise web.HTTPNotFound
+    by, rule = user_of(request).login, str(form.get("cause", ""))
+    await Store(crm.database).recycle(campaign, [rule], by=by, at_ms=crm.clock.now_ms())
+    crm.engine.leads_changed(campaign)
+    return see_other(f"/campaigns/{campaign}/why")
 
 
 async def run_campaign(request: web.Request) -> web.StreamResponse:

@@ -305,6 +305,39 @@ def explain_campaign(path: Path, name: str, group: int | None, as_json: bool) ->
     click.echo(f"{'':3}  {sum(one.count for one in held):>9}  leads in all")
 
 
+@zvonar.command()
+@click.option("--campaign", "campaign_name", required=True, help="Whose leads, by the campaign's key.")
+@click.option("--rule", "rules", multiple=True, help="What closed them, whole or its first word; again for more.")
+@click.pass_obj
+def recycle(path: Path, campaign_name: str, rules: tuple[str, ...]) -> None:
+    """Call closed leads again, with all their tries. Without --rule: say how many leads each rule has closed.
+
+    Example: zvonar recycle --campaign spring --rule attempts_used
+    """
+    from engine.core.model import CampaignId
+    from engine.store.store import Store
+
+    loaded = _loaded(path)
+    campaign = CampaignId(campaign_name)
+    if campaign not in loaded.policy.campaigns:
+        known = ", ".join(loaded.policy.campaigns)
+        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+
+    async def work(database: AioDatabase, now_ms: int) -> tuple[dict[str, int], int | None]:
+        store = Store(database)
+        closed = await store.closed_rules(campaign)
+        chosen = [rule for rule in closed if any(rule == said or rule.startswith(f"{said}:") for said in rules)]
+        given = await store.recycle(campaign, chosen, by=_who(), at_ms=now_ms) if rules else None
+        return closed, given
+
+    closed, given = _with_database(loaded, work)
+    if given is None:
+        for rule, count in sorted(closed.items(), key=lambda one: -one[1]):
+            click.echo(f"{count:>9}  {rule}")
+    else:
+        click.echo(f"{given} leads are called again")
+
+
 def _moment(at_ms: int | None, zone: str) -> str:
     from datetime import datetime
     from zoneinfo import ZoneInfo

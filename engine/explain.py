@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from engine.core import attempts, law
+from engine.core import attempts, law, lawful
 from engine.core.model import Campaign, Lead, LeadId, LeadState, Policy
 from engine.phones import zones_of
 from engine.store.database import Database, rows_of
@@ -32,9 +32,8 @@ class Explained:
 
 async def explain(database: Database, policy: Policy, lead_id: LeadId, now_ms: int) -> Explained | None:
     """The rules for that lead now; None: there is no such lead."""
-    packs = [pack for campaign in policy.campaigns.values() for pack in campaign.law]
-    store = Store(database, zones_of=zones_of)
-    lead = (await store.leads([lead_id], now_ms - law.reach_ms(packs))).get(lead_id)
+    history_ms = max((lawful.of_campaign_ms(campaign) for campaign in policy.campaigns.values()), default=0)
+    lead = (await Store(database, zones_of=zones_of).leads([lead_id], now_ms - history_ms)).get(lead_id)
     if lead is None:
         return None
     campaign = policy.campaigns.get(lead.campaign)

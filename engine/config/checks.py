@@ -71,6 +71,13 @@ def contradictions(config: Config) -> Iterator[Finding]:
     for name, campaign in config.campaigns.items():
         if not any(campaign.hours.values()):
             yield ("campaigns", name, "hours"), "no day is open: the campaign would never dial"
+        columns = {"priority", "due", "age", "attempts", "zone", "partner", *config.lead_fields}
+        for index, term in enumerate(campaign.order):
+            if term.by not in columns:
+                yield ("campaigns", name, "order", index, "by"), f"{term.by}: {choices(term.by, sorted(columns))}"
+        burst = campaign.attempts.burst
+        if burst is not None and burst.calls > campaign.attempts.max:
+            yield ("campaigns", name, "attempts", "burst", "calls"), "more calls than attempts.max"
         for index, disposition in enumerate(campaign.dispositions):
             if disposition in campaign.dispositions[:index]:
                 yield ("campaigns", name, "dispositions", index), f"{disposition} is here twice"

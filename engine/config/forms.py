@@ -22,6 +22,7 @@ from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler,
 from pydantic_core import CoreSchema, core_schema
 
 from engine.config.yamlmarks import ENV
+from engine.core import law
 from engine.core.model import PhoneNumber
 
 DAY_MINUTES: Final = 24 * 60
@@ -403,4 +404,52 @@ def _secret(value: object) -> SecretStr:
 
 Secret: TypeAlias = Annotated[
     SecretStr, Form(_secret, lambda _: "(secret)", {"type": "string"}, "`!env NAME`", secret=True)
+]
+
+
+def day_of_year(value: object) -> date:
+    """`2026-01-31` → the day. Raises ValueError."""
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"expected a day such as 2026-01-31, got {value}") from None
+
+
+def _per(value: object) -> law.Per:
+    match value:
+        case "day" | "week" | "month":
+            return law.Calendar(value)
+        case {"rolling": stretch, **others} if not others:
+            return law.Rolling(duration("1h", "366d").read(stretch))
+        case {"days": int(count), **others} if not others and 1 <= count <= 366:
+            return law.Days(count)
+        case {"successive": int(count), "since": since, **others} if not others and 1 <= count <= 366:
+            return law.Successive(day_of_year(since), count)
+        case _:
+            raise ValueError(
+                "expected day, week, month, {rolling: 7d}, {days: 7} or {successive: 30, since: 2026-01-31}"
+            )
+
+
+def _per_text(per: law.Per) -> str | dict[str, str | int]:
+    match per:
+        case law.Rolling(length_ms):
+            return {"rolling": duration_text(length_ms)}
+        case law.Days(count):
+            return {"days": count}
+        case law.Successive(since, count):
+            return {"successive": count, "since": since.isoformat()}
+        case law.Calendar():
+            return per.value
+
+
+#: A period over which calls are counted.
+PerForm: TypeAlias = Annotated[
+    law.Per,
+    Form(
+        _per,
+        _per_text,
+        {"type": ["string", "object"]},
+        "`day`, `week`, `month`, `{rolling: 7d}`, `{days: 7}` or `{successive: 30, since: 2026-01-31}`",
+    ),
 ]

@@ -14,7 +14,19 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.config import yamlmarks
-from engine.config.forms import DAY_MS, Flag, Form, Name, Share, SpansOfDay, Text, duration, duration_text
+from engine.config.forms import (
+    DAY_MS,
+    Flag,
+    Form,
+    Name,
+    PerForm,
+    Share,
+    SpansOfDay,
+    Text,
+    day_of_year,
+    duration,
+    duration_text,
+)
 from engine.config.schema import CampaignSettings, Config
 from engine.core import law
 from engine.core.model import Mode
@@ -40,16 +52,9 @@ class _Section(BaseModel):
 # ── forms ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _day(value: object) -> date:
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        raise ValueError(f"expected a day such as 2026-01-31, got {value}") from None
-
-
 def _days(value: object) -> tuple[date, ...]:
     first, dots, last = str(value).partition("..")
-    begin, end = _day(first), _day(last if dots else first)
+    begin, end = day_of_year(first), day_of_year(last if dots else first)
     if not 0 <= (end - begin).days < DAYS_PER_RANGE_MAX:
         raise ValueError(f"{value}: a range runs forwards, over {DAYS_PER_RANGE_MAX} days at most")
     return tuple(begin + timedelta(days=n) for n in range((end - begin).days + 1))
@@ -63,25 +68,6 @@ DayOrRange: TypeAlias = Annotated[
     tuple[date, ...],
     Form(_days, _shown_days, {"type": "string"}, "a day such as 2026-01-31, or 2026-01-01..2026-01-08"),
 ]
-
-
-def _per(value: object) -> law.Per:
-    match value:
-        case "day" | "week" | "month":
-            return law.Calendar(value)
-        case {"rolling": stretch, **others} if not others:
-            return law.Rolling(duration("1h", "366d").read(stretch))
-        case {"days": int(count), **others} if not others and 1 <= count <= 366:
-            return law.Days(count)
-        case {"successive": int(count), "since": since, **others} if not others and 1 <= count <= 366:
-            return law.Successive(_day(since), count)
-        case _:
-            raise ValueError(
-                "expected day, week, month, {rolling: 7d}, {days: 7} or {successive: 30, since: 2026-01-31}"
-            )
-
-
-PerForm: TypeAlias = Annotated[law.Per, Form(_per, str, {"type": ["string", "object"]}, "period")]
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────

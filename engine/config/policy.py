@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 from engine.config import schema
 from engine.config.forms import DAY_MS, LegalPeriod, weekdays
 from engine.config.schema import CampaignSettings, Config, DispositionSettings
-from engine.core import budget, pacing
-from engine.core.law import Pack
+from engine.core import budget, ordering, pacing
+from engine.core.law import Count, Key, Limit, Pack
 from engine.core.model import (
     AgentId,
     AgentProfile,
     AttemptPolicy,
+    Burst,
     CallingHours,
     Campaign,
     CampaignId,
@@ -74,7 +75,15 @@ def _campaign(
         trunks=tuple(TrunkId(trunk) for trunk in campaign.trunks),
         caller_id=campaign.caller_id,
         attempts=AttemptPolicy(
-            max=campaign.attempts.max, retry=MappingProxyType(retry), default_after_ms=campaign.attempts.otherwise
+            max=campaign.attempts.max,
+            retry=MappingProxyType(retry),
+            default_after_ms=campaign.attempts.otherwise,
+            burst=_burst(campaign.attempts.burst),
+            limits=tuple(
+                Limit(count=Count.ATTEMPT, max=limit.max, per=limit.per, key=Key(limit.of))
+                for limit in campaign.attempts.limits
+            ),
+            same_hour_max=campaign.attempts.same_hour_max,
         ),
         hours=_calling_hours(campaign),
         dispositions=tuple(_disposition(name, config.dispositions[name]) for name in campaign.dispositions),
@@ -89,7 +98,35 @@ def _campaign(
             opt_out=str(campaign.message.opt_out),
         ),
         law=tuple(packs[name] for name in campaign.law),
+        order=_order(campaign.order),
     )
+
+
+def _burst(burst: schema.Burst | None) -> Burst | None:
+    if burst is None:
+        return None
+    return Burst(calls=burst.calls, after_ms=burst.after, then_ms=burst.then, priority_step=burst.priority)
+
+
+def _order(terms: tuple[schema.OrderTerm, ...]) -> ordering.Order | None:
+    return tuple(map(_term, terms)) or None
+
+
+def _term(term: schema.OrderTerm) -> ordering.Term:
+    match term.by:
+        case "priority":
+            return ordering.ByPriority()
+        case "due":
+            return ordering.ByDue()
+        case "age":
+            return ordering.ByAge(newest=term.first == "newest")
+        case "attempts":
+            return ordering.ByAttempts(fewest=term.first == "fewest")
+        case column if term.shares is not None:
+            return ordering.Mix(column=column, shares=tuple(term.shares.items()))
+        case column:
+            assert isinstance(term.first, tuple)
+            return ordering.ByValue(column=column, first=term.first)
 
 
 def _pacing(campaign: CampaignSettings) -> pacing.PacingPolicy:

@@ -21,6 +21,7 @@ from engine.config.forms import (
     NameKey,
     Number,
     NumberPattern,
+    PerForm,
     Period,
     PortRange,
     Ports,
@@ -33,6 +34,7 @@ from engine.config.forms import (
     text_form,
     weekdays,
 )
+from engine.core import law
 
 Language: TypeAlias = Literal["ru", "uk", "en"]
 Labels: TypeAlias = Annotated[dict[Language, Annotated[str, text_form(60)]], Field(min_length=1)]
@@ -344,6 +346,38 @@ RetryOutcome: TypeAlias = Literal[
 ]
 
 
+class Burst(_Section):
+    """The first try: several quick calls."""
+
+    calls: int = Field(ge=2, le=5, description="Calls of the first try, at most; each counts for `max`.")
+    after: Annotated[int, duration("0s", "10m")] = Field(
+        default=30_000,
+        description="How long after an unanswered call of the first try the next one follows.",
+    )
+    then: Annotated[int, duration("1s", "90d")] = Field(
+        default=30 * 60_000,
+        description="How long to wait when nobody answered any of them.",
+    )
+    priority: int = Field(
+        default=0,
+        ge=-100,
+        le=0,
+        description="What the lead's priority is changed by then: below those that were never called.",
+    )
+
+
+class AttemptLimit(_Section):
+    """At most so many attempts in a period."""
+
+    max: int = Field(ge=1, lt=law.HISTORY_MAX, description="Attempts in the period, at most.")
+    per: PerForm = Field(description="The period; days begin at midnight where the lead is.")
+    of: Literal["lead", "number", "person"] = Field(
+        default="lead",
+        description="Whose: this lead's, this number's, or the person's: all who share a number with the lead. "
+        "Of a number and a person the attempts of all campaigns count.",
+    )
+
+
 class Attempts(_Section):
     """How often a lead is tried."""
 
@@ -352,6 +386,18 @@ class Attempts(_Section):
     otherwise: Annotated[int, duration("1s", "90d")] = Field(
         default=30 * 60_000,
         description="When to try again after an outcome that has no rule.",
+    )
+    burst: Burst | None = Field(default=None, description="The first try as several quick calls.")
+    limits: tuple[AttemptLimit, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Attempts per period. Of several phones, one whose own limit is not reached is called.",
+    )
+    same_hour_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=10,
+        description="Attempts of a lead in the same hour of the day (where the lead is), at most: spreads them.",
     )
 
 
@@ -371,6 +417,35 @@ class MessageSettings(_Section):
         le=9,
         description="Who presses this key while it plays is put on the do-not-call list; the recording must say so.",
     )
+
+
+class OrderTerm(_Section):
+    """One part of the order of dialing."""
+
+    by: Name = Field(
+        description="`priority`; `due`: longest due first; `age`; `attempts`; `zone`; `partner`; or a lead field."
+    )
+    first: Literal["newest", "oldest", "fewest", "most"] | tuple[Text, ...] | None = Field(
+        default=None,
+        description="age: `newest` or `oldest`; attempts: `fewest` or `most`; a field: its values in their order.",
+    )
+    shares: dict[NameKey, Annotated[int, Field(ge=1, le=100)]] | None = Field(
+        default=None,
+        description="Of a field instead of `first`: leads take turns by its values, in these shares; others share 1.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        words = {"age": ("newest", "oldest"), "attempts": ("fewest", "most")}.get(self.by)
+        if self.by in {"priority", "due"}:
+            if self.first is not None or self.shares is not None:
+                raise ValueError(f"by: {self.by} takes nothing else")
+        elif words:
+            if self.first not in words or self.shares is not None:
+                raise ValueError(f"by: {self.by} needs first: {words[0]} or {words[1]}")
+        elif (self.shares is None) == (not isinstance(self.first, tuple)):
+            raise ValueError(f"by: {self.by} needs either first: [its values] or shares: {{value: 3, other: 1}}")
+        return self
 
 
 class WrapUp(_Section):
@@ -409,6 +484,12 @@ class CampaignSettings(_Section):
     hours: dict[DayRange, SpansOfDay] = Field(
         min_length=1,
         description='When customers may be called, in their own zone: `mon-fri: "09:00-20:00"`. Other days: closed.',
+    )
+    order: tuple[OrderTerm, ...] = Field(
+        default=(),
+        max_length=8,
+        description="In which order due leads are dialed, the most important part first; ties go by id. Promised calls "
+        "come before. Without it: by priority, then the longest due.",
     )
     law: tuple[Name, ...] = Field(
         default=(),

@@ -9,8 +9,10 @@ from typing import Final
 from engine.core import hours, law
 from engine.core.model import (
     COUNTED,
+    PRIORITY_MAX,
     AgentId,
     AttemptPolicy,
+    Burst,
     Campaign,
     Disposition,
     DispositionKind,
@@ -26,6 +28,8 @@ DIALABLE: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK}
 OWNER_TOLERANCE_MS: Final = 15 * 60_000
 #: Attempts that do not count may not go on for ever either: so many of one outcome, and the lead is closed.
 UNCOUNTED_MAX: Final = 10
+#: Outcomes of a call that nobody took: what a burst repeats.
+UNANSWERED: Final = frozenset({Outcome.NO_ANSWER, Outcome.BUSY, Outcome.REJECTED})
 #: Rules that time does not change: a lead that they refuse is done.
 LASTING: Final = frozenset({"lead_is", "attempts_used", "no_valid_phone"})
 #: A lead that no moment suits is looked at again after this long: hours, packs and fields may have changed.
@@ -48,19 +52,17 @@ class Refused:
     again_at_ms: int | None = None
 
 
-def phone_to_dial(lead: Lead) -> Phone | None:
-    """The lead's next valid phone, from `next_phone` on and round."""
-    valid = sorted((p for p in lead.phones if p.valid), key=lambda p: (p.position < lead.next_phone, p.position))
-    return valid[0] if valid else None
+def phones_to_dial(lead: Lead) -> list[Phone]:
+    """The lead's valid phones, from `next_phone` on and round."""
+    return sorted((p for p in lead.phones if p.valid), key=lambda p: (p.position < lead.next_phone, p.position))
 
 
 def may_dial(lead: Lead, campaign: Campaign, now_ms: int) -> Allowed | Refused:
     """Whether this lead may be dialed now; asked when it is fetched and again when the call is placed."""
-    asked = checks(lead, campaign, now_ms)
+    phone, asked = _asked(lead, campaign, now_ms)
     for check in asked:
         if check.from_ms(now_ms) != now_ms:
             return Refused(str(check), None if check.code in LASTING else _again_at_ms(asked, now_ms))
-    phone = phone_to_dial(lead)
     assert phone is not None
     return Allowed(phone, min(end for check in asked if check.until_ms and (end := check.until_ms(now_ms)) is not None))
 
@@ -75,6 +77,11 @@ def checks(lead: Lead, campaign: Campaign, now_ms: int) -> list[law.Check]:
 
     What many leads have in common comes first: `engine.explain` counts a whole list by it.
     """
+    return _asked(lead, campaign, now_ms)[1]
+
+
+def _asked(lead: Lead, campaign: Campaign, now_ms: int) -> tuple[Phone | None, list[law.Check]]:
+    """The phone to dial, and the rules for it: of several phones, one that its own limits let pass, if there is one."""
     used, most = lead.attempts_count, campaign.attempts.max
     asked = [
         _fixed("lead_is", (lead.state.value,), lead.state in DIALABLE),
@@ -82,19 +89,39 @@ def checks(lead: Lead, campaign: Campaign, now_ms: int) -> list[law.Check]:
         *zone_checks(lead.zone, campaign, now_ms),
         _fixed("attempts_used", (str(used), str(most)), used < most),
     ]
-    phone = phone_to_dial(lead)
-    asked.append(_fixed("no_valid_phone", (), phone is not None))
-    if campaign.law and phone is not None:
-        asked += law.checks(
-            lead,
-            phone,
-            lead.history,
-            campaign.law,
-            now_ms,
-            mode=campaign.mode,
-            ring_timeout_ms=campaign.ring_timeout_ms,
-        )
+    phones = phones_to_dial(lead)
+    asked.append(_fixed("no_valid_phone", (), bool(phones)))
+    tried: list[tuple[Phone, list[law.Check]]] = []
+    for phone in phones if campaign.attempts.limits else phones[:1]:
+        of_phone = [*_own_limits(lead, phone, campaign, now_ms), *_of_packs(lead, phone, campaign, now_ms)]
+        tried.append((phone, of_phone))
+        if all(check.from_ms(now_ms) == now_ms for check in of_phone):
+            return phone, asked + of_phone
+    return (tried[0][0], asked + tried[0][1]) if tried else (None, asked)
+
+
+def _own_limits(lead: Lead, phone: Phone, campaign: Campaign, now_ms: int) -> list[law.Check]:
+    policy, zone = campaign.attempts, campaign.hours.zone
+    if not policy.limits and policy.same_hour_max is None:
+        return []
+    if lead.history is None or len(lead.history) >= law.HISTORY_MAX:
+        return [law.Check("law_history", (str(law.HISTORY_MAX),), law.never)]
+    asked = law.of_campaign(lead, phone, lead.history, policy.limits, zone, now_ms)
+    if policy.same_hour_max is not None:
+        asked.append(law.same_hour(lead, lead.history, policy.same_hour_max, zone, now_ms))
     return asked
+
+
+def _of_packs(lead: Lead, phone: Phone, campaign: Campaign, now_ms: int) -> list[law.Check]:
+    return law.checks(
+        lead,
+        phone,
+        lead.history,
+        campaign.law,
+        now_ms,
+        mode=campaign.mode,
+        ring_timeout_ms=campaign.ring_timeout_ms,
+    )
 
 
 def opens_ms(campaign: Campaign, zone: str | None, at_ms: int) -> int | None:
@@ -151,6 +178,10 @@ def after(lead: Lead, position: int, outcome: Outcome, policy: AttemptPolicy, no
         return LeadChange(
             lead=lead.id, state=LeadState.CLOSED, rule=f"attempts_used:{lead.attempts_count}:{policy.max}"
         )
+    burst = policy.burst
+    first_try = burst is not None and lead.attempts_count <= burst.calls and lead.state is not LeadState.CALLBACK
+    if burst is not None and first_try and outcome in UNANSWERED:
+        return _after_burst(lead, position, burst, now_ms)
     tries = lead.outcome_counts.get(outcome, 0)
     rule = policy.retry.get(outcome)
     if rule is None and outcome not in COUNTED and tries >= UNCOUNTED_MAX:
@@ -164,6 +195,14 @@ def after(lead: Lead, position: int, outcome: Outcome, policy: AttemptPolicy, no
     return _retry(
         lead, now_ms + rule.after_ms, _next_position(lead, position), f"retry:{outcome.value}:{tries}:{rule.max}"
     )
+
+
+def _after_burst(lead: Lead, position: int, burst: Burst, now_ms: int) -> LeadChange:
+    said = f"burst:{lead.attempts_count}:{burst.calls}"
+    if lead.attempts_count < burst.calls:
+        return _retry(lead, now_ms + burst.after_ms, _next_position(lead, position), said)
+    change = _retry(lead, now_ms + burst.then_ms, _next_position(lead, position), said)
+    return replace(change, priority=max(-PRIORITY_MAX, lead.priority + burst.priority_step))
 
 
 def after_disposition(

@@ -56,6 +56,11 @@ def day_of(at_ms: int, zone: ZoneInfo) -> date:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone).date()
 
 
+def wall_hour(at_ms: int, zone: ZoneInfo) -> int:
+    """The hour of the day that it is there."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone).hour
+
+
 def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Closed:
     """Whether now is inside the calling hours of that zone (None: the campaign's), and until when.
 

@@ -10,6 +10,7 @@ All calendar rules run in the callee's zone. Of several candidate zones the call
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -18,7 +19,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from engine.core.hours import DAYS_MAX, day_of, instants, open_ms, zone_of
+from engine.core.hours import DAYS_MAX, day_of, instants, open_ms, wall_hour, zone_of
 from engine.core.model import Lead, LeadState, Mode, Outcome, Past, Phone
 
 DAY_MS: Final = 86_400_000
@@ -28,6 +29,9 @@ HISTORY_MAX: Final = 500
 LOOK_AHEAD_DAYS: Final = 16
 #: Steps to a moment that suits all rules; more would be rules that exclude each other.
 STEPS_MAX: Final = 600
+#: Quarters of an hour that a free hour of the day is looked for: two days.
+HOURS_AHEAD_MAX: Final = 192
+QUARTER_MS: Final = 900_000
 #: While somebody with a number of theirs is on the line, the lead is looked at again after this.
 IN_CALL_RECHECK_MS: Final = 60_000
 #: Longest conversation and ring between planning an attempt and its end, for how far back a history must reach.
@@ -238,6 +242,7 @@ class Verdict:
         return next((ruling for ruling in self.rulings if not ruling.passed), None)
 
 
+_CAMPAIGN: Final = Pack(name="campaign", version=0)
 FromMs = Callable[[int], int | None]
 
 
@@ -368,6 +373,35 @@ def _counting(
     for cooldown in pack.cooldowns:
         if not facts.any_of(cooldown.unless):
             yield _cooldown_check(pack, cooldown, _of(cooldown.key, history, lead, phone), zones)
+
+
+def of_campaign(
+    lead: Lead, phone: Phone, history: Sequence[Past], limits: Sequence[Limit], zone: str, now_ms: int
+) -> list[Check]:
+    """A campaign's own limits, asked as a pack's are."""
+    zones = (zone_of(lead.zone or zone),)
+    asked = []
+    for limit in limits:
+        check = _limit_check(_CAMPAIGN, limit, _of(limit.key, history, lead, phone), zones, now_ms, 0)
+        asked.append(Check("attempt_limit", (limit.key.value, *check.values[2:]), check.from_ms))
+    return asked
+
+
+def same_hour(lead: Lead, history: Sequence[Past], most: int, zone: str, now_ms: int) -> Check:
+    """At most so many attempts of a lead in one hour of the day, in the lead's own zone or the campaign's."""
+    here = zone_of(lead.zone or zone)
+    used = Counter(
+        wall_hour(past.at_ms, here) for past in history if past.lead == lead.id and _counts(Count.ATTEMPT, past)
+    )
+
+    def from_ms(at_ms: int) -> int | None:
+        for _ in range(HOURS_AHEAD_MAX):
+            if used[wall_hour(at_ms, here)] < most:
+                return at_ms
+            at_ms += QUARTER_MS - at_ms % QUARTER_MS  # every zone's hours begin on a quarter
+        return None
+
+    return Check("same_hour", (str(used[wall_hour(now_ms, here)]), str(most)), from_ms)
 
 
 # ── facts and modes ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ from engine.core.budget import AbandonRule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.core.law import Pack
+    from engine.core.law import Limit, Pack
     from engine.core.ordering import Order
     from engine.core.pacing import PacingPolicy
 
@@ -190,6 +190,16 @@ class RetryRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """The first try: up to `calls` calls, `after_ms` apart; unanswered, `then_ms` later with less priority."""
+
+    calls: int
+    after_ms: int
+    then_ms: int
+    priority_step: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptPolicy:
     """How often a lead is tried, and when again."""
 
@@ -197,6 +207,9 @@ class AttemptPolicy:
     retry: Mapping[Outcome, RetryRule]
     #: The retry time of an outcome without a rule of its own, and of LOST.
     default_after_ms: int = 30 * 60_000
+    burst: Burst | None = None
+    limits: tuple[Limit, ...] = ()
+    same_hour_max: int | None = None  # attempts of a lead in one hour of the day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +353,7 @@ class LeadChange:
     next_phone: int | None = None
     invalid_phone: int | None = None
     owner: AgentId | None = None
+    priority: int | None = None  # the new one, where it changes
     rule: str = ""
 
 

@@ -134,6 +134,8 @@ class _Sql:
     due_promised: Query
     held_leads: Query
     due_of_zones: Query
+    recycle: Query
+    closed_rules: Query
 
 
 SQL: Final = queries.load(_Sql, "dialing.sql")
@@ -312,6 +314,29 @@ class Store:
         rows = await rows_of(self._database, SQL.blocked_phones(leads=_json(sorted(leads))))
         return tuple((LeadId(row["lead_id"]), PhoneNumber(row["number"])) for row in rows)
 
+    async def closed_rules(self, campaign: CampaignId) -> dict[str, int]:
+        """How many leads of the campaign each rule has closed."""
+        return {row["hold"]: row["leads"] for row in await rows_of(self._database, SQL.closed_rules(campaign=campaign))}
+
+    async def recycle(self, campaign: CampaignId, rules: Iterable[str], *, by: str, at_ms: int) -> int:
+        """Give the leads that these rules closed all their tries back, from now on; returns how many there were."""
+        given = 0
+        for rule in rules:
+            before = given
+            more = True
+            while more:
+                back, _ = await self._database.write(
+                    SQL.recycle(campaign=campaign, rule=rule, at_ms=at_ms, limit=LINE_UP_MAX),
+                    SQL.touch(subject=LEADS_OF + campaign),
+                )
+                given += len(back)
+                more = len(back) == LINE_UP_MAX
+            detail = f"{given - before} leads closed by {rule}"
+            subject = f"campaign:{campaign}"
+            audit = SQL.append_audit(at_ms=at_ms, actor=by, action="leads_recycled", subject=subject, detail=detail)
+            await self._database.write(audit)
+        return given
+
 
 def statements_of(write: Write) -> Iterator[Statement]:
     """The SQL that saves one effect; carried out twice, it changes nothing more."""
@@ -435,6 +460,7 @@ def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Stateme
         next_phone=change.next_phone,
         owner=change.owner,
         rule=change.rule,
+        priority=change.priority,
         at_ms=at_ms,
     )
     if change.invalid_phone is not None:
@@ -561,7 +587,7 @@ def _standing(row: Row) -> ordering.Standing:
         next_at_ms=row["next_at_ms"],
         created_at_ms=row["created_at_ms"],
         zone=row["zone"] or "",
-        fields=orjson.loads(row["fields"]),
+        fields={**orjson.loads(row["fields"]), "partner": row["source"]},
     )
 
 

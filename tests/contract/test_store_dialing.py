@@ -443,6 +443,25 @@ async def test_another_order_lines_everybody_up_anew(store: Store, database: Dat
     assert await by(ordering.ByAge(newest=False)) == [1, 2, 3]
 
 
+async def test_recycled_leads_have_all_their_tries_again_and_suppressed_ones_stay(
+    store: Store, database: Database
+) -> None:
+    for lead in (1, 2):
+        await add_lead(database, lead)
+        planned = attempt(lead, lead)
+        used = closed(lead, "attempts_used:1:1")
+        await store.commit([SaveAttempt(planned), SaveEnd(ended(planned, Outcome.NO_ANSWER), used)])
+    await change(database, "UPDATE leads SET state = 'suppressed' WHERE id = 2")
+    later_ms = NOON + 60 * MINUTE_MS
+    assert await store.closed_rules(SPRING) == {"attempts_used:1:1": 1}
+    assert await store.recycle(SPRING, ["attempts_used:1:1"], by="boss", at_ms=later_ms) == 1
+    (fresh,) = (await store.due_leads(SPRING, later_ms, 10)).leads
+    assert (fresh.id, fresh.attempts_count, fresh.outcome_counts) == (1, 0, {})
+    again = attempt(3, 1, at_ms=later_ms + 1)
+    await store.commit([SaveAttempt(again)])
+    assert (await lead_state(database, 1))[1] == 1
+
+
 async def test_leads_of_a_closed_zone_wait_without_being_looked_at(store: Store, database: Database) -> None:
     for lead, zone in ((1, "Asia/Tokyo"), (2, "Europe/Kyiv"), (3, None)):
         await add_lead(database, lead)

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from engine.core.attempts import UNCOUNTED_MAX, Allowed, Refused, after, after_disposition, may_dial, phone_to_dial
-from engine.core.model import COUNTED, AttemptPolicy, LeadState, Outcome, Phone, PhoneNumber, RetryRule
+from engine.core.attempts import UNCOUNTED_MAX, Allowed, Refused, after, after_disposition, may_dial, phones_to_dial
+from engine.core.law import Calendar, Count, Key, Limit, Rolling
+from engine.core.model import (
+    COUNTED,
+    AttemptPolicy,
+    Burst,
+    Campaign,
+    LeadId,
+    LeadState,
+    Outcome,
+    Past,
+    Phone,
+    PhoneNumber,
+    RetryRule,
+)
 from tests.conversation import ANNA, LATER, MINUTE_MS, MONDAY_MS, NEVER, OFFICE_HOURS, SOLD, campaign, lead
 
 NOW_MS = MONDAY_MS
@@ -111,10 +125,89 @@ def test_the_lead_s_own_zone_rules() -> None:
 
 def test_the_phone_to_dial_goes_round_and_skips_invalid_ones() -> None:
     two = lead(1, *TWO_NUMBERS)
-    assert [getattr(phone_to_dial(replace(two, next_phone=n)), "position", None) for n in (0, 1, 2)] == [0, 1, 0]
+    assert [phones_to_dial(replace(two, next_phone=n))[0].position for n in (0, 1, 2)] == [0, 1, 0]
     half = replace(two, phones=(replace(two.phones[0], valid=False), two.phones[1]))
-    assert getattr(phone_to_dial(half), "position", None) == 1
+    assert [phone.position for phone in phones_to_dial(half)] == [1]
 
 
 def test_if_the_phone_may_have_rung_it_counts() -> None:
     assert set(Outcome) - COUNTED == {Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED}
+
+
+# ── the first try as several calls ───────────────────────────────────────────────────────────────────────────────
+
+BURST = AttemptPolicy(
+    max=9,
+    retry={Outcome.NO_ANSWER: RetryRule(after_ms=60 * MINUTE_MS, max=9)},
+    burst=Burst(calls=3, after_ms=20_000, then_ms=30 * MINUTE_MS, priority_step=-10),
+)
+
+
+@pytest.mark.parametrize(
+    ("tries", "outcome", "after_ms", "priority"),
+    [
+        (1, Outcome.NO_ANSWER, 20_000, None),
+        (2, Outcome.BUSY, 20_000, None),
+        (3, Outcome.NO_ANSWER, 30 * MINUTE_MS, -5),
+        (4, Outcome.NO_ANSWER, 60 * MINUTE_MS, None),
+        (1, Outcome.HUNG_UP_EARLY, BURST.default_after_ms, None),
+    ],
+)
+def test_the_first_try_is_up_to_three_quick_calls_then_less_priority_and_half_an_hour(
+    tries: int, outcome: Outcome, after_ms: int, priority: int | None
+) -> None:
+    tried = lead(1, attempts_count=tries, outcome_counts={outcome: tries}, priority=5)
+    change = after(tried, 0, outcome, BURST, NOW_MS)
+    assert (change.next_at_ms, change.priority) == (NOW_MS + after_ms, priority)
+
+
+def test_a_promised_call_is_no_first_try() -> None:
+    tried = lead(1, attempts_count=1, outcome_counts={Outcome.NO_ANSWER: 1}, state=LeadState.CALLBACK)
+    assert after(tried, 0, Outcome.NO_ANSWER, BURST, NOW_MS).next_at_ms == NOW_MS + 60 * MINUTE_MS
+
+
+# ── limits of a campaign's own ───────────────────────────────────────────────────────────────────────────────────
+
+
+def tried_at(*at_ms: int, number: str = TWO_NUMBERS[0], of: int = 1) -> tuple[Past, ...]:
+    return tuple(
+        Past(at_ms=one, lead=LeadId(of), number=PhoneNumber(number), outcome=Outcome.NO_ANSWER, ended_at_ms=one + 1)
+        for one in at_ms
+    )
+
+
+def limited(*limits: Limit, **more: Any) -> Campaign:
+    return campaign(attempts=replace(POLICY, limits=limits, **more))
+
+
+def test_a_number_that_had_its_calls_today_gives_way_to_the_other_and_then_both_wait_for_tomorrow() -> None:
+    once_a_day = limited(Limit(count=Count.ATTEMPT, max=1, per=Calendar.DAY, key=Key.NUMBER))
+    fresh = lead(1, *TWO_NUMBERS, history=())
+    first, second = tried_at(NOW_MS - 1000), tried_at(NOW_MS - 500, number=TWO_NUMBERS[1])
+    for history, position in (((), 0), (first, 1), (second, 0)):
+        allowed = may_dial(replace(fresh, history=history), once_a_day, NOW_MS)
+        assert isinstance(allowed, Allowed)
+        assert allowed.phone.position == position
+    refused = may_dial(replace(fresh, history=first + second), once_a_day, NOW_MS)
+    assert refused == Refused("attempt_limit:number:1:1:day", NOW_MS + 14 * 60 * MINUTE_MS)  # midnight in Kyiv
+
+
+def test_a_person_has_one_budget_over_all_campaigns_and_leads() -> None:
+    weekly = limited(Limit(count=Count.ATTEMPT, max=2, per=Rolling(7 * 24 * 60 * MINUTE_MS), key=Key.PERSON))
+    known = lead(1, *TWO_NUMBERS, history=tried_at(NOW_MS - 2000, of=7) + tried_at(NOW_MS - 1000, of=8))
+    refused = may_dial(known, weekly, NOW_MS)
+    assert refused == Refused("attempt_limit:person:2:2:rolling-168h", NOW_MS - 2000 + 7 * 24 * 60 * MINUTE_MS)
+
+
+def test_the_third_try_is_not_at_the_same_hour_of_the_day() -> None:
+    spread = limited(same_hour_max=2)
+    day_ms = 24 * 60 * MINUTE_MS
+    twice = lead(1, history=tried_at(NOW_MS - 2 * day_ms, NOW_MS - day_ms))
+    assert may_dial(twice, spread, NOW_MS) == Refused("same_hour:2:2", NOW_MS + 60 * MINUTE_MS)
+    assert isinstance(may_dial(twice, spread, NOW_MS + 60 * MINUTE_MS), Allowed)
+
+
+def test_limits_refuse_who_comes_without_a_history() -> None:
+    refused = may_dial(lead(1), limited(same_hour_max=2), NOW_MS)
+    assert isinstance(refused, Refused)
+    assert refused.reason.startswith("law_history")

@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -214,6 +216,15 @@ def test_a_campaigns_list_is_explained_to_the_last_lead(here: Path) -> None:
     assert sum(group["leads"] for group in told["groups"]) == told["leads"]
     assert call("explain", "campaign", "spring", "--leads", "1").stdout.split()
     assert call("explain", "campaign", "nope").exit_code == Exit.USAGE
+
+
+def test_closed_leads_are_called_again_by_what_closed_them(here: Path) -> None:
+    assert call("import", "leads.csv", "--campaign", "spring").exit_code == Exit.OK
+    with closing(sqlite3.connect(here / "var" / "zvonar.db")) as database, database:
+        database.execute("UPDATE leads SET state = 'closed', hold = 'attempts_used:3:3' WHERE id = 1")
+    assert call("recycle", "--campaign", "spring").stdout.split() == ["1", "attempts_used:3:3"]
+    assert call("recycle", "--campaign", "spring", "--rule", "attempts").stdout == "0 leads are called again\n"
+    assert call("recycle", "--campaign", "spring", "--rule", "attempts_used").stdout == "1 leads are called again\n"
 
 
 def test_an_unknown_lead_cannot_be_explained(here: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from engine.config import Config, ConfigProblem, ConfigWatch, Loaded, changes, describe, load, parse, read_secret
 from engine.config import yamlmarks as yaml
+from engine.core import law, ordering
 from engine.core.budget import DAY_MS, AbandonRule, AtCeiling, CalendarDay, Rolling, Successive
-from engine.core.model import DispositionKind, Outcome, PhoneNumber
+from engine.core.model import Burst, DispositionKind, Outcome, PhoneNumber
 from engine.core.pacing import Manual, PacingPolicy, Predictive, Preview, Progressive, Ratio
 
 ROOT = Path(__file__).parents[2]
@@ -153,6 +154,38 @@ def test_every_mode_can_be_said(said: str, meant: PacingPolicy) -> None:
     assert loaded(with_line("{mode: ratio, ratio: 1.5}", said)).policy.campaigns["spring"].pacing == meant  # type: ignore[index]
 
 
+def test_order_and_attempt_rules_become_what_they_say() -> None:
+    text = with_line(
+        "name: Весна",
+        """name: Весна
+    order:
+      - {by: product, first: [Premium, Standard]}
+      - {by: attempts, first: fewest}
+      - {by: partner, shares: {a: 3, b: 1}}
+      - {by: age, first: newest}
+      - {by: priority}""",
+    )
+    rules = """max: 5
+      burst: {calls: 3, after: 20s, then: 30m, priority: -10}
+      limits: [{max: 2, per: {rolling: 7d}, of: person}, {max: 3, per: day}]
+      same_hour_max: 2"""
+    text = "lead_fields: {product: {labels: {ru: Товар, uk: Товар, en: Product}}}\n" + text.replace("max: 3", rules)
+    spring = loaded(text).policy.campaigns["spring"]  # type: ignore[index]
+    assert spring.order == (
+        ordering.ByValue(column="product", first=("Premium", "Standard")),
+        ordering.ByAttempts(fewest=True),
+        ordering.Mix(column="partner", shares=(("a", 3), ("b", 1))),
+        ordering.ByAge(newest=True),
+        ordering.ByPriority(),
+    )
+    assert spring.attempts.burst == Burst(calls=3, after_ms=20_000, then_ms=30 * 60_000, priority_step=-10)
+    assert spring.attempts.limits == (
+        law.Limit(count=law.Count.ATTEMPT, max=2, per=law.Rolling(7 * DAY_MS), key=law.Key.PERSON),
+        law.Limit(count=law.Count.ATTEMPT, max=3, per=law.Calendar.DAY, key=law.Key.LEAD),
+    )
+    assert spring.attempts.same_hour_max == 2
+
+
 def test_the_laws_limit_becomes_the_rule_it_says() -> None:
     assert loaded().policy.campaigns["spring"].abandon == AbandonRule(  # type: ignore[index]
         share_max=0.03,
@@ -240,6 +273,16 @@ def test_all_errors_come_at_once_in_the_order_of_the_file() -> None:
         ("name: Весна", "name: Весна\n    abandon: {per: [month]}", "expected {rolling: 30d}, calendar_day"),
         ("name: Весна", "name: Весна\n    abandon: {per: []}", "at least one is needed"),
         ("mode: ratio, ratio: 1.5", "mode: predictive, aim: 2", "the sign is missing: 2%?"),
+        ("max: 3", "max: 3\n      limits: [{max: 2, per: fortnight}]", "expected day, week, month, {rolling: 7d}"),
+        ("max: 3", "max: 3\n      burst: {calls: 4}", "more calls than attempts.max"),
+        (
+            "name: Весна",
+            "name: Весна\n    order: [{by: colour, first: [red]}]",
+            "colour: expected one of age, attempts",
+        ),
+        ("name: Весна", "name: Весна\n    order: [{by: age}]", "by: age needs first: newest or oldest"),
+        ("name: Весна", "name: Весна\n    order: [{by: zone}]", "by: zone needs either first"),
+        ("name: Весна", "name: Весна\n    order: [{by: due, first: [x]}]", "by: due takes nothing else"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place_and_a_way_out(old: str, new: str, said: str) -> None:

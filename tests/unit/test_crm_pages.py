@@ -425,6 +425,11 @@ async def test_a_campaign_says_how_many_leads_each_rule_holds_back_and_opens_the
         assert 'href="/leads/2"' in listed
         assert 'href="/leads/1"' not in listed
         assert (await boss.get("/campaigns/nope/why"))[0] == 404
+        await boss.session.post("/campaigns/spring/recycle", data={"cause": "disposition:sale"})
+        card = await place.records.lead_card(LeadId(1))
+        assert card is not None
+        assert card.state is LeadState.RETRY
+        assert "1 leads closed by disposition:sale" in [row.detail for row in await place.records.audit_page()]
     async with Browser(place) as olena:
         await olena.sign_in("olena")
         assert (await olena.get("/campaigns/spring/why"))[0] == 403

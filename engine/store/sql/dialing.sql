@@ -17,7 +17,9 @@ ON CONFLICT (id) DO NOTHING;
 -- name: claim_lead
 UPDATE leads
 SET state = 'dialing', hold = '', next_phone = :phone_position, updated_at_ms = :at_ms, version = version + 1,
-    attempts_count = (SELECT count(*) FROM attempts a WHERE a.lead_id = leads.id AND a.counted = 1)
+    attempts_count = (
+      SELECT count(*) FROM attempts a
+      WHERE a.lead_id = leads.id AND a.counted = 1 AND a.planned_at_ms >= leads.tries_since_ms)
 WHERE id = :lead AND EXISTS (SELECT 1 FROM attempts a WHERE a.id = :attempt AND a.ended_at_ms IS NULL);
 
 -- name: callbacks_due_now
@@ -52,7 +54,9 @@ WHERE id = :id AND ended_at_ms IS NULL;
 
 -- name: recount_lead
 UPDATE leads
-SET attempts_count = (SELECT count(*) FROM attempts a WHERE a.lead_id = leads.id AND a.counted = 1)
+SET attempts_count = (
+      SELECT count(*) FROM attempts a
+      WHERE a.lead_id = leads.id AND a.counted = 1 AND a.planned_at_ms >= leads.tries_since_ms)
 WHERE id = :lead;
 
 -- name: callbacks_kept
@@ -62,7 +66,7 @@ WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :planned_at_ms;
 -- name: change_lead
 UPDATE leads
 SET state = :state, next_at_ms = coalesce(:next_at_ms, next_at_ms), next_phone = coalesce(:next_phone, next_phone),
-    owner = :owner, hold = :rule, updated_at_ms = :at_ms, version = version + 1
+    owner = :owner, hold = :rule, priority = coalesce(:priority, priority), updated_at_ms = :at_ms, version = version + 1
 WHERE id = :lead AND state <> 'suppressed';
 
 -- name: phone_invalid
@@ -206,7 +210,7 @@ DELETE FROM lines WHERE campaign_id = :campaign;
 
 -- name: to_line_up
 -- Whose time has come, and who has no place yet.
-SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields
+SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields, l.source
 FROM leads l
 WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.line IS NULL AND l.state IN ('new', 'retry')
 ORDER BY l.next_at_ms, l.id LIMIT :limit;
@@ -265,7 +269,7 @@ SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.nex
   json_extract(l.fields, '$.language') AS language,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT json_group_array(a.outcome) FROM attempts a
-   WHERE a.lead_id = l.id AND a.outcome IS NOT NULL) AS outcomes
+   WHERE a.lead_id = l.id AND a.outcome IS NOT NULL AND a.planned_at_ms >= l.tries_since_ms) AS outcomes
 FROM leads l WHERE l.id IN (SELECT value FROM json_each(:ids));
 
 -- name: fields_of_leads
@@ -360,3 +364,13 @@ SELECT id FROM (
   WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.state = 'callback'
     AND coalesce(l.zone, '') IN (SELECT value FROM json_each(:zones))
 ) LIMIT :limit OFFSET :offset;
+
+-- name: recycle
+-- Closed leads are called again with all their tries; who is on a do-not-call list is not closed but suppressed.
+UPDATE leads SET state = 'retry', hold = 'recycled', next_at_ms = :at_ms, tries_since_ms = :at_ms, attempts_count = 0,
+  owner = NULL, updated_at_ms = :at_ms, version = version + 1
+WHERE id IN (SELECT l.id FROM leads l WHERE l.campaign_id = :campaign AND l.state = 'closed' AND l.hold = :rule LIMIT :limit)
+RETURNING id;
+
+-- name: closed_rules
+SELECT hold, count(*) AS leads FROM leads WHERE campaign_id = :campaign AND state = 'closed' GROUP BY hold;

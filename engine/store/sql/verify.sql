@@ -19,7 +19,7 @@ SELECT 'a number is dialed while a call to it lives' AS what, before_id || ' ' |
 -- name: miscounted
 SELECT 'lead ' || l.id || ' shows ' || l.attempts_count || ' tries, its attempts are ' || count(a.id) AS what,
        coalesce(group_concat(a.id, ' '), '') AS ids
-FROM leads l LEFT JOIN attempts a ON a.lead_id = l.id AND a.counted = 1
+FROM leads l LEFT JOIN attempts a ON a.lead_id = l.id AND a.counted = 1 AND a.planned_at_ms >= l.tries_since_ms
 GROUP BY l.id HAVING l.attempts_count <> count(a.id) LIMIT :limit;
 
 -- name: counted_wrongly
