@@ -167,6 +167,11 @@ bench-floor: python3  ## What one fact costs the core, with 30, 100 and 300 agen
 	@$(SETUP) unit
 	@$(PY) -m bench.floor $(ARGS)
 
+.PHONY: bench-leads
+bench-leads: python3  ## Import, claims, explanations and loop lag at 10k, 100k and 1M leads, beside SQLite's own floor
+	@$(SETUP) unit
+	@$(PY) -m bench.leads $(ARGS)
+
 ##@ Help
 
 .PHONY: help

@@ -18,10 +18,12 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 from phonenumbers import timezone as phone_zones
 
+from engine import numberplan
 from engine.core.model import PhoneNumber
 from engine.messages import N_
 
 CELL_CHARACTERS_MAX: Final = 250
+E164_CHARACTERS_MAX: Final = 16
 PHONES_PER_CELL_MAX: Final = 5
 READS_CACHED_MAX: Final = 10_000
 NUMBERINGS_CACHED_MAX: Final = 16
@@ -29,6 +31,9 @@ NUMBERINGS_CACHED_MAX: Final = 16
 _SEPARATORS: Final = re.compile(r"[;,/|\n\r\t]+|\s(?:или|або|и|та|or|and)\s")
 _EXTENSION: Final = re.compile(r"\(?\s*(?:доб|дод|внутр|вн|ext|extension|x)\w*[.:]?\s*(\d{1,7})\)?\s*$", re.IGNORECASE)
 _WHOLE_NUMBER_CELL: Final = re.compile(r"(\d{5,})[.,]0+")
+#: Digits and what people put between them; a plus only at the very beginning.
+_PLAINLY_DIGITS: Final = re.compile(r"\+?[0-9][0-9 ().-]*[0-9]|\([0-9][0-9 ().-]*[0-9]")
+_NO_SEPARATORS: Final = {ord(separator): None for separator in "+ ().-"}
 _SCIENTIFIC_CELL: Final = re.compile(r"\d[.,]?\d*E\+?\d{1,2}", re.IGNORECASE)
 
 
@@ -74,6 +79,9 @@ class Numbering:
 
 
 DEFAULT_NUMBERING: Final = Numbering()
+#: How to make a number of a kind of digits: the country code, and where the rest begins.
+_READS: Final = numberplan.Answers[tuple[str, int]]()
+_ZONES: Final = numberplan.Answers[tuple[str, ...]]()
 
 
 def parse_phone(text: str, numbering: Numbering = DEFAULT_NUMBERING) -> PhoneNumber | PhoneProblem:
@@ -103,6 +111,8 @@ def find_phones(cell: object, numbering: Numbering = DEFAULT_NUMBERING) -> list[
 
 def cell_text(cell: object) -> str:
     """A cell as the text that a person sees; a number of a numeric column loses its `.0`."""
+    if isinstance(cell, str) and cell.isprintable():  # none of the characters below is
+        return cell.strip() if "\u00a0" not in cell else cell.replace("\u00a0", " ").strip()
     if cell is None or isinstance(cell, bool):
         return ""
     if isinstance(cell, float) and cell.is_integer():
@@ -110,9 +120,24 @@ def cell_text(cell: object) -> str:
     return str(cell).replace("\u00a0", " ").replace("\u200b", "").replace("\ufeff", "").strip()
 
 
+def zones_of(number: PhoneNumber, regions: tuple[str, ...] = DEFAULT_NUMBERING.regions) -> tuple[str, ...]:
+    """The time zones a number may be in: one for most landlines and all of Ukraine, many for a Russian mobile.
+
+    `regions`: whose numbers are asked about often; the answer does not depend on them.
+    """
+    digits = number.e164.removeprefix("+")
+    known = _ZONES.find(regions, digits)
+    if known is not None:
+        return known
+    zones = _zones_of(number)
+    depth = numberplan.zones_depth(digits, regions)
+    if depth is not None:
+        _ZONES.learn(regions, digits, depth, zones)
+    return zones
+
+
 @lru_cache(maxsize=READS_CACHED_MAX)
-def zones_of(number: PhoneNumber) -> tuple[str, ...]:
-    """The time zones a number may be in: one for most landlines and all of Ukraine, many for a Russian mobile."""
+def _zones_of(number: PhoneNumber) -> tuple[str, ...]:
     try:
         zones = phone_zones.time_zones_for_number(phonenumbers.parse(number.e164))
     except NumberParseException:
@@ -121,6 +146,8 @@ def zones_of(number: PhoneNumber) -> tuple[str, ...]:
 
 
 def _tidy(text: str) -> str:
+    if _PLAINLY_DIGITS.fullmatch(text) and not _WHOLE_NUMBER_CELL.fullmatch(text):
+        return text
     # Full-width digits, odd dashes and spaces become plain ones.
     text = unicodedata.normalize("NFKC", text).strip()
     if whole := _WHOLE_NUMBER_CELL.fullmatch(text):
@@ -140,8 +167,42 @@ def _from_scientific(text: str) -> str:
     return digits if len(mantissa) >= len(digits) - 1 else text
 
 
-@lru_cache(maxsize=READS_CACHED_MAX)
 def _read(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
+    """What a tidied text is. Numbers that begin alike are asked about once (`engine.numberplan`)."""
+    if _PLAINLY_DIGITS.fullmatch(text):
+        plus = text[0] == "+"
+        digits = text.translate(_NO_SEPARATORS)
+        if not numbering.allow or not _allowed(numbering).fullmatch("+" + digits):
+            kind = (plus, numbering)
+            known = _READS.find(kind, digits)
+            if known is not None:
+                code, begin = known
+                return FoundPhone(PhoneNumber(code + digits[begin:]))
+            found = _read_slowly(text, numbering)
+            if isinstance(found, FoundPhone):
+                _learn(found.number, digits, kind)
+            return found
+    return _read_slowly(text, numbering)
+
+
+def _learn(number: PhoneNumber, digits: str, kind: tuple[bool, Numbering]) -> None:
+    """Keep how the country code and a part of the digits made that number, if all that begin alike are made so."""
+    plus, numbering = kind
+    if numbering.allow and _allowed(numbering).fullmatch(number.e164):
+        return  # no plan has it
+    depth = numberplan.shared_depth(digits, plus=plus, regions=numbering.regions)
+    if depth is None:
+        return
+    for plan in numberplan.plans(numbering.regions):
+        code = "+" + plan.code
+        begin = len(digits) - len(number.e164) + len(code)
+        if 0 <= begin <= depth and number.e164 == code + digits[begin:]:
+            _READS.learn(kind, digits, depth, (code, begin))
+            return
+
+
+@lru_cache(maxsize=READS_CACHED_MAX)
+def _read_slowly(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
     if not text:
         return PhoneProblem(PhoneReason.EMPTY, text)
     if _SCIENTIFIC_CELL.fullmatch(text):
@@ -204,6 +265,8 @@ def _read_in(
         return error
     e164 = phonenumbers.format_number(read, PhoneNumberFormat.E164)
     if not read.extension and (phonenumbers.is_valid_number(read) or _allowed(numbering).fullmatch(e164)):
+        if len(e164) > E164_CHARACTERS_MAX:  # some plans know numbers that are too long for the world's
+            return NumberParseException(NumberParseException.TOO_LONG, "")
         return PhoneNumber(e164)
     return read
 

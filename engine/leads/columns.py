@@ -21,6 +21,7 @@ HEADER_ROWS_MAX: Final = 30
 HEADER_CHARACTERS_MAX: Final = 80
 #: A column without a telling name holds numbers if this share of its cells does.
 PHONE_SHARE: Final = 0.6
+CITIES_CACHED_MAX: Final = 10_000
 
 
 class Role(StrEnum):
@@ -222,6 +223,7 @@ def _zones_by_name() -> Mapping[str, str]:
     return found
 
 
+@lru_cache(maxsize=CITIES_CACHED_MAX)
 def zone_of_city(text: str) -> str | None:
     """The zone of a city by its name in Russian, Ukrainian or English, `г. Самара` too; None when it is not known."""
     name = re.sub(r"^(г|город|м|місто|city) ", "", folded(text))

@@ -27,7 +27,8 @@ def fold(name: str) -> str:
 
 def tail(number: str) -> str:
     """The digits backwards: an index over it finds numbers by their last digits."""
-    return _NOT_DIGITS.sub("", number)[::-1]
+    digits = number[1:] if number.startswith("+") else number
+    return (digits if digits.isdecimal() else _NOT_DIGITS.sub("", digits))[::-1]
 
 
 def digits_typed(text: str) -> str:

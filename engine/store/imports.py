@@ -82,8 +82,9 @@ async def import_leads(
     import_id = int(started[0]["id"])
     staging = _Staging(import_id, rows)
     try:
-        while piece := await database.aside(staging.next_piece):
-            await database.write(*piece)
+        piece = await database.aside(staging.next_piece)
+        while piece:  # while one is written the next one is made ready
+            _, piece = await asyncio.gather(database.write(*piece), database.aside(staging.next_piece))
             await asyncio.sleep(PIECE_PAUSE_MS / 1000)
     except Exception:
         await _forget(database, import_id, now_ms)
