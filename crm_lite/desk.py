@@ -138,7 +138,9 @@ class Desk(Channel):
         campaign = self._crm.engine.policy().campaigns.get(previewed.campaign)
         return self._render("desk/preview.html", None, campaign, conversation, previewed.phone_position)
 
-    async def _read(self, lead: LeadId, attempt: AttemptId | None) -> Conversation:
+    async def _read(self, lead: LeadId | None, attempt: AttemptId | None) -> Conversation:
+        if lead is None:
+            return Conversation(attempt, None, (), None)
         try:
             card = await self._crm.records.lead_card(lead)
             history = await self._crm.records.lead_history(lead)
@@ -238,7 +240,9 @@ class Desk(Channel):
             "icon_name": icon,
             "name": self._name(),
             "previewed": agent.previewed,
-            "number": self._viewer.number(Phone(position=0, number=on_line.number)) if on_line else "",
+            "number": self._viewer.number(Phone(position=0, number=on_line.number))
+            if on_line and on_line.number
+            else "",
             "pause": pause_words(self._viewer.words, self._crm.settings, agent.pause_reason),
             "pause_limit_ms": limit.limit_ms if limit and agent.state is AgentState.PAUSED else 0,
             "wish_reason": pause_words(self._viewer.words, self._crm.settings, agent.wish_reason),

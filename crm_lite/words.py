@@ -72,6 +72,9 @@ OUTCOMES: Final[Mapping[Outcome, str]] = {
     Outcome.FAILED: N_("Could not be dialed"),
     Outcome.CANCELLED: N_("Taken back"),
     Outcome.LOST: N_("Unknown: the link was lost"),
+    Outcome.LEFT_QUEUE: N_("Called us, hung up while waiting"),
+    Outcome.TURNED_AWAY: N_("Called us, nobody was free"),
+    Outcome.OUT_OF_HOURS: N_("Called us out of hours"),
 }
 
 #: Q.850 causes (ITU-T Q.850 table 1) that say more than the outcome does.
@@ -161,6 +164,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.NOT_PREVIEWED: N_("This client is no longer offered to you."),
     Refusal.SKIP_NOT_ALLOWED: N_("Clients of this campaign cannot be skipped."),
     Refusal.SKIPS_USED: N_("You have skipped as many clients in a row as you may. Call this one."),
+    Refusal.LEAD_NEEDED: N_("First say who called: this result needs a client."),
+    Refusal.CALLER_KNOWN: N_("This call has its client already."),
     Refusal.BAD_DIGITS: N_("Only digits, * and # can be sent."),
     "busy": N_("Too many commands at once. Wait a second."),
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
@@ -228,6 +233,7 @@ RULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "invalid_no_other_phone": (N_("wrong number, no other phone"), ()),
     "invalid_next_phone": (N_("wrong number, the next phone follows"), ()),
     "no_disposition": (N_("closed without a result"), ()),
+    "missed_call": (N_("called us and reached nobody"), ()),
     "agent_lost": (N_("the operator’s phone was lost"), ()),
     "calling_hours": (N_("outside calling hours"), ()),
     "lead_is": (N_("the lead is “%(state)s”"), ("state",)),

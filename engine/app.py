@@ -38,7 +38,14 @@ from engine.store.errors import StoreBug, StoreError
 from engine.store.imports import finish_imports
 from engine.store.store import Store
 from engine.switch import Switch
-from engine.telephony import ami_account, ari_account, legs_told, phones_and_trunks, private_asterisk
+from engine.telephony import (
+    ami_account,
+    ari_account,
+    carried_number,
+    legs_told,
+    phones_and_trunks,
+    private_asterisk,
+)
 from engine.window import open_window
 
 log = logging.getLogger(__name__)
@@ -146,6 +153,7 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
         trunks=[TrunkId(name) for name in loaded.config.trunks],
         phones=[PhoneId(name) for name in loaded.config.phones],
         journal=None if asterisk is None else legs_told(asterisk.instance.paths.journal, since_ms=told_since_ms),
+        reads=carried_number(loaded),
     )
 
     def recorder(floor: Floor) -> Recorder:
@@ -239,6 +247,7 @@ async def _follow_config(parts: Parts, app: web.Application) -> None:
                 reason = str(error)
                 log.error("phones and trunks are not taken up", extra={"action": "config_refused", "reason": reason})  # noqa: TRY400 - theirs
                 continue
+        parts.switch.reads = carried_number(loaded)
         await parts.switch.subscribe(map(TrunkId, loaded.config.trunks), map(PhoneId, loaded.config.phones))
         parts.driver.offer(ConfigChanged(loaded.policy))
         reconfigure(app, loaded)

@@ -23,6 +23,7 @@ from engine.clock import Clock
 from engine.core import attempts as rules
 from engine.core import effects, ordering
 from engine.core.events import (
+    CallerFetched,
     DeskEvent,
     DoNotCallChanged,
     DrainStarted,
@@ -87,6 +88,9 @@ class Store(Protocol):
 
     async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
         """The leads' numbers that are on a do-not-call list. Raises StoreError."""
+
+    async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[Lead, ...]:
+        """Whose number it is: the campaign's own leads, or anybody's. Raises StoreError."""
 
 
 @dataclass(slots=True)
@@ -370,6 +374,9 @@ class Driver:
             if isinstance(order, effects.CheckHeld):
                 self._offer(await self._held_checked(order.leads))
                 continue
+            if isinstance(order, effects.FetchCaller):
+                self._offer(await self._caller(order))
+                continue
             try:
                 fetched = await self._store.due_leads(
                     order.campaign,
@@ -425,6 +432,15 @@ class Driver:
                     self._offer(DoNotCallChanged())
             seen = now
             await asyncio.sleep(LOOK_EVERY_MS / 1000)
+
+    async def _caller(self, order: effects.FetchCaller) -> CallerFetched:
+        try:
+            return CallerFetched(order.attempt, await self._store.callers(order.number, order.campaign))
+        except StoreBug:
+            raise
+        except StoreError as problem:  # whoever answers asks for the name
+            log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
+            return CallerFetched(order.attempt, ())
 
 
 def line_of(campaign: Campaign) -> LineUp:

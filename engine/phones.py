@@ -90,6 +90,18 @@ def parse_phone(text: str, numbering: Numbering = DEFAULT_NUMBERING) -> PhoneNum
     return found.number if isinstance(found, FoundPhone) else found
 
 
+def carried_phone(text: str, numbering: Numbering = DEFAULT_NUMBERING) -> PhoneNumber | None:
+    """The number that a carrier means: national, with or without the plus; as it is where no plan has it; or none."""
+    for form in (text, f"+{text.removeprefix('+')}"):
+        found = parse_phone(form, numbering)
+        if isinstance(found, PhoneNumber):
+            return found
+    try:
+        return PhoneNumber(text)
+    except ValueError:
+        return None  # withheld, or a name
+
+
 def find_phones(cell: object, numbering: Numbering = DEFAULT_NUMBERING) -> list[FoundPhone | PhoneProblem]:
     """All numbers of a spreadsheet's cell, in order, each once; what is none is a problem. An empty cell has none."""
     text = cell_text(cell)

@@ -13,9 +13,11 @@ from asterisk.instance import Asterisk
 from asterisk.journal import Journal, OptedOut
 from engine.ami.client import AmiAccount
 from engine.ari.client import AriAccount
+from engine.ari.wire import Reads
 from engine.config import Loaded, read_secret
 from engine.core.events import LegGone, LegOptedOut
 from engine.core.model import LegId, attempt_of_leg
+from engine.phones import Numbering, carried_phone
 
 #: The Stasis application that the dialplan hands calls to.
 APPLICATION: Final = "zvonar"
@@ -93,6 +95,13 @@ def legs_told(journal: Path, *, since_ms: int | None) -> Callable[[], list[LegGo
         for told in reader.look()
         if attempt_of_leg(told.channel_id) is not None
     ]
+
+
+def carried_number(loaded: Loaded) -> Reads:
+    """Reads what a carrier sends as a number by config.yaml's `numbering`."""
+    settings = loaded.config.numbering
+    numbering = Numbering(settings.regions, settings.allow)
+    return lambda text: carried_phone(text, numbering)
 
 
 def ami_account(loaded: Loaded, private: Asterisk | None) -> AmiAccount:

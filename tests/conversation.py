@@ -24,6 +24,7 @@ from engine.core.model import (
     Disposition,
     DispositionId,
     DispositionKind,
+    InboundQueue,
     Lead,
     LeadId,
     LeadState,
@@ -33,9 +34,11 @@ from engine.core.model import (
     PhoneId,
     PhoneNumber,
     Policy,
+    QueueId,
     RetryRule,
     Trunk,
     TrunkId,
+    inbound_leg,
 )
 from engine.core.pacing import Progressive
 
@@ -82,7 +85,11 @@ def profile(agent: AgentId = ANNA, **changes: Any) -> AgentProfile:
 
 
 def policy(
-    *campaigns: Campaign, agents: Iterable[AgentProfile] = (), lines: int = 30, per_second: float = 1e9
+    *campaigns: Campaign,
+    agents: Iterable[AgentProfile] = (),
+    lines: int = 30,
+    per_second: float = 1e9,
+    queues: Iterable[InboundQueue] = (),
 ) -> Policy:
     """A configuration with one carrier."""
     carrier = Trunk(id=TrunkId("carrier"), lines_max=lines, calls_per_second_max=per_second)
@@ -90,7 +97,18 @@ def policy(
         campaigns={c.id: c for c in campaigns or (campaign(),)},
         trunks={carrier.id: carrier},
         agents={a.id: a for a in agents},
+        queues={q.id: q for q in queues},
     )
+
+
+OUR_NUMBER = "+380441230000"
+HOTLINE = QueueId("hotline")
+
+
+def queue(**changes: Any) -> InboundQueue:
+    """A queue of the spring campaign, open at all hours."""
+    usual = InboundQueue(id=HOTLINE, name="Hotline", campaign=SPRING, numbers=(OUR_NUMBER,), hours=ALWAYS)
+    return replace(usual, **changes)
 
 
 def lead(id_: int, *numbers: str, **changes: Any) -> Lead:
@@ -182,6 +200,14 @@ class Conversation:
         """Asterisk takes the call, and it rings."""
         self.tell(events.OriginateAccepted(leg), events.LegRinging(leg))
 
+    def call_in(self, number: str = "+380671112233", *, dialed: str = OUR_NUMBER) -> LegId:
+        """Somebody calls us."""
+        self._commands += 1
+        leg = inbound_leg(f"1700000000.{self._commands}")
+        caller = PhoneNumber(number) if number else None
+        self.tell(events.CallArrived(leg=leg, trunk=TrunkId("carrier"), dialed=PhoneNumber(dialed), caller=caller))
+        return leg
+
     def answer(self, leg: LegId) -> list[effects.Effect]:
         """They answer."""
         self.ring(leg)
@@ -210,7 +236,7 @@ class Conversation:
 
     def attempt(self, leg: LegId) -> Attempt:
         """The live attempt of that leg."""
-        return self.live.attempts[AttemptId(leg[2:-2])]
+        return self.live.attempts[self.live.attempt_at(leg) or AttemptId(leg)]
 
     def all(self, kind: type[E], orders: Iterable[effects.Effect] | None = None) -> list[E]:
         """Orders of a kind, in order."""
@@ -247,7 +273,10 @@ class Conversation:
             elif isinstance(order, effects.FetchLead):
                 found = next((one for one in self.leads if one.id == order.lead), None)
                 self._take(self._handle(events.LeadFetched(order.lead, found)))
-            elif isinstance(order, effects.SaveAttempt):
+            elif isinstance(order, effects.FetchCaller):
+                found_leads = [one for one in self.leads if any(p.number == order.number for p in one.phones)]
+                self._take(self._handle(events.CallerFetched(order.attempt, tuple(found_leads))))
+            elif isinstance(order, effects.SaveAttempt) and order.attempt.lead is not None:
                 self._book(order.attempt.lead, state=LeadState.DIALING)
             elif isinstance(order, effects.SaveEnd | effects.SaveLead | effects.SaveDisposition) and order.change:
                 next_at_ms = order.change.next_at_ms or 0

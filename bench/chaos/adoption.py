@@ -82,7 +82,7 @@ async def readopt_200(chance: Random, port: int) -> Finding:
         clock, policy = WallClock(), _policy(agents)
         async with AioDatabase.open(root / "z.db", now_ms=clock.now_ms(), controller=True) as database:
             store = Store(database)
-            rows = (Row(line=n + 1, phones=(attempt.number,)) for n, attempt in enumerate(attempts))
+            rows = (Row(line=n + 1, phones=(attempt.number,)) for n, attempt in enumerate(attempts) if attempt.number)
             await import_leads(database, CAMPAIGN, rows, file_name="chaos", by="chaos", now_ms=clock.now_ms())
             assert await store.next_epoch(clock.now_ms()) == 1
             writes: list[Write] = []
@@ -187,6 +187,7 @@ async def _live(account: AriAccount, attempts: list[Attempt], agents: list[Agent
             async def talk(attempt: Attempt, agent: Agent) -> None:
                 async with places:
                     for leg, stub in ((agent.leg, "zvonar-agent"), (attempt.leg, "zvonar-customer")):
+                        assert attempt.number is not None
                         endpoint = f"PJSIP/{attempt.number.e164}@{CARRIER}"
                         query = {"endpoint": endpoint, "channelId": str(leg), "context": stub, "extension": "s"}
                         async with http.post(f"{account.url}/channels", params={**query, "priority": "1"}) as reply:

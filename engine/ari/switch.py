@@ -82,10 +82,12 @@ class AriSwitch:
         deadline_ms: int | None = None,
         probe_every_ms: int = PROBE_EVERY_MS,
         journal: Callable[[], Sequence[LegGone | LegOptedOut]] | None = None,
+        reads: wire.Reads = wire.plain_number,
     ) -> None:
         """`chance` is uniform in [0, 1). Only `trunks` are ever dialed; of `phones` the registrations are told.
 
-        `journal`: what became of customers' legs since it was last asked; called in a thread.
+        `journal`: what became of customers' legs since it was last asked; called in a thread. `reads`: what a carrier
+        sends as a caller's number, or as ours, into the number.
         """
         self._account = account
         self._clock = clock
@@ -102,6 +104,7 @@ class AriSwitch:
         self._probe_every_ms = probe_every_ms
         self._probe_deadline_ms = min(PROBE_DEADLINE_MS, deadline_ms or PROBE_DEADLINE_MS)
         self._journal = journal
+        self.reads = reads
         self._dials = asyncio.Semaphore(DIALS_IN_FLIGHT_MAX)
         self._last_order: dict[LegId, asyncio.Task[None]] = {}
         self._orders = 0
@@ -244,7 +247,7 @@ class AriSwitch:
         try:
             if now_ms >= self._lag.next_sample_ms:
                 self._lag.sample(frame["timestamp"], now_ms)
-            event = wire.event_of(frame)
+            event = wire.event_of(frame, self.reads)
         except (KeyError, TypeError, ValueError) as error:
             # Another Asterisk's dialect; the next snapshot tells what we missed.
             kind = frame.get("type")
@@ -261,7 +264,7 @@ class AriSwitch:
 
     def _take_other(self, frame: dict[str, Any]) -> None:
         if frame["type"] == "StasisStart":
-            # Somebody called in, and nobody here serves them yet: they hear the message and not silence.
+            # A phone that dialed its log-in code: nobody here serves it, and it hears a message, not silence.
             self._group.create_task(self._turn_away(frame["channel"]["id"]), name="ari-turn-away")
         elif frame["type"] == "ApplicationReplaced":
             # Taking it back would make two engines take turns; whoever came last is in charge.
@@ -295,7 +298,7 @@ class AriSwitch:
             journal = tuple(await asyncio.to_thread(self._journal)) if self._journal else ()
         finally:
             self._ended_meanwhile = None
-        legs = wire.legs_found(channels, bridges, application)
+        legs = wire.legs_found(channels, bridges, application, self.reads)
         gone = tuple(said for said in journal if isinstance(said, LegGone))
         self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone))
         for said in journal:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, assert_never
 
 from engine.ari import resources as ari
 from engine.ari.resources import Request
@@ -22,6 +22,7 @@ from engine.core.effects import (
     SwitchOrder,
 )
 from engine.core.events import (
+    CallArrived,
     LegAnswered,
     LegBridged,
     LegFound,
@@ -31,7 +32,17 @@ from engine.core.events import (
     PhoneSeen,
     SwitchEvent,
 )
-from engine.core.model import BridgeId, LegId, PhoneId, agent_of_leg, attempt_of_leg
+from engine.core.model import (
+    BridgeId,
+    LegId,
+    PhoneId,
+    PhoneNumber,
+    TrunkId,
+    agent_of_leg,
+    attempt_of_leg,
+    inbound_channel,
+    inbound_leg,
+)
 
 #: What the dialplan calls the key for "no more calls" (dialplan/fallback.conf).
 OPT_OUT: Final = "ZvonarOptOut"
@@ -68,20 +79,31 @@ CALL_TONE: Final = "sound:beep"
 MESSAGE_CONTEXT: Final = "zvonar-message"
 
 
-def event_of(frame: Mapping[str, Any]) -> SwitchEvent | None:
+#: What a carrier sends as a number → the number, if it is one.
+Reads: TypeAlias = Callable[[str], PhoneNumber | None]
+
+
+def plain_number(text: str) -> PhoneNumber | None:
+    """The number as the carrier writes it."""
+    try:
+        return PhoneNumber(text)
+    except ValueError:
+        return None  # withheld, or a name
+
+
+def event_of(frame: Mapping[str, Any], reads: Reads = plain_number) -> SwitchEvent | None:
     """The fact that an event of Asterisk states about a leg or phone of ours, if it states one."""
     match frame["type"]:
         case "StasisStart":
-            leg = frame["channel"]["id"]
-            return LegAnswered(leg) if is_ours(leg) else None
+            channel = frame["channel"]["id"]
+            return LegAnswered(channel) if is_ours(channel) else arrived(channel, frame.get("args", ()), reads)
         case "ChannelDestroyed":
-            leg = frame["channel"]["id"]
-            return LegHungUp(leg, frame["cause"], frame.get("tech_cause") or None) if is_ours(leg) else None
+            return LegHungUp(leg_of(frame["channel"]["id"]), frame["cause"], frame.get("tech_cause") or None)
         case "ChannelEnteredBridge":
-            leg = frame["channel"]["id"]
-            return LegBridged(leg) if attempt_of_leg(leg) else None
+            leg = leg_of(frame["channel"]["id"])
+            return LegBridged(leg) if agent_of_leg(leg) is None else None
         case "ChannelUserevent":
-            leg = frame.get("channel", {}).get("id", "")
+            leg = LegId(frame.get("channel", {}).get("id", ""))
             return LegOptedOut(leg) if frame["eventname"] == OPT_OUT and attempt_of_leg(leg) else None
         case "Dial":
             leg = frame["peer"]["id"]
@@ -97,6 +119,26 @@ def event_of(frame: Mapping[str, Any]) -> SwitchEvent | None:
 def is_ours(channel_id: str) -> bool:
     """Whether a channel's id is one that we chose."""
     return attempt_of_leg(channel_id) is not None or agent_of_leg(channel_id) is not None
+
+
+def leg_of(channel_id: str) -> LegId:
+    """The leg of a channel: its id, if we chose it."""
+    return LegId(channel_id) if is_ours(channel_id) else inbound_leg(channel_id)
+
+
+def channel_of(leg: LegId) -> str:
+    """The channel of a leg: `leg_of` backwards."""
+    return inbound_channel(leg) or leg
+
+
+def arrived(channel_id: str, args: Sequence[str], reads: Reads) -> CallArrived | None:
+    """Somebody calls us: what `[from-trunk]` hands over is our number, the trunk and their number."""
+    match args:
+        case ["inbound", dialed, trunk, caller]:
+            leg = inbound_leg(channel_id)
+            return CallArrived(leg=leg, trunk=TrunkId(trunk), dialed=reads(dialed), caller=reads(caller))
+        case _:
+            return None
 
 
 def requests_of(  # noqa: C901, PLR0912 - one row per order
@@ -120,33 +162,35 @@ def requests_of(  # noqa: C901, PLR0912 - one row per order
             return (ari.bridges.create(bridgeId=bridge), ari.bridges.addChannel(bridge, channel=leg))
         case Bridge(customer=customer, agent=agent, bridge=bridge):
             # The customer first: the tone lasts, and the bridge may be made ready under it.
-            joined = ari.bridges.addChannel(bridge, channel=customer)
-            return (
-                (joined, ari.channels.play(agent, media=tone))
-                if order.tone
-                else (ari.channels.stopMoh(customer), joined)
-            )
-        case Music(customer=customer):
-            return (ari.channels.startMoh(customer),)
+            channel = channel_of(customer)
+            quiet = (ari.channels.stopMoh(channel),) if order.music else ()
+            told = (ari.channels.play(agent, media=tone),) if order.tone else ()
+            return (*quiet, ari.bridges.addChannel(bridge, channel=channel), *told)
+        case Music(customer=customer, music=music):
+            return (ari.channels.startMoh(channel_of(customer), mohClass=music or None),)
         case Hold(customer=customer, bridge=bridge, on=True):
-            return (ari.bridges.removeChannel(bridge, channel=customer), ari.channels.startMoh(customer))
+            channel = channel_of(customer)
+            return (ari.bridges.removeChannel(bridge, channel=channel), ari.channels.startMoh(channel))
         case Hold(customer=customer, bridge=bridge):
-            return (ari.channels.stopMoh(customer), ari.bridges.addChannel(bridge, channel=customer))
+            channel = channel_of(customer)
+            return (ari.channels.stopMoh(channel), ari.bridges.addChannel(bridge, channel=channel))
         case Hangup(leg=leg, bridge=bridge):
-            ended = ari.channels.hangup(leg)
+            ended = ari.channels.hangup(channel_of(leg))
             return (ended,) if bridge is None else (ended, ari.bridges.destroy(bridge))
         case PlayMessageAndHangup(leg=leg, message=message):
+            channel = channel_of(leg)
+            reason = "abandoned" if channel == leg else "missed"
             return (
-                ari.channels.setChannelVar(leg, variable="ZV_MESSAGE", value=message),
-                ari.channels.setChannelVar(leg, variable="ZV_REASON", value="abandoned"),
-                to_message(leg),
+                ari.channels.setChannelVar(channel, variable="ZV_MESSAGE", value=message),
+                ari.channels.setChannelVar(channel, variable="ZV_REASON", value=reason),
+                to_message(channel),
             )
         case Mute(agent=agent, on=True):
             return (ari.channels.mute(agent, direction="in"),)
         case Mute(agent=agent):
             return (ari.channels.unmute(agent, direction="in"),)
         case SendDigits(customer=customer, digits=digits):
-            return (ari.channels.sendDTMF(customer, dtmf=digits),)
+            return (ari.channels.sendDTMF(channel_of(customer), dtmf=digits),)
         case AskSwitch():
             return ()
         case _:
@@ -176,22 +220,28 @@ def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
 
 
 def legs_found(
-    channels: tuple[ari.Channel, ...], bridges: tuple[ari.Bridge, ...], application: ari.Application
+    channels: tuple[ari.Channel, ...],
+    bridges: tuple[ari.Bridge, ...],
+    application: ari.Application,
+    reads: Reads = plain_number,
 ) -> tuple[LegFound, ...]:
-    """Our legs as a snapshot shows them."""
+    """Our legs as a snapshot shows them, and everybody's who is in our application: they have called us."""
     companions: dict[str, set[str]] = {}
     for bridge in bridges:
         for member in bridge.channels:
             companions.setdefault(member, set()).update(bridge.channels)
     return tuple(
         LegFound(
-            LegId(channel.id),
+            leg_of(channel.id),
             answered=channel.state == "Up",
             ours_to_command=_in_application(channel, application),
-            bridged_with=tuple(LegId(other) for other in sorted(companions.get(channel.id, ())) if other != channel.id),
+            bridged_with=tuple(
+                leg_of(other) for other in sorted(companions.get(channel.id, ())) if other != channel.id
+            ),
+            arrived=None if is_ours(channel.id) else arrived(channel.id, channel.app_data.split(",")[1:], reads),
         )
         for channel in channels
-        if is_ours(channel.id)
+        if is_ours(channel.id) or _has_called_us(channel, application)
     )
 
 
@@ -214,6 +264,11 @@ def _in_application(channel: ari.Channel, application: ari.Application) -> bool:
     if channel.app_name:
         return channel.app_name == "Stasis" and channel.app_data.split(",")[0] == application.name
     return channel.id in application.channel_ids
+
+
+def _has_called_us(channel: ari.Channel, application: ari.Application) -> bool:
+    # Asterisk before 18 does not say what brought a channel here: those whom we know are told by it all the same.
+    return _in_application(channel, application) and (not channel.app_data or ",inbound," in channel.app_data)
 
 
 def _originate(

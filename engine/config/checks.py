@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from engine.config import yamlmarks
 from engine.config.forms import Address
-from engine.config.schema import CampaignSettings, Config, Language
+from engine.config.schema import AgentSettings, CampaignSettings, Config, Language, QueueSettings
 
 DISPOSITIONS_WITH_KEY_MAX: Final = 9  # keys 1 to 9 on the desk
 LABEL_CHARACTERS_MAX: Final = 30  # more does not fit a button
@@ -18,6 +18,8 @@ LABEL_CHARACTERS_MAX: Final = 30  # more does not fit a button
 _REFERENCES: Final[Mapping[tuple[str, ...], str]] = {
     ("agents", "*", "phone"): "phones",
     ("agents", "*", "campaigns", "*"): "campaigns",
+    ("agents", "*", "queues", "*"): "inbound",
+    ("inbound", "*", "campaign"): "campaigns",
     ("campaigns", "*", "trunks", "*"): "trunks",
     ("campaigns", "*", "dispositions", "*"): "dispositions",
     ("demo", "campaign"): "campaigns",
@@ -81,13 +83,28 @@ def contradictions(config: Config) -> Iterator[Finding]:
         for index, disposition in enumerate(campaign.dispositions):
             if disposition in campaign.dispositions[:index]:
                 yield ("campaigns", name, "dispositions", index), f"{disposition} is here twice"
+    yield from _inbound_contradictions(config)
     if config.demo and config.demo.seat in config.demo.robots:
         yield ("demo", "seat"), f"{config.demo.seat} is also a robot"
+
+
+def _inbound_contradictions(config: Config) -> Iterator[Finding]:
+    leads_to: dict[str, str] = {}
+    for name, queue in config.inbound.items():
+        if not any(queue.hours.values()):
+            yield ("inbound", name, "hours"), "no day is open: every caller would be turned away"
+        for index, number in enumerate(queue.numbers):
+            if other := leads_to.get(number.e164):
+                yield ("inbound", name, "numbers", index), f"{number.e164} already leads to {other}"
+            leads_to[number.e164] = name
 
 
 def doubts(config: Config) -> Iterator[Finding]:
     for name, campaign in config.campaigns.items():
         yield from _campaign_doubts(config, name, campaign)
+    for name, queue in config.inbound.items():
+        if not any(serves(agent, name, queue) for agent in config.agents.values()):
+            yield ("inbound", name), "no agent takes its calls: callers would wait for nobody"
     for section, entries in (
         ("dispositions", config.dispositions),
         ("pauses", config.pauses),
@@ -137,6 +154,11 @@ def _campaign_doubts(config: Config, name: str, campaign: CampaignSettings) -> I
     for outcome, rule in campaign.attempts.retry.items():
         if rule.max >= campaign.attempts.max and outcome not in ("congestion", "failed"):
             yield (*here, "attempts", "retry", outcome, "max"), "not reached: attempts.max ends the lead before"
+
+
+def serves(agent: AgentSettings, name: str, queue: QueueSettings) -> bool:
+    """Whether an agent takes a queue's calls: named there, or by its campaign."""
+    return queue.campaign in agent.campaigns if agent.queues is None else name in agent.queues
 
 
 def choices(given: str, known: list[str]) -> str:

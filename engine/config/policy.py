@@ -9,6 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.config import schema
+from engine.config.checks import serves
 from engine.config.forms import DAY_MS, LegalPeriod, weekdays
 from engine.config.schema import CampaignSettings, Config, DispositionSettings
 from engine.core import budget, ordering, pacing
@@ -24,16 +25,20 @@ from engine.core.model import (
     Disposition,
     DispositionId,
     DispositionKind,
+    InboundQueue,
     LegKind,
     Message,
     Outcome,
     PhoneId,
+    PhoneNumber,
     Policy,
+    QueueId,
     RetryRule,
     Trunk,
     TrunkId,
     WrapUpMode,
 )
+from engine.phones import Numbering, carried_phone
 
 NO_PACKS: Final[Mapping[str, Pack]] = MappingProxyType({})
 
@@ -53,14 +58,36 @@ def policy_of(config: Config, packs: Mapping[str, Pack] = NO_PACKS) -> Policy:
             name=a.name,
             phone=PhoneId(a.phone),
             campaigns=tuple(CampaignId(campaign) for campaign in a.campaigns),
+            queues=tuple(QueueId(queue) for queue, q in config.inbound.items() if serves(a, queue, q)),
             leg_kind=LegKind(a.leg),
             auto_answer=a.auto_answer,
             offer_timeout_ms=a.offer_timeout,
         )
         for name, a in config.agents.items()
     }
+    numbering = Numbering(config.numbering.regions, config.numbering.allow)
+    queues = {
+        QueueId(name): InboundQueue(
+            id=QueueId(name),
+            name=q.name,
+            campaign=CampaignId(q.campaign),
+            numbers=tuple(_carried(number, numbering) for number in q.numbers),
+            hours=_hours(q.hours, config.campaigns[q.campaign].zone),
+            music=q.music,
+            closed_message=q.closed_message,
+            overflow_message=q.overflow_message,
+            wait_max_ms=q.wait_max,
+            queue_max=q.queue_max,
+            priority=q.priority,
+            call_back=q.call_back,
+        )
+        for name, q in config.inbound.items()
+    }
     return Policy(
-        campaigns=MappingProxyType(campaigns), trunks=MappingProxyType(trunks), agents=MappingProxyType(agents)
+        campaigns=MappingProxyType(campaigns),
+        trunks=MappingProxyType(trunks),
+        agents=MappingProxyType(agents),
+        queues=MappingProxyType(queues),
     )
 
 
@@ -85,7 +112,7 @@ def _campaign(
             ),
             same_hour_max=campaign.attempts.same_hour_max,
         ),
-        hours=_calling_hours(campaign),
+        hours=_hours(campaign.hours, campaign.zone),
         dispositions=tuple(_disposition(name, config.dispositions[name]) for name in campaign.dispositions),
         ring_timeout_ms=campaign.ring_timeout,
         wrap_up_mode=WrapUpMode(campaign.wrap_up.mode),
@@ -167,9 +194,14 @@ def _period(period: LegalPeriod, zone: str) -> budget.Period:
     return budget.Rolling(length_ms=period.length_ms) if period.length_ms else budget.CalendarDay(tz=zone)
 
 
-def _calling_hours(campaign: CampaignSettings) -> CallingHours:
-    by_day = {day: spans for days, spans in campaign.hours.items() for day in weekdays(days)}
-    return CallingHours(spans=tuple(by_day.get(day, ()) for day in range(7)), zone=campaign.zone)
+def _carried(number: PhoneNumber, numbering: Numbering) -> str:
+    """Our number as it will be read when a carrier names it."""
+    return (carried_phone(number.e164, numbering) or number).e164
+
+
+def _hours(hours: Mapping[str, tuple[tuple[int, int], ...]], zone: str) -> CallingHours:
+    by_day = {day: spans for days, spans in hours.items() for day in weekdays(days)}
+    return CallingHours(spans=tuple(by_day.get(day, ()) for day in range(7)), zone=zone)
 
 
 def _disposition(name: str, disposition: DispositionSettings) -> Disposition:

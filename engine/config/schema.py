@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
@@ -172,6 +173,10 @@ class AgentSettings(_Section):
     name: Text = Field(description="The name that colleagues see.")
     phone: Annotated[str, text_form(32)] = Field(description="The desk phone, by its key in `phones`.")
     campaigns: tuple[Name, ...] = Field(min_length=1, description="Campaigns whose calls this agent takes.")
+    queues: tuple[Name, ...] | None = Field(
+        default=None,
+        description="Queues of `inbound` that this agent serves; without it, those of the agent's campaigns.",
+    )
     leg: Literal["nailed_up", "on_demand"] = Field(
         default="nailed_up",
         description="nailed_up: the phone stays connected from log-in on; on_demand: it rings per call.",
@@ -500,12 +505,57 @@ class CampaignSettings(_Section):
 
     @model_validator(mode="after")
     def _each_day_once(self) -> Self:
-        named: dict[int, str] = {}
-        for days in self.hours:
-            for day in weekdays(days):
-                if (first := named.setdefault(day, days)) != days:
-                    raise ValueError(f"hours: {WEEKDAYS[day]} is in both {first} and {days}")
+        _each_day_once(self.hours)
         return self
+
+
+class QueueSettings(_Section):
+    """People who call us, under the numbers that they dial."""
+
+    name: Text = Field(description="What the queue is called on the pages.")
+    numbers: tuple[Number, ...] = Field(
+        min_length=1,
+        max_length=100,
+        description="Our numbers that lead here, in international form.",
+    )
+    campaign: Name = Field(description="The campaign whose dispositions, script and wrap-up these calls have.")
+    hours: dict[DayRange, SpansOfDay] = Field(
+        default={"daily": ((0, 24 * 60),)},
+        min_length=1,
+        description="When calls are taken, in the campaign's `zone`; at other times `closed_message` is played.",
+    )
+    music: Annotated[str, text_form(40, "[A-Za-z0-9_-]+", "a class of Asterisk's musiconhold.conf")] = Field(
+        default="default",
+        description="What who waits hears: a class of Asterisk's music on hold.",
+    )
+    closed_message: SoundName = Field(default="zvonar-sorry", description="The sound played outside `hours`.")
+    overflow_message: SoundName = Field(
+        default="zvonar-sorry",
+        description="The sound played when the queue is full or nobody became free in time.",
+    )
+    wait_max: Annotated[int, duration("10s", "1h")] = Field(
+        default=180_000,
+        description="How long a caller waits for an agent, at most.",
+    )
+    queue_max: int = Field(default=20, ge=1, le=1_000, description="Callers who wait at the same time, at most.")
+    priority: int = Field(default=0, ge=-50, le=50, description="Of two queues, the higher one is served first.")
+    call_back: Flag = Field(
+        default=True,
+        description="Who reached nobody is called back: their lead, made if need be, gets a callback due at once.",
+    )
+
+    @model_validator(mode="after")
+    def _each_day_once(self) -> Self:
+        _each_day_once(self.hours)
+        return self
+
+
+def _each_day_once(hours: Mapping[str, object]) -> None:
+    named: dict[int, str] = {}
+    for days in hours:
+        for day in weekdays(days):
+            if (first := named.setdefault(day, days)) != days:
+                raise ValueError(f"hours: {WEEKDAYS[day]} is in both {first} and {days}")
 
 
 class Demo(_Section):
@@ -552,6 +602,10 @@ class Config(_Section):
         description="Fields of a lead beyond name and phones, in the card's order.",
     )
     campaigns: dict[NameKey, CampaignSettings] = Field(min_length=1, description="Campaigns, by name.")
+    inbound: dict[NameKey, QueueSettings] = Field(
+        default_factory=dict,
+        description="Queues of people who call us, by name.",
+    )
     demo: Demo | None = Field(
         default=None,
         description="What `make run` shows by itself.",

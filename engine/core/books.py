@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from engine.core.model import AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState
+from engine.core.model import AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState, LegId
 
 IN_FLIGHT = frozenset(
     {
@@ -29,8 +29,9 @@ class Attempts(dict[AttemptId, Attempt]):
         super().__init__()
         self.live = 0  # with a customer on the line or on the way
         self.numbers: Counter[str] = Counter()  # on the line
-        self.unserved: Counter[CampaignId] = Counter()  # in flight, and no agent promised
+        self.unserved: Counter[CampaignId] = Counter()  # by seat: in flight, and no agent promised
         self.waiting: dict[AttemptId, None] = {}  # answered, and no agent promised
+        self.arrived: dict[LegId, AttemptId] = {}  # calls that came in, by their legs
 
     def __setitem__(self, id_: AttemptId, attempt: Attempt) -> None:
         if id_ in self:
@@ -39,9 +40,12 @@ class Attempts(dict[AttemptId, Attempt]):
         if attempt.state is CustomerState.ENDED:
             return
         self.live += 1
-        self.numbers[attempt.number.e164] += 1
+        if attempt.number is not None:
+            self.numbers[attempt.number.e164] += 1
+        if attempt.queue is not None:
+            self.arrived[attempt.leg] = id_
         if attempt.agent is None and attempt.state in IN_FLIGHT:
-            self.unserved[attempt.campaign] += 1
+            self.unserved[attempt.seat] += 1
             if attempt.state is CustomerState.WAITING:
                 self.waiting[id_] = None
 
@@ -56,11 +60,14 @@ class Attempts(dict[AttemptId, Attempt]):
         if attempt.state is CustomerState.ENDED:
             return
         self.live -= 1
-        self.numbers[attempt.number.e164] -= 1
-        if not self.numbers[attempt.number.e164]:
-            del self.numbers[attempt.number.e164]
+        if attempt.number is not None:
+            self.numbers[attempt.number.e164] -= 1
+            if not self.numbers[attempt.number.e164]:
+                del self.numbers[attempt.number.e164]
+        if attempt.queue is not None:
+            self.arrived.pop(attempt.leg, None)
         if attempt.agent is None and attempt.state in IN_FLIGHT:
-            self.unserved[attempt.campaign] -= 1
+            self.unserved[attempt.seat] -= 1
             self.waiting.pop(attempt.id, None)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from engine.core import effects
+from engine.core import effects, inbound
 from engine.core.dialing import LIFE_SLACK_MS, MESSAGE_MAX_MS, reset, take_back
 from engine.core.events import DoNotCallChanged, HeldChecked
 from engine.core.live import Live
 from engine.core.machines import CUSTOMER, JOINT_CUSTOMER, AgentEvent, CustomerEvent, legal
 from engine.core.model import (
+    MISSED,
     Agent,
     AgentId,
     Attempt,
@@ -64,7 +65,7 @@ def ringing(live: Live, attempt: Attempt, now_ms: int) -> None:
     if not _legal(live, attempt, CustomerEvent.RINGING):
         return
     live.line(attempt.trunk).accepted()
-    if not attempt.by_agent:
+    if attempt.paced:
         live.pacers[attempt.campaign].ringing(now_ms, attempt.id)
     at_ms = attempt.ringing_at_ms or now_ms
     accepted_ms = attempt.accepted_at_ms or now_ms
@@ -101,18 +102,40 @@ def patience_ms(campaign: Campaign) -> int:
     return max(0, campaign.abandon.connect_within_ms - MESSAGE_START_MS)
 
 
+def wait_ms(live: Live, attempt: Attempt) -> int:
+    """How long this customer waits for an agent: whom we called hardly, who called us as the queue says."""
+    if attempt.queue is not None:
+        return live.queues[attempt.queue].wait_max_ms
+    return patience_ms(live.campaigns[attempt.campaign])
+
+
 def offer_waiting(live: Live, now_ms: int) -> None:
-    """After every fact: nobody waits while an agent for them is ready; whoever has waited longest is next."""
+    """After every fact: nobody waits while an agent for them is ready; whoever has waited longest is next.
+
+    Whom we called comes before those who called us: they wait in silence, for two seconds, and the law counts them.
+    """
     if live.attempts.waiting and live.connected:
         waiting = [live.attempts[id_] for id_ in live.attempts.waiting]
-        for attempt in sorted(waiting, key=lambda a: (a.answered_at_ms or 0, a.id)):
-            _offer(live, attempt, now_ms)
+        for attempt in sorted(waiting, key=lambda a: _turn(live, a)):
+            if attempt.queue is None or inbound.may_be_offered(live, attempt):
+                _offer(live, attempt, now_ms)
+
+
+def _turn(live: Live, attempt: Attempt) -> tuple[bool, int, int, AttemptId]:
+    priority = live.queues[attempt.queue].priority if attempt.queue is not None else 0
+    return attempt.queue is not None, -priority, attempt.answered_at_ms or 0, attempt.id
 
 
 def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
-    lead = live.leads[attempt.lead]
-    chosen = pick_agent(map(live.agents.__getitem__, live.roster.ready.get(attempt.campaign, ())), lead.owner)
+    if attempt.queue is not None:
+        attempt = inbound.recognised(live, attempt, now_ms)
+    owner = live.leads[attempt.lead].owner if attempt.lead is not None else None
+    chosen = pick_agent(map(live.agents.__getitem__, live.roster.ready.get(attempt.seat, ())), owner)
+    if chosen is None and attempt.queue is not None:
+        chosen = inbound.previewing(live, attempt)
+        if chosen is not None:
+            live.move_agent(live.agents[chosen], AgentEvent.PREVIEW_OVER, now_ms)
     if chosen is not None:
         give(live, attempt, chosen, now_ms)
 
@@ -133,7 +156,7 @@ def _join(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
     else:
         assert agent.leg is not None
         assert agent.bridge is not None
-        live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge))
+        live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge, music=attempt.queue is not None))
 
 
 def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -172,6 +195,8 @@ def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outc
         return Outcome.CONNECTED
     if attempt.outcome is not None:
         return attempt.outcome
+    if attempt.queue is not None:
+        return Outcome.LEFT_QUEUE
     if attempt.answered_at_ms is not None:
         return Outcome.HUNG_UP_EARLY
     return of_unanswered(cause, tech_cause)
@@ -181,10 +206,18 @@ def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Nobody took them in time: the message, never silence."""
     if attempt.state is not CustomerState.WAITING or not live.connected:
         return  # Without a link nothing can be played; the next snapshot sets the clock again.
+    if attempt.queue is not None and attempt.agent is not None:
+        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + inbound.OFFER_GRACE_MS))
+        return  # an agent's phone rings for them just now
+    attempt = live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=_unserved(attempt))
+    play_message(live, attempt, now_ms)
+
+
+def _unserved(attempt: Attempt) -> Outcome:
     # Who was bridged before lost their agent in mid-conversation: no abandoned answer, but no silence either.
-    outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
-    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
-    _play_message(live, attempt, now_ms)
+    if attempt.bridged_at_ms is not None:
+        return Outcome.CONNECTED
+    return Outcome.ABANDONED if attempt.queue is None else Outcome.TURNED_AWAY
 
 
 def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -193,16 +226,14 @@ def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
         live.line(attempt.trunk).accepted()
         attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms)
         live.emit(effects.SaveAnswer(attempt))
-    outcome = Outcome.ABANDONED if attempt.bridged_at_ms is None else Outcome.CONNECTED
-    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
+    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=_unserved(attempt))
     live.emit(effects.SetTimer(("life", attempt.id), now_ms + MESSAGE_MAX_MS))
 
 
-def _play_message(live: Live, attempt: Attempt, now_ms: int) -> None:
+def play_message(live: Live, attempt: Attempt, now_ms: int) -> None:
     """In the lead's language; the dialplan hangs up at its end."""
-    message = live.campaigns[attempt.campaign].message.sound(live.leads[attempt.lead].language)
     live.emit(
-        effects.PlayMessageAndHangup(attempt.leg, message),
+        effects.PlayMessageAndHangup(attempt.leg, live.message(attempt)),
         effects.SetTimer(("life", attempt.id), now_ms + MESSAGE_MAX_MS),
     )
 
@@ -210,7 +241,7 @@ def _play_message(live: Live, attempt: Attempt, now_ms: int) -> None:
 def opted_out(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
     """They pressed the key for "no more calls": on the do-not-call list at once, also of a call long over."""
     attempt = live.attempts.get(attempt_id)
-    lead = live.leads[attempt.lead] if attempt is not None else None
+    lead = live.leads.get(attempt.lead) if attempt is not None and attempt.lead is not None else None
     if attempt is None and attempt_id in live.recent:
         attempt, lead = live.recent[attempt_id]
     if lead is not None and lead.state is LeadState.SUPPRESSED:
@@ -242,7 +273,7 @@ def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
     if lead in live.leads:
         live.leads[lead] = replace(live.leads[lead], state=LeadState.SUPPRESSED)
     for id_, (attempt, known) in live.recent.items():
-        if known.id == lead:
+        if known is not None and known.id == lead:
             live.recent[id_] = (attempt, replace(known, state=LeadState.SUPPRESSED))
     for attempt in [a for a in live.attempts.values() if a.lead == lead and a.state in UNANSWERED]:
         take_back(live, attempt, now_ms)
@@ -285,8 +316,9 @@ def _forget_loaded(live: Live, now_ms: int) -> None:
 
 def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> None:
     """The switch did not do what we asked of this leg: ask what it has, and act on that."""
-    _ = attempt
     live.counters[f"failed_{command}"] += 1
+    if command == "music":
+        live.without_music[attempt.id] = None
     live.ask_switch(now_ms)
 
 
@@ -309,11 +341,12 @@ def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
         return
     joint = JOINT_CUSTOMER.get((AgentEvent.LEG_LOST, attempt.state))
     if joint is not None:
-        campaign = live.campaigns[attempt.campaign]
         attempt = live.move_attempt(replace(attempt, agent=None), joint, now_ms)
-        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + patience_ms(campaign)))
+        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + wait_ms(live, attempt)))
+        inbound.music(live, attempt)
     elif attempt.state is CustomerState.WAITING:
         live.attempts[attempt.id] = replace(attempt, agent=None)
+        inbound.music(live, attempt)
     elif attempt.state in UNANSWERED:
         _leave_to_anyone(live, attempt, now_ms)
 
@@ -341,7 +374,7 @@ def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None
             # Not the customer's number: who may see it is the desk's to decide, not the phone's display.
             caller_id=live.campaigns[attempt.campaign].caller_id,
         ),
-        effects.Music(attempt.leg),
+        *(() if attempt.queue is not None else (effects.Music(attempt.leg),)),  # who queues hears it already
         effects.SetTimer(("offer", agent.id), now_ms + profile.offer_timeout_ms),
     )
 
@@ -353,8 +386,8 @@ def _answered_against_our_hangup(live: Live, attempt: Attempt, now_ms: int) -> N
             attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED
         )
         live.emit(effects.SaveAnswer(attempt))
-    if attempt.outcome is Outcome.ABANDONED:
-        _play_message(live, attempt, now_ms)
+    if attempt.outcome in {Outcome.ABANDONED, *MISSED}:
+        play_message(live, attempt, now_ms)
 
 
 def _legal(live: Live, attempt: Attempt, event: CustomerEvent) -> bool:

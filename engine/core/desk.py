@@ -29,6 +29,7 @@ from engine.core.model import (
     AgentState,
     Attempt,
     CustomerState,
+    Disposition,
     DispositionKind,
     Lead,
     LeadChange,
@@ -229,6 +230,26 @@ def dispose(live: Live, event: Dispose, now_ms: int) -> str:
             return Refusal.CALLBACK_TIME_NEEDED
         if event.callback_at_ms <= now_ms:
             return Refusal.CALLBACK_IN_PAST
+    if lead is None and disposition.kind is not DispositionKind.FINAL:
+        return Refusal.LEAD_NEEDED
+    if lead is None:
+        live.emit(
+            effects.SaveDispositionAlone(
+                attempt=attempt.id,
+                agent=event.agent,
+                disposition=disposition.id,
+                note=event.note,
+                at_ms=now_ms,
+            )
+        )
+    else:
+        _decide_on(live, attempt, lead, disposition, event, now_ms)
+    _disposed(live, attempt, lead, event.agent, now_ms)
+    return ""
+
+
+def _decide_on(live: Live, attempt: Attempt, lead: Lead, disposition: Disposition, event: Dispose, now_ms: int) -> None:
+    """What the agent's result does to the lead."""
     change = rules.after_disposition(lead, disposition, event.agent, event.callback_at_ms, event.callback_mine, now_ms)
     live.emit(
         effects.SaveDisposition(
@@ -242,14 +263,13 @@ def dispose(live: Live, event: Dispose, now_ms: int) -> str:
             callback_at_ms=event.callback_at_ms if disposition.kind is DispositionKind.CALLBACK else None,
         )
     )
-    live.lead_changed(attempt.campaign, change)
+    live.lead_changed(lead.campaign, change)
     if change.state is LeadState.SUPPRESSED:
         customers.suppressed(live, lead.id, now_ms)
     elif lead.id not in live.leads:
-        dialing.reset(live.hoppers[attempt.campaign])  # corrected: it may hold the lead as it was
+        if lead.campaign in live.hoppers:
+            dialing.reset(live.hoppers[lead.campaign])  # corrected: it may hold the lead as it was
         previews.release(live, lead.id, now_ms)
-    _disposed(live, attempt, lead, event.agent, now_ms)
-    return ""
 
 
 def switch_campaign(live: Live, event: CampaignSwitched, now_ms: int) -> str:
@@ -297,7 +317,7 @@ def leg_answered(live: Live, agent: Agent, now_ms: int) -> None:
         customer = live.attempts[agent.attempt].leg
         live.emit(
             effects.OpenBridge(agent.leg, agent.bridge),
-            effects.Bridge(customer, agent.leg, agent.bridge, tone=False),
+            effects.Bridge(customer, agent.leg, agent.bridge, tone=False, music=True),
         )
     else:
         live.counters["strange_events"] += 1
@@ -374,7 +394,7 @@ def finish_wrap_up(live: Live, agent: Agent, now_ms: int) -> None:
         live.move_agent(agent, AgentEvent.DONE, now_ms)
 
 
-def _disposed(live: Live, attempt: Attempt, lead: Lead, by: AgentId, now_ms: int) -> None:
+def _disposed(live: Live, attempt: Attempt, lead: Lead | None, by: AgentId, now_ms: int) -> None:
     if attempt.id in live.attempts:
         live.decided.add(attempt.id)
         if attempt.state is CustomerState.ENDED:
@@ -396,9 +416,10 @@ def _leave_undisposed(live: Live, agent: Agent, now_ms: int) -> None:
     """Nobody will say more of this conversation: the lead is closed, and the rule says why."""
     attempt = live.attempts.get(agent.attempt) if agent.attempt else None
     if attempt is not None and attempt.id not in live.decided:
-        lead = live.leads[attempt.lead]
-        change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
-        live.emit(effects.SaveLead(change, now_ms))
+        lead = live.leads[attempt.lead] if attempt.lead is not None else None
+        if lead is not None:
+            change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
+            live.emit(effects.SaveLead(change, now_ms))
         if attempt.state is CustomerState.ENDED:
             live.forget(attempt, lead)
         else:
@@ -427,14 +448,14 @@ def _leave_wrap_up_if_free(live: Live, agent_id: AgentId, now_ms: int) -> None:
         finish_wrap_up(live, agent, now_ms)
 
 
-def _find(live: Live, event: Dispose) -> tuple[Attempt, Lead] | None:
+def _find(live: Live, event: Dispose) -> tuple[Attempt, Lead | None] | None:
     attempt = live.attempts.get(event.attempt)
     if attempt is not None:
         owned = attempt.agent == event.agent and attempt.bridged_at_ms is not None
-        return (attempt, live.leads[attempt.lead]) if owned else None
+        return (attempt, live.leads[attempt.lead] if attempt.lead is not None else None) if owned else None
     found = live.recent.get(event.attempt)
     # A correction must not pull a lead out of its next call.
-    if found is None or found[0].agent != event.agent or found[1].id in live.leads:
+    if found is None or found[0].agent != event.agent or found[0].lead in live.leads:
         return None
     return found
 

@@ -247,7 +247,7 @@ def place(
             leg=attempt.leg,
             attempt=id_,
             trunk=trunk,
-            number=attempt.number,
+            number=allowed.phone.number,
             caller_id=campaign.caller_id,
             ring_timeout_ms=campaign.ring_timeout_ms,
             talk_max_ms=campaign.talk_max_ms,
@@ -264,7 +264,7 @@ def place(
 def take_back(live: Live, attempt: Attempt, now_ms: int, outcome: Outcome = Outcome.CANCELLED) -> None:
     """Hang up a call that nobody has answered yet."""
     live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
-    if not attempt.by_agent:
+    if attempt.paced:
         live.pacers[attempt.campaign].cancelled(now_ms, attempt.id)
     live.emit(effects.Hangup(attempt.leg))
 

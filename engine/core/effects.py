@@ -72,20 +72,22 @@ class OpenBridge:
 class Bridge:
     """Put the customer into the agent's bridge; a short tone first tells the agent (only the agent) of the call.
 
-    No `tone` for a phone that was called for this customer: it has rung, and they have heard music meanwhile.
+    No `tone` for a phone that was called for this customer: it has rung. `music`: the customer has heard some.
     """
 
     customer: LegId
     agent: LegId
     bridge: BridgeId
     tone: bool = True
+    music: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Music:
-    """The customer hears music until they are bridged: a desk phone is being called for them."""
+    """The customer hears music until they are bridged: a desk phone is being called for them, or they queue."""
 
     customer: LegId
+    music: str = ""  # one of the switch's classes; none: its usual one
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,30 @@ class SaveAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveArrival:
+    """Insert the call that came in; its lead, if known yet, is only named."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAttached:
+    """The caller of `attempt` is this lead; with `owed` the lead is IN_CALL until a disposition decides."""
+
+    attempt: AttemptId
+    lead: LeadId
+    owed: bool
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMissed:
+    """Somebody called and reached nobody: their lead, made if there is none, gets a callback for anyone, due now."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class SaveAnswer:
     """The attempt was answered, and (when `agent`) bridged: the lead is IN_CALL, a call row exists."""
 
@@ -171,6 +197,17 @@ class SaveDisposition:
     at_ms: int
     change: LeadChange
     callback_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveDispositionAlone:
+    """The agent's result and note on the call of somebody who has no lead."""
+
+    attempt: AttemptId
+    agent: AgentId
+    disposition: DispositionId
+    note: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +285,15 @@ class FetchLead:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchCaller:
+    """Ask the store who has this number, best the campaign's own leads; answer: `CallerFetched`."""
+
+    attempt: AttemptId
+    number: PhoneNumber
+    campaign: CampaignId
+
+
+@dataclass(frozen=True, slots=True)
 class CheckHeld:
     """Ask the store which numbers of these leads are on a do-not-call list; answer: `HeldChecked`."""
 
@@ -317,9 +363,13 @@ Urgent = (
 )
 Write = (
     SaveAttempt
+    | SaveArrival
+    | SaveAttached
+    | SaveMissed
     | SaveAnswer
     | SaveEnd
     | SaveDisposition
+    | SaveDispositionAlone
     | SaveAgent
     | SaveCampaignRun
     | SaveLead
@@ -327,7 +377,7 @@ Write = (
     | SavePacing
     | SaveAudit
 )
-Read = FetchLeads | FetchLead | CheckHeld
+Read = FetchLeads | FetchLead | FetchCaller | CheckHeld
 Timer = SetTimer | CancelTimer
 Notice = AgentChanged | AttemptChanged | ScreenPop | DialingChanged | CommandDone
 Effect = Dial | Urgent | Write | Read | Timer | Notice

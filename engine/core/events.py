@@ -21,6 +21,7 @@ from engine.core.model import (
     PhoneNumber,
     Policy,
     SkipReason,
+    TrunkId,
 )
 
 # ── from the switch ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -46,6 +47,16 @@ class OriginateUnknown:
     """The reply to the originate never came: it may be dialing. Never dialed again; the next snapshot tells."""
 
     leg: LegId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallArrived:
+    """Somebody calls us: their leg is answered and in our hands. `dialed` is our number, `caller` theirs, if shown."""
+
+    leg: LegId
+    trunk: TrunkId
+    dialed: PhoneNumber | None
+    caller: PhoneNumber | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,7 @@ class LegFound:
     answered: bool
     ours_to_command: bool  # it is in our Stasis application, so REST commands work on it
     bridged_with: tuple[LegId, ...] = ()
+    arrived: CallArrived | None = None  # of a call that came in: it may have come while nobody listened
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +203,14 @@ class LeadFetched:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerFetched:
+    """The answer to `FetchCaller`: the leads with the caller's number; none if the store could not be read."""
+
+    attempt: AttemptId
+    leads: tuple[Lead, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DoNotCallChanged:
     """A do-not-call list was changed, by whatever process: what is loaded, shown or on its way may be on it now."""
 
@@ -239,7 +259,7 @@ class ConfigChanged:
 class Restored:
     """What the store knew at start: open attempts (no end on disk), agents' last states, running campaigns."""
 
-    attempts: tuple[tuple[Attempt, Lead], ...]
+    attempts: tuple[tuple[Attempt, Lead | None], ...]
     undisposed: tuple[tuple[AgentId, Attempt, Lead], ...]  # conversations ended without a disposition
     logged_in: tuple[tuple[AgentId, bool], ...]  # (agent, wanted to be ready)
     running: tuple[CampaignId, ...]
@@ -349,6 +369,15 @@ class Dispose(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentAttach(DeskCommand):
+    """The person who called is this lead: picked, or made just now; may come after the call."""
+
+    agent: AgentId
+    attempt: AttemptId
+    lead: LeadId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignSwitched(DeskCommand):
     """A supervisor starts or stops a campaign; a stop cuts no live call."""
 
@@ -375,6 +404,7 @@ SwitchEvent = (
     OriginateAccepted
     | OriginateRefused
     | OriginateUnknown
+    | CallArrived
     | LegRinging
     | LegAnswered
     | LegBridged
@@ -399,8 +429,11 @@ DeskEvent = (
     | AgentMute
     | AgentDigits
     | Dispose
+    | AgentAttach
     | CampaignSwitched
     | LeadSuppressed
 )
-StoreEvent = LeadsFetched | LeadFetched | LeadsChanged | DoNotCallChanged | HeldChecked | StoreDown | StoreUp
+StoreEvent = (
+    LeadsFetched | LeadFetched | CallerFetched | LeadsChanged | DoNotCallChanged | HeldChecked | StoreDown | StoreUp
+)
 Event = SwitchEvent | DeskEvent | StoreEvent | EngineLate | TimerFired | ConfigChanged | Restored | DrainStarted

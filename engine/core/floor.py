@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.core import customers, desk, dialing, effects, events, previews, recovery
+from engine.core import customers, desk, dialing, effects, events, inbound, previews, recovery
 from engine.core.live import NEVER_MS, Live
 from engine.core.model import (
     Agent,
@@ -19,7 +19,7 @@ from engine.core.model import (
     LegId,
     Policy,
     agent_of_leg,
-    attempt_of_leg,
+    inbound_channel,
 )
 
 #: How often the switch is asked what it has while calls are live.
@@ -65,7 +65,7 @@ class Floor:
 
 
 def _attempt_of(live: Live, leg: LegId) -> Attempt | None:
-    attempt_id = attempt_of_leg(leg)
+    attempt_id = live.attempt_at(leg)
     return live.attempts.get(attempt_id) if attempt_id is not None else None
 
 
@@ -122,18 +122,26 @@ def _bridged(live: Live, event: events.LegBridged, now_ms: int) -> None:
 
 def _hung_up(live: Live, event: events.LegHungUp, now_ms: int) -> None:
     attempt, agent = _attempt_of(live, event.leg), _agent_of(live, event.leg)
+    came_in = inbound_channel(event.leg) is not None
+    if came_in:
+        inbound.gone(live, event.leg)
     if attempt is not None:
         customers.hung_up(live, attempt, event.cause, event.tech_cause, now_ms)
     elif agent is not None:
         desk.leg_hung_up(live, agent, now_ms)
-    else:
+    elif not came_in:  # of those we hear also when the dialplan alone served them
         live.counters["late_events"] += 1
 
 
 def _opted_out(live: Live, event: events.LegOptedOut, now_ms: int) -> None:
-    attempt_id = attempt_of_leg(event.leg)
+    attempt_id = live.attempt_at(event.leg)
     if attempt_id is not None:
         customers.opted_out(live, attempt_id, now_ms)
+
+
+def _lead_fetched(live: Live, event: events.LeadFetched, now_ms: int) -> None:
+    inbound.lead_fetched(live, event, now_ms)
+    previews.lead_fetched(live, event, now_ms)
 
 
 def _command_failed(live: Live, event: events.CommandFailed, now_ms: int) -> None:
@@ -257,6 +265,9 @@ _OF_ONE_CAMPAIGN: Final = (
     events.LeadsFetched,
     events.LeadsChanged,
     events.LeadFetched,
+    events.CallArrived,
+    events.CallerFetched,
+    events.AgentAttach,
     events.AgentLogin,
     events.AgentReady,
     events.AgentPause,
@@ -288,7 +299,9 @@ _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.TimerFired: _timer,
     events.LeadsFetched: dialing.leads_fetched,
     events.LeadsChanged: dialing.leads_changed,
-    events.LeadFetched: previews.lead_fetched,
+    events.LeadFetched: _lead_fetched,
+    events.CallArrived: inbound.arrived,
+    events.CallerFetched: inbound.caller_fetched,
     events.DoNotCallChanged: customers.do_not_call_changed,
     events.HeldChecked: customers.held_checked,
     events.StoreDown: _store_down,
@@ -309,6 +322,7 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentMute: desk.mute,
     events.AgentDigits: desk.send_digits,
     events.Dispose: desk.dispose,
+    events.AgentAttach: inbound.attach,
     events.CampaignSwitched: desk.switch_campaign,
     events.LeadSuppressed: desk.suppress,
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from engine.core.customers import UNANSWERED
 from engine.core.dialing import HOPPER_MAX
+from engine.core.inbound import may_be_offered
 from engine.core.live import Live
 from engine.core.model import Agent, AgentState, Attempt, CustomerState, LeadId, LegKind
 
@@ -74,8 +75,9 @@ def _attempts(live: Live) -> Iterator[str]:
     for attempt in live.attempts.values():
         if attempt.lead in leads:
             yield f"lead {attempt.lead} has two attempts at a time"
-        leads.add(attempt.lead)
-        if attempt.state is not CustomerState.ENDED:
+        if attempt.lead is not None:
+            leads.add(attempt.lead)
+        if attempt.state is not CustomerState.ENDED and attempt.queue is None and attempt.number is not None:
             if attempt.number.e164 in numbers:
                 yield f"number {attempt.number} is called twice at a time"
             numbers.add(attempt.number.e164)
@@ -103,7 +105,10 @@ def _attempt(live: Live, attempt: Attempt) -> Iterator[str]:
     campaign = live.campaigns.get(attempt.campaign)
     if campaign is None:
         yield f"attempt {attempt.id} has no campaign"
-    elif attempt.lead in live.leads and live.leads[attempt.lead].attempts_count > campaign.attempts.max:
+    elif attempt.queue is not None:
+        if attempt.queue not in live.queues:
+            yield f"attempt {attempt.id} waits in {attempt.queue}, which is not there"
+    elif attempt.lead is not None and live.leads[attempt.lead].attempts_count > campaign.attempts.max:
         yield f"lead {attempt.lead} was tried more than {campaign.attempts.max} times"
 
 
@@ -112,10 +117,15 @@ def _waiting(live: Live) -> Iterator[str]:
         return
     free = [agent for agent in live.agents.values() if agent.state is AgentState.READY]
     for attempt in live.attempts.values() if free else ():
-        if attempt.state is CustomerState.WAITING and attempt.agent is None:
+        offered = attempt.queue is None or may_be_offered(live, attempt)
+        if attempt.state is CustomerState.WAITING and attempt.agent is None and offered:
             for agent in free:
-                if any(c.id == attempt.campaign for c in live.campaigns_of(agent.id)):
+                if live.serves(agent.id, attempt):
                     yield f"attempt {attempt.id} waits while {agent.id} is ready"
+    queued = Counter(a.queue for a in live.attempts.values() if a.state is CustomerState.WAITING and a.agent is None)
+    for queue in live.queues.values():
+        if queued[queue.id] > queue.queue_max + len(live.agents):  # who lost their agent comes back, full or not
+            yield f"{queued[queue.id]} callers wait in {queue.id}, which holds {queue.queue_max}"
 
 
 def _hoppers(live: Live) -> Iterator[str]:

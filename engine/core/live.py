@@ -26,18 +26,23 @@ from engine.core.model import (
     CampaignId,
     CommandId,
     CustomerState,
+    InboundQueue,
     Lead,
     LeadChange,
     LeadId,
     LeadState,
+    LegId,
     LegKind,
     NotDialing,
     Outcome,
     PhoneNumber,
     Policy,
     Previewed,
+    QueueId,
     TrunkId,
     agent_leg,
+    attempt_of_leg,
+    queue_seat,
 )
 
 #: Conversations whose disposition may still be corrected from the desk.
@@ -83,6 +88,15 @@ class Wanted:
     command: CommandId | None  # None: the countdown's end asked
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attaching:
+    """A caller whom an agent has recognised, while the lead is read."""
+
+    attempt: AttemptId
+    agent: AgentId
+    command: CommandId
+
+
 class Live:
     """Agents, attempts, hoppers, pacers and lines, as they are now."""
 
@@ -99,7 +113,12 @@ class Live:
         self.leg_since_ms: dict[AgentId, int] = {}  # when an agent's leg was ordered or found
         self.skips: Counter[AgentId] = Counter()  # of previews, since their last dial
         self.to_dial: dict[LeadId, Wanted] = {}  # leads that the store is asked for because an agent dials them
-        self.recent: OrderedDict[AttemptId, tuple[Attempt, Lead]] = OrderedDict()
+        self.recent: OrderedDict[AttemptId, tuple[Attempt, Lead | None]] = OrderedDict()
+        self.queues: dict[QueueId, InboundQueue] = {}  # of the policy, and older ones that still have calls
+        self.callers: dict[AttemptId, tuple[Lead, ...]] = {}  # who a caller may be, once the store has said
+        self.without_music: dict[AttemptId, None] = {}  # callers who wait in silence: the order failed
+        self.to_attach: dict[LeadId, Attaching] = {}
+        self.gone_legs: OrderedDict[LegId, None] = OrderedDict()  # of calls that came in: told late, they are no news
         self.running: dict[CampaignId, bool] = {}
         self.hoppers: dict[CampaignId, Hopper] = {}
         self.pacers: dict[CampaignId, pacing.Pacer] = {}
@@ -133,6 +152,8 @@ class Live:
         self.policy = policy
         lawful = {id_: c.law for id_, c in self.campaigns.items()}
         in_use = {attempt.campaign for attempt in self.attempts.values()}
+        waited_in = {attempt.queue for attempt in self.attempts.values()}
+        self.queues = {id_: q for id_, q in self.queues.items() if id_ in waited_in} | dict(policy.queues)
         self.campaigns = {id_: c for id_, c in self.campaigns.items() if id_ in in_use} | dict(policy.campaigns)
         for id_, campaign in self.campaigns.items():
             hopper = self.hoppers.setdefault(id_, Hopper())
@@ -162,7 +183,7 @@ class Live:
             self._serve_others(self.agents[agent_id], before, now_ms)
         self.roster = Roster()
         for agent in self.agents.values():
-            self.roster.seat(agent.id, (c.id for c in self.campaigns_of(agent.id)), agent.state)
+            self.roster.seat(agent.id, self.seats_of(agent.id), agent.state)
         self.ask_all()
 
     def _serve_others(self, agent: Agent, before: frozenset[CampaignId], now_ms: int) -> None:
@@ -208,6 +229,31 @@ class Live:
     def campaigns_of(self, agent: AgentId) -> tuple[Campaign, ...]:
         """The campaigns that an agent serves."""
         return self._campaigns_of.get(agent, ())
+
+    def queues_of(self, agent: AgentId) -> tuple[InboundQueue, ...]:
+        """The queues that an agent serves."""
+        profile = self.policy.agents.get(agent)
+        return tuple(self.queues[q] for q in profile.queues if q in self.queues) if profile is not None else ()
+
+    def serves(self, agent: AgentId, attempt: Attempt) -> bool:
+        """Whether the agent takes calls such as this one."""
+        return attempt.seat in self.seats_of(agent)
+
+    def seats_of(self, agent: AgentId) -> list[CampaignId]:
+        """Where the roster seats an agent: the campaigns and the queues that they serve."""
+        return [*(c.id for c in self.campaigns_of(agent)), *(queue_seat(q.id) for q in self.queues_of(agent))]
+
+    def attempt_at(self, leg: str) -> AttemptId | None:
+        """The attempt of a customer's leg, as its id says or, of one that came in, as we remember."""
+        return attempt_of_leg(leg) or self.attempts.arrived.get(LegId(leg))
+
+    def message(self, attempt: Attempt) -> str:
+        """What they hear when nobody became free."""
+        if attempt.queue is not None:
+            queue = self.queues[attempt.queue]
+            return queue.closed_message if attempt.outcome is Outcome.OUT_OF_HOURS else queue.overflow_message
+        lead = self.leads.get(attempt.lead) if attempt.lead is not None else None
+        return self.campaigns[attempt.campaign].message.sound(lead.language if lead is not None else None)
 
     def leg_kind(self, agent: AgentId) -> LegKind:
         """How the agent's phone takes part in this shift; a change in the file waits for the next log-in."""
@@ -278,7 +324,7 @@ class Live:
         if agent.leg != self.agents[agent.id].leg:
             self.leg_since_ms[agent.id] = now_ms
         self.agents[agent.id] = agent
-        served = [campaign.id for campaign in self.campaigns_of(agent.id)]
+        served = self.seats_of(agent.id)
         self.roster.seat(agent.id, served, agent.state)
         self.asked.update(dict.fromkeys(served))
         on_disk = replace(agent, state=AgentState.READY) if agent.state is AgentState.PREVIEW else agent
@@ -299,7 +345,7 @@ class Live:
         held = after.attempt or before.attempt
         attempt = self.attempts.get(held) if held else None
         for campaign in self.campaigns_of(after.id):
-            ours = attempt is not None and attempt.campaign == campaign.id and not attempt.by_agent
+            ours = attempt is not None and attempt.campaign == campaign.id and attempt.paced
             if after.state not in PRESENT:
                 self.wanted.pop(campaign.id, None)  # decided for more agents than there are
             _tell(self.pacers[campaign.id], before, after, attempt if ours else None, now_ms)
@@ -338,10 +384,10 @@ class Live:
         state = step(CUSTOMER, attempt.state, event)
         moved = replace(attempt, state=state, **changes)
         self.attempts[attempt.id] = moved
-        self.ask(moved.campaign)
+        self.ask(moved.seat)
         self.asked.update(self.short)  # a line may be free now, or a trunk well again
         pacer = self.pacers[moved.campaign]
-        if moved.answered_at_ms is not None and attempt.answered_at_ms is None:
+        if moved.answered_at_ms is not None and attempt.answered_at_ms is None and moved.queue is None:
             if moved.by_agent:
                 pacer.budget.live_answer(now_ms, moved.answered_at_ms)
             else:
@@ -388,14 +434,11 @@ class Live:
         ended = replace(attempt, outcome=outcome, ended_at_ms=now_ms, **changes)
         if outcome is Outcome.FAILED and attempt.accepted_at_ms is None:
             ended = replace(ended, cause=None)
-        lead = self.leads[ended.lead]
-        settled = replace(
-            lead,
-            attempts_count=lead.attempts_count - (outcome not in COUNTED),
-            outcome_counts={**lead.outcome_counts, outcome: lead.outcome_counts.get(outcome, 0) + 1},
-        )
+        lead = self.leads[ended.lead] if ended.lead is not None else None
+        settled = lead if lead is None or ended.queue is not None else _tried(lead, outcome)
         self._settle_line(ended)
-        self._settle_pacer(attempt, outcome, now_ms)
+        if ended.queue is None:
+            self._settle_pacer(attempt, outcome, now_ms)
         agent = self.agents.get(ended.agent) if ended.agent else None
         awaits_disposition = (
             outcome is Outcome.CONNECTED
@@ -411,15 +454,30 @@ class Live:
             effects.SaveEnd(ended, change),
             effects.AttemptChanged(ended),
         )
+        if not settles_itself and change is None:
+            self._missed(ended, now_ms)
         if awaits_disposition:
             self.attempts[ended.id] = ended
-            self.leads[ended.lead] = settled
+            if settled is not None:
+                self.leads[settled.id] = settled
         else:
             self.forget(ended, settled)
-        if change is not None:
-            self.lead_changed(ended.campaign, change)
+        if change is not None and settled is not None:
+            self.lead_changed(settled.campaign, change)
 
-    def _change(self, attempt: Attempt, lead: Lead, outcome: Outcome, now_ms: int) -> LeadChange:
+    def _missed(self, attempt: Attempt, now_ms: int) -> None:
+        """They called, and nobody spoke with them: somebody calls back."""
+        if attempt.queue is None or attempt.number is None or not self.queues[attempt.queue].call_back:
+            return
+        self.emit(effects.SaveMissed(attempt))
+        for hopper in self.hoppers.values():  # the lead may stand in any of them, as it was
+            hopper.reset()
+            hopper.soonest_ms = min(hopper.soonest_ms, now_ms)
+        self.ask_all()
+
+    def _change(self, attempt: Attempt, lead: Lead | None, outcome: Outcome, now_ms: int) -> LeadChange | None:
+        if lead is None or (attempt.queue is not None and outcome is not Outcome.CONNECTED):
+            return None
         policy = self.campaigns[attempt.campaign].attempts
         if outcome is Outcome.CONNECTED:
             at_ms = now_ms + policy.default_after_ms
@@ -462,11 +520,14 @@ class Live:
             case _:
                 pacer.failed(now_ms, attempt.id)
 
-    def forget(self, attempt: Attempt, lead: Lead) -> None:
+    def forget(self, attempt: Attempt, lead: Lead | None) -> None:
         """An attempt that nothing waits for any more; kept a while for a corrected disposition."""
         if attempt.id in self.attempts:
             del self.attempts[attempt.id]
-        self.leads.pop(attempt.lead, None)
+        if attempt.lead is not None:
+            self.leads.pop(attempt.lead, None)
+        self.callers.pop(attempt.id, None)
+        self.without_music.pop(attempt.id, None)
         self.decided.discard(attempt.id)
         self.recent[attempt.id] = (attempt, lead)
         while len(self.recent) > CORRECTIONS_MAX:
@@ -474,9 +535,9 @@ class Live:
 
     def lead_changed(self, campaign: CampaignId, change: LeadChange) -> None:
         """A lead of ours may be dialable from `next_at_ms` on: the hopper looks again then."""
-        hopper = self.hoppers[campaign]
+        hopper = self.hoppers.get(campaign)  # a caller's lead may be of a campaign that is gone from the file
         self.ask(campaign)
-        if change.next_at_ms is None:
+        if change.next_at_ms is None or hopper is None:
             return
         if change.state is LeadState.CALLBACK:
             self.expect_callback(campaign, change.next_at_ms)
@@ -513,6 +574,15 @@ class Live:
     def talking(self) -> int:
         """Calls with a customer on the line or on the way."""
         return self.attempts.live
+
+
+def _tried(lead: Lead, outcome: Outcome) -> Lead:
+    """The lead after one more of our calls."""
+    return replace(
+        lead,
+        attempts_count=lead.attempts_count - (outcome not in COUNTED),
+        outcome_counts={**lead.outcome_counts, outcome: lead.outcome_counts.get(outcome, 0) + 1},
+    )
 
 
 def _pacer(campaign: Campaign, learned: Mapping[str, Any] | None = None) -> pacing.Pacer:

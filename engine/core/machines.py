@@ -36,6 +36,7 @@ class CustomerEvent(StrEnum):
     HELD = "held"
     RESUMED = "resumed"
     AGENT_LOST = "agent_lost"
+    ARRIVED = "arrived"  # they called us
     LEAVE = "leave"  # we hang up, or send to the message: abandoned, suppressed, hung up by the agent
     HUNG_UP = "hung_up"
 
@@ -64,6 +65,7 @@ class LeadEvent(StrEnum):
     """What can happen to a lead."""
 
     PICKED = "picked"
+    CALLED_IN = "called_in"  # they called, and talk with an agent
     CONNECTED = "connected"
     RETRY = "retry"
     CALLBACK = "callback"
@@ -89,6 +91,7 @@ CUSTOMER: Final[Mapping[tuple[C, CustomerEvent], C]] = {
     (C.PLANNED, _C.RINGING): C.RINGING,
     (C.PLANNED, _C.ANSWERED): C.WAITING,
     (C.PLANNED, _C.ANSWERED_SCREENED): C.SCREENING,
+    (C.PLANNED, _C.ARRIVED): C.WAITING,
     (C.PLANNED, _C.LEAVE): C.LEAVING,
     (C.PLANNED, _C.HUNG_UP): C.ENDED,
     (C.DIALING, _C.RINGING): C.RINGING,
@@ -165,6 +168,7 @@ LEAD: Final[Mapping[tuple[L, LeadEvent], L]] = {
         for state in (L.NEW, L.RETRY, L.CALLBACK)
         for event, to in (
             (_L.PICKED, L.DIALING),
+            (_L.CALLED_IN, L.IN_CALL),
             (_L.SUPPRESSED, L.SUPPRESSED),
             (_L.CLOSED, L.CLOSED),
             (_L.RETRY, L.RETRY),
@@ -181,6 +185,8 @@ LEAD: Final[Mapping[tuple[L, LeadEvent], L]] = {
     (L.IN_CALL, _L.CLOSED): L.CLOSED,
     (L.IN_CALL, _L.SUPPRESSED): L.SUPPRESSED,
     (L.CLOSED, _L.REOPENED): L.RETRY,
+    (L.CLOSED, _L.CALLED_IN): L.IN_CALL,
+    (L.CLOSED, _L.CALLBACK): L.CALLBACK,  # they called, and nobody took it
 }
 
 _B = CallbackEvent

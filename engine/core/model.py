@@ -27,6 +27,7 @@ AgentId = NewType("AgentId", str)
 LegId = NewType("LegId", str)  # the Asterisk channel id, chosen by us
 BridgeId = NewType("BridgeId", str)
 TrunkId = NewType("TrunkId", str)
+QueueId = NewType("QueueId", str)  # of people who call us
 PhoneId = NewType("PhoneId", str)  # a desk phone's name in config.yaml, and its PJSIP endpoint
 DispositionId = NewType("DispositionId", str)
 CommandId = NewType("CommandId", str)
@@ -88,10 +89,16 @@ class Outcome(StrEnum):
     FAILED = "failed"  # refused before it could ring
     CANCELLED = "cancelled"  # we took the ringing call back
     LOST = "lost"  # unknown: the phone may have rung
+    # Of calls that came in and reached no agent; one that did is CONNECTED.
+    LEFT_QUEUE = "left_queue"  # they hung up while they waited
+    TURNED_AWAY = "turned_away"  # the queue was full, or nobody became free in time
+    OUT_OF_HOURS = "out_of_hours"
 
 
+#: Outcomes of calls that came in and reached no agent.
+MISSED: Final = frozenset({Outcome.LEFT_QUEUE, Outcome.TURNED_AWAY, Outcome.OUT_OF_HOURS})
 #: Outcomes that spend an attempt: if the phone may have rung, it counts.
-COUNTED: Final = frozenset(Outcome) - {Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED}
+COUNTED: Final = frozenset(Outcome) - {Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED} - MISSED
 #: Outcomes of a live person's answer, the denominator of the abandon rate.
 LIVE_ANSWERS: Final = frozenset({Outcome.CONNECTED, Outcome.ABANDONED, Outcome.HUNG_UP_EARLY})
 
@@ -274,6 +281,24 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InboundQueue:
+    """People who call us, under the numbers that they dial, and how they wait."""
+
+    id: QueueId
+    name: str
+    campaign: CampaignId  # whose dispositions, script and wrap-up their calls have
+    numbers: tuple[str, ...]  # ours, as E.164
+    hours: CallingHours  # in our own zone
+    music: str = "default"
+    closed_message: str = "zvonar-sorry"
+    overflow_message: str = "zvonar-sorry"  # the queue is full, or nobody became free in time
+    wait_max_ms: int = 180_000
+    queue_max: int = 20
+    priority: int = 0  # the higher is served first
+    call_back: bool = True  # who reached nobody is called back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProfile:
     """What config.yaml says of an agent."""
 
@@ -281,6 +306,7 @@ class AgentProfile:
     name: str
     phone: PhoneId
     campaigns: tuple[CampaignId, ...]
+    queues: tuple[QueueId, ...] = ()
     leg_kind: LegKind = LegKind.NAILED_UP
     auto_answer: bool = True
     offer_timeout_ms: int = 15_000  # how long an on-demand phone may ring
@@ -293,6 +319,7 @@ class Policy:
     campaigns: Mapping[CampaignId, Campaign]
     trunks: Mapping[TrunkId, Trunk]
     agents: Mapping[AgentId, AgentProfile]
+    queues: Mapping[QueueId, InboundQueue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,13 +408,13 @@ class Previewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try on one phone of one lead, and the conversation that it became."""
+    """One try on one phone of one lead, or one call that came in (`queue`), and the conversation that it became."""
 
     id: AttemptId
     campaign: CampaignId
-    lead: LeadId
+    lead: LeadId | None  # None: a caller who is not known, or not yet
     phone_position: int
-    number: PhoneNumber
+    number: PhoneNumber | None  # None: a caller who hides it
     trunk: TrunkId
     leg: LegId
     state: CustomerState
@@ -402,6 +429,17 @@ class Attempt:
     cause: int | None = None
     tech_cause: int | None = None
     by_agent: bool = False  # dialed at `agent`'s word and for them alone: no pacer counts it
+    queue: QueueId | None = None  # they called us
+
+    @property
+    def paced(self) -> bool:
+        """Whether a pacer placed it, and counts what becomes of it."""
+        return not self.by_agent and self.queue is None
+
+    @property
+    def seat(self) -> CampaignId:
+        """Under which name the roster has the agents who may take it."""
+        return self.campaign if self.queue is None else queue_seat(self.queue)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -454,6 +492,8 @@ class Refusal(StrEnum):
     SKIP_NOT_ALLOWED = "skip_not_allowed"
     SKIPS_USED = "skips_used"
     BAD_DIGITS = "bad_digits"
+    LEAD_NEEDED = "lead_needed"  # this result changes a lead, and the caller has none yet
+    CALLER_KNOWN = "caller_known"  # the call has its lead already
 
 
 class NotDialing(StrEnum):
@@ -497,6 +537,21 @@ def attempt_of_leg(leg: str) -> AttemptId | None:
             return AttemptId(attempt)
         case _:
             return None
+
+
+def queue_seat(queue: QueueId) -> CampaignId:
+    """A queue stands in the roster beside the campaigns; no campaign's name has a colon."""
+    return CampaignId(f"queue:{queue}")
+
+
+def inbound_leg(channel: str) -> LegId:
+    """The leg of a call that came in: Asterisk chose its channel id, `inbound_channel` reads it back."""
+    return LegId(f"i.{channel}")
+
+
+def inbound_channel(leg: str) -> str | None:
+    """The channel id of a call that came in, or None for a leg whose id we chose."""
+    return leg[2:] if leg.startswith("i.") else None
 
 
 def agent_leg(agent: AgentId, number: str) -> LegId:

@@ -87,8 +87,8 @@ def _offer(live: Live, campaign: Campaign, pacing: Preview, now_ms: int) -> None
 
 def _spared(live: Live, agent: Agent) -> bool:
     """Whether calls that ring already, for whoever is free, leave this agent over."""
-    served = live.campaigns_of(agent.id)
-    return all(live.attempts.unserved[c.id] < len(live.roster.ready.get(c.id, ())) for c in served)
+    served = live.seats_of(agent.id)
+    return all(live.attempts.unserved[seat] < len(live.roster.ready.get(seat, ())) for seat in served)
 
 
 def _own_first(live: Live, campaign: Campaign, agent: AgentId) -> None:

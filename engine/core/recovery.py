@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from engine.core import customers, desk, effects
+from engine.core import customers, desk, effects, inbound
 from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
 from engine.core.live import Live
 from engine.core.machines import AgentEvent, CustomerEvent
@@ -19,6 +19,7 @@ from engine.core.model import (
     AgentId,
     AgentState,
     Attempt,
+    AttemptId,
     CustomerState,
     Lead,
     LeadChange,
@@ -27,7 +28,6 @@ from engine.core.model import (
     Outcome,
     SystemPause,
     agent_of_leg,
-    attempt_of_leg,
     bridge_of_leg,
 )
 from engine.core.outcome import of_unanswered
@@ -45,7 +45,7 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
         if campaign in live.pacers:
             live.teach(campaign, learned)
     for attempt, lead in event.attempts:
-        if attempt.campaign in live.campaigns:
+        if attempt.campaign in live.campaigns and (attempt.queue is None or attempt.queue in live.queues):
             _take_up(live, attempt, lead, now_ms)
         else:
             _close_without_campaign(live, attempt, now_ms)
@@ -68,18 +68,22 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
             live.emit(effects.SaveLead(change, now_ms))
 
 
-def _take_up(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> None:
+def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> None:
     # Who talks with whom, and whether still, the switch will say.
     talked = attempt.state in customers.CONVERSING
     if talked and attempt.agent is not None:
         live.restored_talk[attempt.id] = attempt.agent
     attempt = replace(attempt, agent=None, state=CustomerState.WAITING if talked else attempt.state)
     live.attempts[attempt.id] = attempt
-    live.leads[lead.id] = lead
     live.line(attempt.trunk).in_use += 1
-    if lead.state not in {LeadState.DIALING, LeadState.IN_CALL}:
-        live.decided.add(attempt.id)  # the agent gave a disposition while they talked
-    if attempt.bridged_at_ms is None:
+    if lead is not None:
+        live.leads[lead.id] = lead
+        spoken = attempt.queue is None or attempt.bridged_at_ms is not None  # one who waits leaves the lead as it was
+        if spoken and lead.state not in {LeadState.DIALING, LeadState.IN_CALL}:
+            live.decided.add(attempt.id)  # the agent gave a disposition while they talked
+    if attempt.queue is not None:
+        inbound.ask_who(live, attempt)
+    elif attempt.bridged_at_ms is None:
         pacer = live.pacers[attempt.campaign]
         pacer.placed(min(now_ms, attempt.planned_at_ms), attempt.id)
         if attempt.ringing_at_ms is not None:
@@ -92,7 +96,9 @@ def _close_without_campaign(live: Live, attempt: Attempt, now_ms: int) -> None:
     live.counters["restored_without_campaign"] += 1
     outcome = Outcome.LOST if attempt.bridged_at_ms is None else Outcome.CONNECTED
     ended = replace(attempt, state=CustomerState.ENDED, outcome=outcome, ended_at_ms=now_ms)
-    change = LeadChange(lead=attempt.lead, state=LeadState.CLOSED, rule="campaign_gone")
+    change = None
+    if attempt.lead is not None and (attempt.queue is None or attempt.bridged_at_ms is not None):
+        change = LeadChange(lead=attempt.lead, state=LeadState.CLOSED, rule="campaign_gone")
     live.emit(effects.SaveEnd(ended, change))
 
 
@@ -106,12 +112,10 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     found = {leg.leg for leg in event.legs}
     gone = {leg.leg: leg for leg in event.gone if leg.leg not in found}
     for leg in event.legs:
-        agent_id = agent_of_leg(leg.leg)
-        if agent_id is not None:
-            _agent_leg_found(live, agent_id, leg, now_ms)
+        _agent_leg_or_arrival_found(live, leg, now_ms)
     alone: list[LegFound] = []
     for leg in event.legs:
-        attempt_id = attempt_of_leg(leg.leg)
+        attempt_id = live.attempt_at(leg.leg)
         if attempt_id is not None and not _conversation_found(live, live.attempts.get(attempt_id), leg, now_ms):
             alone.append(leg)
     for attempt in list(live.attempts.values()):
@@ -125,9 +129,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
         ):
             desk.leg_hung_up(live, agent, now_ms)
     for leg in alone:
-        attempt_id = attempt_of_leg(leg.leg)
-        assert attempt_id is not None
-        _customer_leg_found(live, live.attempts.get(attempt_id), leg, now_ms, anew=anew)
+        _customer_leg_found(live, leg, now_ms, anew=anew)
     _log_in_the_rest(live, now_ms)
     for attempt in list(live.attempts.values()):
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
@@ -199,7 +201,16 @@ def _log_in_the_rest(live: Live, now_ms: int) -> None:
             live.put_agent(agent, now_ms)
 
 
-def _customer_leg_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int, *, anew: bool) -> None:
+def _agent_leg_or_arrival_found(live: Live, leg: LegFound, now_ms: int) -> None:
+    agent_id = agent_of_leg(leg.leg)
+    if agent_id is not None:
+        _agent_leg_found(live, agent_id, leg, now_ms)
+    elif leg.arrived is not None and leg.ours_to_command:
+        inbound.arrived(live, leg.arrived, now_ms, talks=any(map(agent_of_leg, leg.bridged_with)))
+
+
+def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -> None:
+    attempt = live.attempts.get(live.attempt_at(leg.leg) or AttemptId(""))
     if attempt is None or attempt.state is CustomerState.ENDED:
         live.emit(effects.Hangup(leg.leg))
     elif attempt.state is CustomerState.LEAVING:
@@ -215,6 +226,8 @@ def _customer_leg_found(live: Live, attempt: Attempt | None, leg: LegFound, now_
         if anew:
             live.emit(effects.SetTimer(("abandon", attempt.id), _abandon_at_ms(live, attempt, now_ms)))
         partner = live.agents.get(live.restored_talk.get(attempt.id, AgentId("")))
+        if anew or attempt.id in live.without_music:
+            inbound.music(live, attempt)  # the order may have been lost, with the link or without
         if partner is not None and partner.state is AgentState.READY:
             customers.give(live, attempt, partner.id, now_ms)  # on hold when the last engine ended
         else:
@@ -237,7 +250,7 @@ def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int)
 
 def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:
     """The abandon clock goes on over a lost link; who is promised an agent, or lost one, has all of it again."""
-    after_ms = customers.patience_ms(live.campaigns[attempt.campaign])
+    after_ms = customers.wait_ms(live, attempt)
     if attempt.agent is not None or attempt.bridged_at_ms is not None:
         return now_ms + after_ms
     return max(now_ms, (attempt.answered_at_ms or now_ms) + after_ms)
@@ -285,7 +298,10 @@ def _bridge_again(live: Live, attempt: Attempt) -> None:
     if attempt.state is CustomerState.WAITING and live.leg_kind(agent.id) is LegKind.ON_DEMAND:
         return  # their phone rings yet: its answer will bridge them
     # The agent's bridge itself may be what is missing.
-    live.emit(effects.OpenBridge(agent.leg, agent.bridge), effects.Bridge(attempt.leg, agent.leg, agent.bridge))
+    live.emit(
+        effects.OpenBridge(agent.leg, agent.bridge),
+        effects.Bridge(attempt.leg, agent.leg, agent.bridge, music=attempt.queue is not None),
+    )
 
 
 def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> None:
@@ -310,6 +326,8 @@ def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> N
         outcome = Outcome.CONNECTED
     elif attempt.outcome is not None:
         outcome = attempt.outcome
+    elif attempt.queue is not None:
+        outcome = Outcome.LEFT_QUEUE
     elif attempt.answered_at_ms is not None:
         outcome = Outcome.ABANDONED  # nobody knows: the law's counter takes the worse case
     else:

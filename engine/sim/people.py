@@ -10,6 +10,7 @@ from typing import Final
 
 from engine.api import Engine
 from engine.core.events import (
+    AgentAttach,
     AgentDial,
     AgentDigits,
     AgentHangup,
@@ -58,6 +59,7 @@ class Habits:
     ring_ms: int = 8_000
     talk_ms: int = 120_000
     patience_ms: int = 6_000  # how long a customer waits in silence
+    queue_patience_ms: int = 60_000  # how long one who calls us waits with music
     message_ms: int = 4_000
     opt_out_share: float = 0.1  # of those who hear the message
     wrap_ms: int = 15_000
@@ -77,6 +79,7 @@ class Habits:
     silent_share: float = 0.05  # of conversations whose agent gives no disposition at all
     phone_answers_share: float = 0.97
     phone_loss_every_ms: int = 0  # 0: phones do not fail
+    attach_share: float = 0.6  # of conversations with somebody unknown, whom the agent then recognises
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,20 @@ class People:
             talk_ms=int(chance.expovariate(1 / habits.talk_ms)),
             message_ms=habits.message_ms,
             opts_out=chance.random() < habits.opt_out_share,
+        )
+
+    def caller(self) -> CustomerFate:
+        """Who calls us: how long they wait and talk."""
+        habits, chance = self.habits, self._chance
+        return CustomerFate(
+            rings_after_ms=0,
+            answers=True,
+            after_ms=0,
+            cause=0,
+            tech_cause=None,
+            patience_ms=int(chance.expovariate(1 / habits.queue_patience_ms)),
+            talk_ms=int(chance.expovariate(1 / habits.talk_ms)),
+            message_ms=habits.message_ms,
         )
 
     def phone(self) -> PhoneFate:
@@ -266,6 +283,9 @@ class SimAgent:
         if attempt is not None and attempt.state is CustomerState.LEAVING:
             return 5_000, self._say(AgentHangup)
         throw = chance.random()
+        if attempt is not None and attempt.lead is None and throw < habits.attach_share:
+            return 500 + in_ms // 8, self._attach(attempt)
+        throw = chance.random() if attempt is not None and attempt.queue is not None else throw
         for share, command in (
             (habits.hangup_share, self._say(AgentHangup)),
             (habits.hold_share, AgentHold(command=self._id(), by=self.id, agent=self.id, on=True)),
@@ -279,6 +299,10 @@ class SimAgent:
                 return in_ms, command
             throw -= share
         return None, None
+
+    def _attach(self, attempt: Attempt) -> DeskEvent:
+        lead = LeadId(self._chance.randint(1, 80))
+        return AgentAttach(command=self._id(), by=self.id, agent=self.id, attempt=attempt.id, lead=lead)
 
     def _owes(self, agent: Agent) -> bool:
         """Whether a disposition is required, also of who has logged out."""
@@ -297,7 +321,8 @@ class SimAgent:
         )
         if attempt is None or campaign is None:
             return None
-        disposition = self._chance.choice(campaign.dispositions)
+        fits = [d for d in campaign.dispositions if attempt.lead is not None or d.kind is DispositionKind.FINAL]
+        disposition = self._chance.choice(fits)
         at_ms = self._now_ms() + 60_000 + int(self._chance.expovariate(1 / 1_800_000))
         return Dispose(
             command=self._id(),

@@ -34,6 +34,7 @@ from engine.core.model import (
     AgentProfile,
     AgentState,
     Attempt,
+    AttemptId,
     AttemptPolicy,
     CallingHours,
     Campaign,
@@ -43,6 +44,7 @@ from engine.core.model import (
     Disposition,
     DispositionId,
     DispositionKind,
+    InboundQueue,
     Lead,
     LeadId,
     LegKind,
@@ -50,11 +52,12 @@ from engine.core.model import (
     PhoneId,
     PhoneNumber,
     Policy,
+    QueueId,
     RetryRule,
     Trunk,
     TrunkId,
     WrapUpMode,
-    attempt_of_leg,
+    agent_of_leg,
 )
 from engine.core.pacing import OnTimeout, PacingPolicy, Predictive, Preview, Progressive, Ratio
 from engine.driver import Driver
@@ -71,6 +74,8 @@ CAMPAIGN: Final = CampaignId("spring")
 #: Shares agents, lines and numbers with the first, and may vanish from the configuration.
 SECOND: Final = CampaignId("autumn")
 TRUNK: Final = TrunkId("carrier")
+HOTLINE: Final = QueueId("hotline")
+OUR_NUMBER: Final = PhoneNumber("+380441230000")
 #: 2025-11-24 08:00 UTC, a Monday.
 START_MS: Final = 1_763_971_200_000
 #: The campaigns' own zone.
@@ -112,6 +117,7 @@ class Plan:
     wrap_up: WrapUpMode = WrapUpMode.TIMED
     on_demand_share: float = 0.0
     campaigns: int = 1  # or 2
+    calls_in_every_ms: int = 0  # people who call us
     habits: Habits = field(default_factory=Habits)
     faults: Faults = field(default_factory=Faults)
     kill_every_ms: int = 0
@@ -140,6 +146,7 @@ def faulty(seed: int) -> Plan:
         wrap_up=chance.choice(tuple(WrapUpMode)),
         on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
         campaigns=chance.choice((1, 1, 2)),
+        calls_in_every_ms=random.Random(f"{seed} calls in").choice((0, 0, 30_000, 90_000)),
         habits=Habits(
             phone_loss_every_ms=chance.choice((0, 900_000)),
             talk_ms=chance.choice((20_000, 90_000)),
@@ -198,6 +205,7 @@ class Report:
     facts: int = 0
     dialed: int = 0
     conversations: int = 0
+    calls_in: int = 0
     lives: int = 0
     killed_at: set[str] = field(default_factory=set)  # task and line
     counters: Counter[str] = field(default_factory=Counter)
@@ -331,6 +339,13 @@ class _FaultyStore:
         await self._turn()
         return epoch
 
+    async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[Lead, ...]:
+        """As the store, after a while."""
+        await self._turn()
+        found = await self._store.callers(number, campaign)
+        await self._turn()
+        return found
+
     async def _turn(self) -> None:
         slow_ms = self._world.slow_disk_ms
         await asyncio.sleep(self._world.chance.expovariate(1 / slow_ms) / 1000 if slow_ms else 0)
@@ -394,6 +409,8 @@ class _World:
                 group.create_task(self._watch(), name="watch"),
                 *(group.create_task(agent.work(), name=f"agent-{id_}") for id_, agent in self._agents.items()),
             ]
+            if self.plan.calls_in_every_ms:
+                actors.append(group.create_task(self._call_in(), name="callers"))
             if self.plan.supervisor_every_ms:
                 actors.append(group.create_task(self._supervise(), name="supervisor"))
             for id_ in self.policy.campaigns:
@@ -502,6 +519,18 @@ class _World:
                         self._driver.leads_changed(CAMPAIGN)
                         self._driver.leads_changed(SECOND)
 
+    async def _call_in(self) -> None:
+        """People call: some are leads, some share a number with others, some hide theirs."""
+        chance = random.Random(f"{self.plan.seed} callers")
+        while not self._closing:
+            await asyncio.sleep(chance.expovariate(1 / self.plan.calls_in_every_ms) / 1000)
+            known = PhoneNumber(f"+38067{chance.randint(1, self.plan.leads):06}0")
+            stranger = PhoneNumber(f"+38050{chance.randrange(20):07}")
+            caller = chance.choice((known, known, stranger, None))
+            dialed = OUR_NUMBER if chance.random() < 0.97 else PhoneNumber("+380440000000")
+            self.switch.call_in(dialed, caller, TRUNK)
+            self.report.calls_in += 1
+
     async def _suppress(self) -> None:
         floor = self._floor
         live = sorted(floor.live.leads) if floor is not None else []
@@ -529,6 +558,7 @@ class _World:
                 profile,
                 leg_kind=self.chance.choice((profile.leg_kind, profile.leg_kind, LegKind.NAILED_UP, LegKind.ON_DEMAND)),
                 campaigns=tuple(c for c in whole.campaigns if self.chance.random() < 0.9),
+                queues=tuple(q for q in whole.queues if self.chance.random() < 0.8),
             )
             for id_, profile in self.policy.agents.items()
         }
@@ -542,7 +572,16 @@ class _World:
             if id_ == CAMPAIGN or not second_gone
         }
         trunk = replace(self.policy.trunks[TRUNK], lines_max=self.chance.randint(1, 9))
-        self.policy = Policy(campaigns=changed, trunks={TRUNK: trunk}, agents=profiles)
+        queues = {
+            id_: replace(
+                queue,
+                hours=self.chance.choice((queue.hours, queue.hours, CallingHours(spans=((),) * 7, zone="Europe/Kyiv"))),
+                queue_max=self.chance.choice((1, 10)),
+            )
+            for id_, queue in whole.queues.items()
+            if self.chance.random() < 0.9
+        }
+        self.policy = Policy(campaigns=changed, trunks={TRUNK: trunk}, agents=profiles, queues=queues)
         if self._driver is not None:
             self._driver.offer(events.ConfigChanged(self.policy))
 
@@ -604,18 +643,21 @@ class _World:
         rows = {
             row[0]: row[1:]
             for row in self.disk.execute(
-                "SELECT a.id, a.answered_at_ms, a.bridged_at_ms, l.state FROM attempts a JOIN leads l"
+                "SELECT a.id, a.answered_at_ms, a.bridged_at_ms, l.state, a.lead_id FROM attempts a LEFT JOIN leads l"
                 " ON l.id = a.lead_id WHERE a.ended_at_ms IS NULL"
             )
         }
         live = {a.id: a for a in floor.live.attempts.values() if a.state is not CustomerState.ENDED}
         if rows.keys() != live.keys():
             raise Broken(f"open on disk {sorted(rows)}, in memory {sorted(live)}")
-        for id_, (answered_at_ms, bridged_at_ms, state) in rows.items():
+        for id_, (answered_at_ms, bridged_at_ms, state, lead) in rows.items():
             attempt = live[id_]
+            if lead != attempt.lead:
+                raise Broken(f"attempt {id_} has lead {lead} on disk, {attempt.lead} in memory")
             if (answered_at_ms, bridged_at_ms) != (attempt.answered_at_ms, attempt.bridged_at_ms):
                 raise Broken(f"the disk has {answered_at_ms} {bridged_at_ms}, the memory {attempt}")
-            if id_ not in floor.live.decided and state not in {"dialing", "in_call", "suppressed"}:
+            waits = attempt.queue is not None and (lead is None or bridged_at_ms is None)
+            if not waits and id_ not in floor.live.decided and state not in {"dialing", "in_call", "suppressed"}:
                 raise Broken(f"attempt {id_} is open and its lead is {state}")
         for id_, agent_state, attempt_id, leg in self.disk.execute("SELECT id, state, attempt_id, leg FROM agents"):
             agent = floor.live.agents[AgentId(id_)]
@@ -647,7 +689,11 @@ class _World:
             raise Broken(f"attempt {order.attempt} dials a number that is not on disk")
         if any(c.number == order.number for c in self.switch.channels.values()):
             live = self._floor.live.attempts if self._floor is not None else {}
-            known = [a for a in live.values() if a.number == order.number and a.leg in self.switch.channels]
+            known = [
+                a
+                for a in live.values()
+                if a.number == order.number and a.leg in self.switch.channels and a.queue is None
+            ]
             if known:
                 raise Broken(f"attempt {order.attempt} dials a number that is on the line")
         if now_ms > self._suppressed_at_ms.get(lead, now_ms) + SUPPRESSION_RACE_MS:
@@ -712,10 +758,10 @@ class _World:
         for leg, channel in channels.items():
             if leg not in legs:
                 yield ("unknown is channel", leg), STRANDED_MAX_MS
-            if channel.up and channel.place is Place.STASIS and channel.bridge is None:
-                attempt_id = attempt_of_leg(leg)
-                known = live.attempts.get(attempt_id) if attempt_id is not None else None
-                if attempt_id is not None and (known is None or known.state is not CustomerState.HELD):
+            silent = channel.up and channel.place is Place.STASIS and channel.bridge is None and not channel.music
+            if silent and agent_of_leg(leg) is None:
+                known = live.attempts.get(live.attempt_at(leg) or AttemptId(""))
+                if known is None or known.state is not CustomerState.HELD:
                     yield ("silence hears", leg), SILENCE_MAX_MS
 
     def _hear_each_other(self, agent_leg: str | None, attempt: Attempt | None) -> bool:
@@ -757,7 +803,11 @@ class _World:
             "conversations have no outcome": "SELECT count(*) FROM attempts WHERE bridged_at_ms IS NOT NULL"
             " AND outcome <> 'connected'",
             "answers have a wrong outcome": "SELECT count(*) FROM attempts WHERE answered_at_ms IS NOT NULL"
-            " AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early')",
+            " AND queue_id IS NULL AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early')",
+            "calls that came in have a wrong outcome": "SELECT count(*) FROM attempts WHERE queue_id IS NOT NULL"
+            " AND outcome NOT IN ('connected', 'left_queue', 'turned_away', 'out_of_hours')",
+            "callers reached nobody and are not called back": "SELECT count(*) FROM attempts a WHERE a.number <> ''"
+            " AND a.outcome IN ('left_queue', 'turned_away', 'out_of_hours') AND a.lead_id IS NULL",
         }
         for words, query in checks.items():
             (count,) = self.disk.execute(query).fetchone()
@@ -783,7 +833,7 @@ class _World:
             return []
         rows = self.disk.execute(
             "SELECT answered_at_ms / 60000 * 60000, count(*), sum(outcome = 'abandoned') FROM attempts"
-            " WHERE answered_at_ms IS NOT NULL AND campaign_id = ? GROUP BY 1 ORDER BY 1",
+            " WHERE answered_at_ms IS NOT NULL AND queue_id IS NULL AND campaign_id = ? GROUP BY 1 ORDER BY 1",
             (CAMPAIGN,),
         )
         counts = [MinuteCount(minute_ms=row[0], live_answers=row[1], abandoned=row[2]) for row in rows]
@@ -827,6 +877,7 @@ def _policy(plan: Plan) -> Policy:
             name=f"Agent {n}",
             phone=PhoneId(f"desk-{n:03}"),
             campaigns=campaigns,
+            queues=(HOTLINE,) if plan.calls_in_every_ms else (),
             leg_kind=LegKind.ON_DEMAND if chance.random() < plan.on_demand_share else LegKind.NAILED_UP,
         )
         for n in range(plan.agents)
@@ -835,4 +886,17 @@ def _policy(plan: Plan) -> Policy:
         campaigns={id_: replace(campaign, id=id_) for id_ in campaigns},
         trunks={TRUNK: Trunk(id=TRUNK, lines_max=plan.lines, calls_per_second_max=20.0)},
         agents={profile.id: profile for profile in profiles},
+        queues={
+            HOTLINE: InboundQueue(
+                id=HOTLINE,
+                name="Hotline",
+                campaign=CAMPAIGN,
+                numbers=(OUR_NUMBER.e164,),
+                hours=campaign.hours,
+                wait_max_ms=90_000,
+                queue_max=10,
+            )
+        }
+        if plan.calls_in_every_ms
+        else {},
     )

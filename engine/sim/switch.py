@@ -31,6 +31,7 @@ from engine.core.effects import (
     SwitchOrder,
 )
 from engine.core.events import (
+    CallArrived,
     CommandFailed,
     LegAnswered,
     LegBridged,
@@ -48,7 +49,7 @@ from engine.core.events import (
     SwitchSlow,
     SwitchUp,
 )
-from engine.core.model import BridgeId, LegId, PhoneNumber, TrunkId, attempt_of_leg
+from engine.core.model import BridgeId, LegId, PhoneNumber, TrunkId, agent_of_leg, inbound_leg
 from engine.sim.people import People
 from engine.switch import Sink
 
@@ -111,6 +112,8 @@ class Channel:
     opts_out: bool = False
     talk_ms: int = 0
     patience: asyncio.TimerHandle | None = None
+    music: bool = False
+    arrived: CallArrived | None = None  # they called us
     clocks: list[asyncio.TimerHandle] = field(default_factory=list)
 
 
@@ -146,6 +149,7 @@ class SimSwitch:
         self._trunks = trunks
         self._on_invite = on_invite
         self._bridges: set[BridgeId] = set()
+        self._arrivals = 0
         self._sink: Sink | None = None
         self._life = 0  # of the engine that is connected, or was last
         self._link = 0  # its number: what belongs to an older one never arrives
@@ -208,6 +212,26 @@ class SimSwitch:
             self.drop("the simulated switch has died")
         if self._sink is not None and self._chance.random() < self.faults.death_told_share:
             self._sink(SwitchDied("the simulated switch has died"))
+
+    def call_in(
+        self, dialed: PhoneNumber, caller: PhoneNumber | None, trunk: TrunkId, *, patience_ms: int | None = None
+    ) -> LegId:
+        """Somebody calls; the dialplan answers, and hands them to the engine or, if none is there, to the message."""
+        self._arrivals += 1
+        leg = inbound_leg(f"1763971200.{self._arrivals}")
+        fate = self._people.caller()
+        channel = Channel(leg, caller, trunk, message_ms=fate.message_ms, talk_ms=fate.talk_ms)
+        channel.arrived = CallArrived(leg=leg, trunk=trunk, dialed=dialed, caller=caller)
+        channel.up, channel.up_at_ms = True, self._clock.now_ms()
+        self.channels[leg] = channel
+        channel.patience = self._later(channel, patience_ms or fate.patience_ms, self._end, channel, 0, None)
+        if self.connected:
+            channel.place = Place.STASIS
+            self._tell(channel.arrived)
+        else:
+            self.disturbed.add(leg)
+            self._play_message(channel)
+        return leg
 
     def _connect(self) -> None:
         self._link += 1
@@ -426,7 +450,10 @@ class SimSwitch:
                 return bridge in self._bridges and self._join(customer, bridge)
             case Music(customer=customer):
                 channel = self.channels.get(customer)
-                return channel is not None and channel.place is Place.STASIS
+                if channel is None or channel.place is not Place.STASIS:
+                    return False
+                channel.music = True
+                return True
             case Mute(agent=agent, on=on):
                 channel = self.channels.get(agent)
                 if channel is None or channel.place is not Place.STASIS:
@@ -462,7 +489,7 @@ class SimSwitch:
         if self.connected:
             channel.place = Place.STASIS
             self._tell(LegAnswered(channel.leg))
-        elif attempt_of_leg(channel.leg) is not None:
+        elif agent_of_leg(channel.leg) is None:
             self.disturbed.add(channel.leg)
             self._play_message(channel)
         else:
@@ -483,10 +510,10 @@ class SimSwitch:
         channel = self.channels.get(leg)
         if channel is None or not channel.up or channel.place is not Place.STASIS:
             return False
-        channel.bridge = bridge
+        channel.bridge, channel.music = bridge, False
         if channel.patience is not None:
             channel.patience.cancel()
-        if attempt_of_leg(leg) is not None:
+        if agent_of_leg(leg) is None:
             self._tell(LegBridged(leg))
             if not channel.talked:
                 channel.talked = True
@@ -550,4 +577,5 @@ def _found(channel: Channel, members: Mapping[BridgeId, Sequence[LegId]]) -> Leg
         answered=channel.up,
         ours_to_command=channel.place is Place.STASIS,
         bridged_with=tuple(leg for leg in others if leg != channel.leg),
+        arrived=channel.arrived,
     )

@@ -15,12 +15,16 @@ from engine.core.budget import HISTORY_MS, MinuteCount
 from engine.core.effects import (
     SaveAgent,
     SaveAnswer,
+    SaveArrival,
+    SaveAttached,
     SaveAttempt,
     SaveAudit,
     SaveCampaignRun,
     SaveDisposition,
+    SaveDispositionAlone,
     SaveEnd,
     SaveLead,
+    SaveMissed,
     SaveOptOut,
     SavePacing,
     Write,
@@ -44,6 +48,7 @@ from engine.core.model import (
     Past,
     Phone,
     PhoneNumber,
+    QueueId,
     TrunkId,
 )
 from engine.store import queries
@@ -71,11 +76,24 @@ class LineUp:
 
 
 USUAL_LINE: Final = LineUp()
+#: Leads that a caller may be, for an agent to pick from by one key; who shares a number with more is searched for.
+CALLERS_MAX: Final = 9
 
 
 class _Sql:
     next_epoch: Query
     insert_attempt: Query
+    insert_arrival: Query
+    attach_lead: Query
+    attach_lead_to_call: Query
+    lead_called_in: Query
+    insert_missed_lead: Query
+    insert_missed_phone: Query
+    attach_missed: Query
+    call_back_missed: Query
+    missed_moves_callback: Query
+    insert_missed_callback: Query
+    callers: Query
     claim_lead: Query
     callbacks_due_now: Query
     answer_attempt: Query
@@ -262,10 +280,10 @@ class Store:
             SQL.campaign_runs(),
             SQL.learned_pacing(),
         )
-        ids = sorted({row["lead_id"] for row in (*open_rows, *undisposed_rows)})
+        ids = sorted({row["lead_id"] for row in (*open_rows, *undisposed_rows)} - {None})
         leads = {row["id"]: _lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(ids)))}
         return Restored(
-            attempts=tuple((_attempt(row), leads[row["lead_id"]]) for row in open_rows),
+            attempts=tuple((_attempt(row), leads.get(row["lead_id"])) for row in open_rows),
             undisposed=tuple(
                 (AgentId(row["talked_with"]), _attempt(row), leads[row["lead_id"]]) for row in undisposed_rows
             ),
@@ -286,6 +304,14 @@ class Store:
         """Those leads, as the core sees them; unknown ids are absent. With `since_ms` as `due_leads` with a history."""
         found = [_lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))]
         return {lead.id: lead for lead in (found if since_ms is None else await self._with_history(found, since_ms))}
+
+    async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[Lead, ...]:
+        """The leads that have this number: the campaign's own, or if it has none, anybody's. At most CALLERS_MAX."""
+        rows = await rows_of(self._database, SQL.callers(number=number.e164, campaign=campaign, limit=CALLERS_MAX))
+        own = [row["id"] for row in rows if row["campaign_id"] == campaign]
+        ids = own or [row["id"] for row in rows]
+        found = await self.leads(ids)
+        return tuple(found[id_] for id_ in ids if id_ in found)
 
     async def _with_history(self, leads: Sequence[Lead], since_ms: int) -> list[Lead]:
         asked = (SQL.attempts_on_person(lead=lead.id, since_ms=since_ms, limit=HISTORY_MAX) for lead in leads)
@@ -343,8 +369,44 @@ def statements_of(write: Write) -> Iterator[Statement]:
     yield from _WRITERS[type(write)](write)
 
 
+def _save_arrival(write: SaveArrival) -> Iterator[Statement]:
+    attempt = write.attempt
+    yield SQL.insert_arrival(
+        id=attempt.id,
+        campaign=attempt.campaign,
+        number=attempt.number.e164 if attempt.number is not None else "",
+        trunk=attempt.trunk,
+        leg=attempt.leg,
+        state=attempt.state.value,
+        at_ms=attempt.planned_at_ms,
+        queue=attempt.queue,
+    )
+
+
+def _save_attached(write: SaveAttached) -> Iterator[Statement]:
+    yield SQL.attach_lead(attempt=write.attempt, lead=write.lead)
+    yield SQL.attach_lead_to_call(attempt=write.attempt, lead=write.lead)
+    if write.owed:
+        yield SQL.lead_called_in(attempt=write.attempt, lead=write.lead, at_ms=write.at_ms)
+
+
+def _save_missed(write: SaveMissed) -> Iterator[Statement]:
+    attempt = write.attempt
+    if attempt.number is None or attempt.ended_at_ms is None:
+        raise StoreBug(f"attempt {attempt.id} is saved as missed without a number or an end")
+    number, at_ms = attempt.number.e164, attempt.ended_at_ms
+    yield SQL.insert_missed_lead(attempt=attempt.id, number=number, at_ms=at_ms)
+    yield SQL.insert_missed_phone(attempt=attempt.id, number=number, tail=number[:0:-1])
+    yield SQL.attach_missed(attempt=attempt.id, number=number)
+    yield SQL.call_back_missed(attempt=attempt.id, at_ms=at_ms)
+    yield SQL.missed_moves_callback(attempt=attempt.id, at_ms=at_ms)
+    yield SQL.insert_missed_callback(attempt=attempt.id, at_ms=at_ms)
+
+
 def _save_attempt(write: SaveAttempt) -> Iterator[Statement]:
     attempt = write.attempt
+    if attempt.lead is None or attempt.number is None:
+        raise StoreBug(f"attempt {attempt.id} is to be dialed without a lead or a number")
     yield SQL.insert_attempt(
         id=attempt.id,
         campaign=attempt.campaign,
@@ -391,14 +453,18 @@ def _save_call(attempt: Attempt) -> Iterator[Statement]:
         agent=attempt.agent,
         bridged_at_ms=attempt.bridged_at_ms,
     )
-    yield SQL.lead_in_call(lead=attempt.lead, at_ms=attempt.bridged_at_ms)
+    if attempt.queue is None:
+        yield SQL.lead_in_call(lead=attempt.lead, at_ms=attempt.bridged_at_ms)
+    elif attempt.lead is not None:
+        yield SQL.lead_called_in(attempt=attempt.id, lead=attempt.lead, at_ms=attempt.bridged_at_ms)
 
 
 def _save_end(write: SaveEnd) -> Iterator[Statement]:
     attempt, change = write.attempt, write.change
     if attempt.ended_at_ms is None or attempt.outcome is None:
         raise StoreBug(f"attempt {attempt.id} is saved as ended without a time or an outcome")
-    counts = attempt.outcome in COUNTED
+    counts = attempt.outcome in COUNTED and attempt.queue is None
+    spoken = attempt.queue is not None and attempt.outcome is Outcome.CONNECTED
     yield from _save_call(attempt)
     yield SQL.end_call(attempt=attempt.id, at_ms=attempt.ended_at_ms)
     yield SQL.end_attempt(
@@ -416,7 +482,7 @@ def _save_end(write: SaveEnd) -> Iterator[Statement]:
         counted=int(counts),
     )
     yield SQL.recount_lead(lead=attempt.lead)
-    if counts and (change is None or change.state is not LeadState.CALLBACK):
+    if (counts or spoken) and (change is None or change.state is not LeadState.CALLBACK):
         # The promise was kept: their phone may have rung at the time they named.
         yield SQL.callbacks_kept(
             lead=attempt.lead, attempt=attempt.id, planned_at_ms=attempt.planned_at_ms, at_ms=attempt.ended_at_ms
@@ -449,6 +515,21 @@ def _save_disposition(write: SaveDisposition) -> Iterator[Statement]:
             at_ms=write.at_ms,
             created_by=by,
         )
+    yield SQL.forget_draft(agent=write.agent, attempt=write.attempt, at_ms=write.at_ms)
+
+
+def _save_disposition_alone(write: SaveDispositionAlone) -> Iterator[Statement]:
+    yield SQL.insert_disposition(
+        attempt=write.attempt,
+        at_ms=write.at_ms,
+        agent=write.agent,
+        disposition=write.disposition,
+        note=write.note,
+        rule="",
+    )
+    yield SQL.dispose_call(
+        attempt=write.attempt, disposition=write.disposition, at_ms=write.at_ms, agent=write.agent, note=write.note
+    )
     yield SQL.forget_draft(agent=write.agent, attempt=write.attempt, at_ms=write.at_ms)
 
 
@@ -532,9 +613,13 @@ def _save_audit(write: SaveAudit) -> Iterator[Statement]:
 # One small function per effect; Any, because a dict cannot say that each takes its key's type.
 _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveAttempt: _save_attempt,
+    SaveArrival: _save_arrival,
+    SaveAttached: _save_attached,
+    SaveMissed: _save_missed,
     SaveAnswer: _save_answer,
     SaveEnd: _save_end,
     SaveDisposition: _save_disposition,
+    SaveDispositionAlone: _save_disposition_alone,
     SaveAgent: _save_agent,
     SaveCampaignRun: _save_campaign_run,
     SaveLead: _save_lead,
@@ -613,9 +698,9 @@ def _attempt(row: Row) -> Attempt:
     return Attempt(
         id=AttemptId(row["id"]),
         campaign=CampaignId(row["campaign_id"]),
-        lead=LeadId(row["lead_id"]),
+        lead=None if row["lead_id"] is None else LeadId(row["lead_id"]),
         phone_position=row["phone_position"],
-        number=PhoneNumber(row["number"]),
+        number=PhoneNumber(row["number"]) if row["number"] else None,
         trunk=TrunkId(row["trunk_id"]),
         leg=LegId(row["leg"]),
         state=CustomerState(row["state"]),
@@ -629,4 +714,5 @@ def _attempt(row: Row) -> Attempt:
         outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
         cause=row["cause"],
         tech_cause=row["tech_cause"],
+        queue=None if row["queue_id"] is None else QueueId(row["queue_id"]),
     )

@@ -131,6 +131,7 @@ def closed(lead: int, rule: str = "sold: final") -> LeadChange:
 
 def unanswered(planned: Attempt, next_at_ms: int) -> tuple[SaveAttempt, SaveEnd]:
     """The attempt as it is saved when nobody picks up."""
+    assert planned.lead is not None
     return SaveAttempt(planned), SaveEnd(ended(planned, Outcome.NO_ANSWER), retry(planned.lead, next_at_ms))
 
 

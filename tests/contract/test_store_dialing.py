@@ -503,7 +503,7 @@ async def test_restore_tells_open_attempts_undisposed_calls_agents_and_campaigns
 
     restored = await store.restore()
 
-    assert [(a, lead.id, lead.state) for a, lead in restored.attempts] == [
+    assert [(a, lead.id, lead.state) for a, lead in restored.attempts if lead is not None] == [
         (ringing, 1, LeadState.DIALING),
         (talking(live), 2, LeadState.IN_CALL),
     ]

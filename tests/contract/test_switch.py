@@ -250,7 +250,7 @@ async def test_a_customer_waits_with_music_meets_the_agent_is_held_and_comes_bac
     bridge = bridge_of_leg(agent)
     customer = await phone.answered()
     phone.switch.send(Music(customer))
-    phone.switch.send(Bridge(customer, agent, bridge, tone=False))
+    phone.switch.send(Bridge(customer, agent, bridge, tone=False, music=True))
     await phone.fact(LegBridged, customer)
 
     phone.switch.send(Hold(customer, bridge, on=True))

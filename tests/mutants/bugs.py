@@ -171,7 +171,7 @@ BUGS: Final = (
     Bug(
         "who is abandoned hears silence",
         "engine/core/customers.py",
-        "        effects.PlayMessageAndHangup(attempt.leg, message),\n",
+        "        effects.PlayMessageAndHangup(attempt.leg, live.message(attempt)),\n",
         "",
         f"{CUSTOMERS}::test_nobody_free_in_time_is_an_abandon_and_never_silence",
     ),

@@ -61,6 +61,9 @@ class Disk:
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         return {}
 
+    async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[Lead, ...]:
+        return ()
+
 
 class Stopped(VirtualClock):
     """A clock that may run on while the process stands still."""

@@ -73,6 +73,10 @@ class Disk:
         await asyncio.sleep(self.slow_ms / 1000)
         return {one.id: one for one in self.waiting if one.id in set(ids)}
 
+    async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[Lead, ...]:
+        await asyncio.sleep(self.slow_ms / 1000)
+        return tuple(one for one in self.waiting if any(phone.number == number for phone in one.phones))
+
     def rows_of(self, kind: type[Any]) -> list[Any]:
         return [row for row in self.rows if isinstance(row, kind)]
 

@@ -11,6 +11,7 @@ from engine.core.attempts import UNCOUNTED_MAX, Allowed, Refused, after, after_d
 from engine.core.law import Calendar, Count, Key, Limit, Rolling
 from engine.core.model import (
     COUNTED,
+    MISSED,
     AttemptPolicy,
     Burst,
     Campaign,
@@ -131,7 +132,8 @@ def test_the_phone_to_dial_goes_round_and_skips_invalid_ones() -> None:
 
 
 def test_if_the_phone_may_have_rung_it_counts() -> None:
-    assert set(Outcome) - COUNTED == {Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED}
+    assert set(Outcome) - COUNTED - MISSED == {Outcome.CONGESTION, Outcome.FAILED, Outcome.CANCELLED}
+    assert not COUNTED & MISSED
 
 
 # ── the first try as several calls ───────────────────────────────────────────────────────────────────────────────

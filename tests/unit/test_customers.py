@@ -209,6 +209,8 @@ def test_after_an_abandoned_call_the_law_s_cooldown_keeps_the_number_in_peace() 
     floor.wait(2_000)
     floor.hang_up(leg)
     ended = floor.end().attempt
+    assert ended.lead is not None
+    assert ended.number is not None
     past = Past(
         at_ms=ended.planned_at_ms,
         lead=ended.lead,

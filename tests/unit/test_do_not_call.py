@@ -111,6 +111,8 @@ async def test_a_ringing_call_ends_within_a_second_of_another_process_s_word(tmp
     async with office(tmp_path) as place:
         await ringing(place)
         (attempt,) = place.driver.snapshot().attempts
+        assert attempt.lead is not None
+        assert attempt.number is not None
         await zvonar(tmp_path, "dnc", "add", attempt.number.e164, "--reason", "asked")
         (entry,) = await DoNotCall(place.database).newest()
         await poll(lambda: all(one.number != attempt.number for one in place.driver.snapshot().attempts))

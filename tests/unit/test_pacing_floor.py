@@ -189,7 +189,7 @@ def test_the_budget_is_recounted_at_the_start_with_those_who_wait_in_it() -> Non
     second = ten(link=False, running=False, epoch=2)
     second.tell(
         events.Restored(
-            attempts=((open_attempt, first.live.leads[open_attempt.lead]),),
+            attempts=((open_attempt, next(iter(first.live.leads.values()))),),
             undisposed=(),
             logged_in=(),
             running=(SPRING,),

@@ -14,6 +14,72 @@ INSERT INTO attempts (
 )
 ON CONFLICT (id) DO NOTHING;
 
+-- name: insert_arrival
+-- A leg that an older attempt has already (it was taken for ended) is told apart, for a leg's name is there once.
+INSERT INTO attempts (
+  id, campaign_id, phone_position, number, trunk_id, leg, state, planned_at_ms, accepted_at_ms, answered_at_ms,
+  queue_id, counted
+)
+SELECT :id, :campaign, 0, :number, :trunk,
+  :leg || CASE WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.leg = :leg AND a.id <> :id) THEN '~' || :id ELSE '' END,
+  :state, :at_ms, :at_ms, :at_ms, :queue, 0
+WHERE true
+ON CONFLICT (id) DO NOTHING;
+
+-- name: attach_lead
+UPDATE attempts SET lead_id = :lead WHERE id = :attempt AND lead_id IS NULL;
+
+-- name: attach_lead_to_call
+UPDATE calls SET lead_id = :lead WHERE attempt_id = :attempt AND lead_id IS NULL;
+
+-- name: lead_called_in
+-- They called and talk with an agent; not again when the agent has said how it went.
+UPDATE leads SET state = 'in_call', hold = '', updated_at_ms = :at_ms, version = version + 1
+WHERE id = :lead AND state NOT IN ('in_call', 'suppressed')
+  AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.attempt_id = :attempt AND c.disposition_id IS NOT NULL);
+
+-- name: insert_missed_lead
+INSERT INTO leads (campaign_id, external_id, state, next_at_ms, created_at_ms, updated_at_ms)
+SELECT a.campaign_id, 'call:' || a.id, 'new', :at_ms, :at_ms, :at_ms FROM attempts a
+WHERE a.id = :attempt AND a.lead_id IS NULL AND NOT EXISTS (
+  SELECT 1 FROM phones p JOIN leads l ON l.id = p.lead_id WHERE p.number = :number AND l.campaign_id = a.campaign_id);
+
+-- name: insert_missed_phone
+INSERT INTO phones (lead_id, position, number, tail)
+SELECT l.id, 0, :number, :tail FROM leads l
+WHERE l.id = (SELECT max(id) FROM leads) AND l.external_id = 'call:' || :attempt
+ON CONFLICT DO NOTHING;
+
+-- name: attach_missed
+-- To the lead of that number; of several, to the one that something happened to last.
+UPDATE attempts SET lead_id = (
+  SELECT l.id FROM phones p JOIN leads l ON l.id = p.lead_id
+  WHERE p.number = :number AND l.campaign_id = attempts.campaign_id ORDER BY l.updated_at_ms DESC, l.id DESC LIMIT 1)
+WHERE id = :attempt AND lead_id IS NULL;
+
+-- name: call_back_missed
+-- Who is on another call, or still owed a word of it, needs no second call; who asked for none gets none.
+UPDATE leads SET state = 'callback', next_at_ms = :at_ms, hold = 'missed_call', updated_at_ms = :at_ms,
+    version = version + 1
+WHERE id = (SELECT lead_id FROM attempts WHERE id = :attempt)
+  AND state IN ('new', 'retry', 'callback', 'closed')
+  AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
+
+-- name: missed_moves_callback
+UPDATE callbacks SET state = 'scheduled', due_at_ms = :at_ms
+WHERE closed_at_ms IS NULL AND lead_id = (
+  SELECT l.id FROM attempts a JOIN leads l ON l.id = a.lead_id WHERE a.id = :attempt AND l.state = 'callback');
+
+-- name: insert_missed_callback
+INSERT INTO callbacks (
+  lead_id, campaign_id, attempt_id, promised_at_ms, due_at_ms, owner, state, created_at_ms, created_by
+)
+SELECT l.id, l.campaign_id, a.id, :at_ms, :at_ms, NULL, 'scheduled', :at_ms, 'missed_call'
+FROM attempts a JOIN leads l ON l.id = a.lead_id
+WHERE a.id = :attempt AND l.state = 'callback'
+  AND NOT EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = l.id AND b.closed_at_ms IS NULL)
+ON CONFLICT (attempt_id, created_at_ms) DO NOTHING;
+
 -- name: claim_lead
 UPDATE leads
 SET state = 'dialing', hold = '', next_phone = :phone_position, updated_at_ms = :at_ms, version = version + 1,
@@ -269,7 +335,7 @@ SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.nex
   json_extract(l.fields, '$.language') AS language,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT json_group_array(a.outcome) FROM attempts a
-   WHERE a.lead_id = l.id AND a.outcome IS NOT NULL AND a.planned_at_ms >= l.tries_since_ms) AS outcomes
+   WHERE a.lead_id = l.id AND a.queue_id IS NULL AND a.outcome IS NOT NULL AND a.planned_at_ms >= l.tries_since_ms) AS outcomes
 FROM leads l WHERE l.id IN (SELECT value FROM json_each(:ids));
 
 -- name: fields_of_leads
@@ -280,18 +346,24 @@ SELECT id, fields FROM leads WHERE id IN (SELECT value FROM json_each(:ids));
 SELECT a.lead_id, a.number, a.outcome, a.planned_at_ms, a.answered_at_ms, a.bridged_at_ms, a.ended_at_ms
 FROM attempts a
 WHERE a.lead_id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = :lead)
-  AND a.planned_at_ms >= :since_ms
+  AND a.planned_at_ms >= :since_ms AND a.queue_id IS NULL  -- the law binds our calls, not theirs
 LIMIT :limit;
 
 -- name: open_attempts
 SELECT * FROM attempts WHERE ended_at_ms IS NULL ORDER BY planned_at_ms, id;
+
+-- name: callers
+-- Leads with that number: the campaign's own first, then those that something happened to last.
+SELECT DISTINCT l.id, l.campaign_id, l.updated_at_ms FROM phones p JOIN leads l ON l.id = p.lead_id
+WHERE p.number = :number ORDER BY l.campaign_id <> :campaign, l.updated_at_ms DESC, l.id LIMIT :limit;
 
 -- name: undisposed_attempts
 -- Conversations that ended while their lead still waits for the agent's word: the last one of each lead.
 SELECT a.*, c.agent_id AS talked_with
 FROM calls c JOIN attempts a ON a.id = c.attempt_id JOIN leads l ON l.id = c.lead_id
 WHERE c.disposition_id IS NULL AND a.ended_at_ms IS NOT NULL AND l.state = 'in_call'
-  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.lead_id = l.id AND o.rowid > a.rowid)
+  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.lead_id = l.id AND o.rowid > a.rowid
+                  AND (o.queue_id IS NULL OR o.bridged_at_ms IS NOT NULL))
 ORDER BY a.ended_at_ms, a.id;
 
 -- name: logged_in_agents
@@ -309,9 +381,9 @@ SELECT answered_at_ms - answered_at_ms % 60000 AS minute_ms,
   sum(outcome IS NOT 'machine') AS live_answers, sum(outcome IS 'abandoned') AS abandoned,
   sum(outcome IS 'machine') AS machines
 FROM attempts
-WHERE campaign_id = :campaign AND answered_at_ms > (
+WHERE campaign_id = :campaign AND queue_id IS NULL AND answered_at_ms > (
   SELECT max(a.answered_at_ms) - :history_ms FROM attempts a
-  WHERE a.campaign_id = :campaign AND a.answered_at_ms IS NOT NULL
+  WHERE a.campaign_id = :campaign AND a.queue_id IS NULL AND a.answered_at_ms IS NOT NULL
 )
 GROUP BY minute_ms ORDER BY minute_ms;
 

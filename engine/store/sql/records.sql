@@ -112,7 +112,7 @@ SELECT state, count(*) AS n FROM leads WHERE campaign_id = :campaign GROUP BY st
 
 -- name: count_outcomes
 SELECT outcome, count(*) AS n FROM attempts
-WHERE campaign_id = :campaign AND planned_at_ms >= :since_ms AND outcome IS NOT NULL GROUP BY outcome;
+WHERE campaign_id = :campaign AND planned_at_ms >= :since_ms AND queue_id IS NULL AND outcome IS NOT NULL GROUP BY outcome;
 
 -- name: count_dispositions
 SELECT c.disposition_id, count(*) AS n FROM attempts a JOIN calls c ON c.attempt_id = a.id
@@ -151,7 +151,8 @@ FROM spans WHERE next_ms > :since_ms
 GROUP BY agent_id, state, pause_reason ORDER BY agent_id, state, pause_reason;
 
 -- name: draft
-SELECT text, at_ms FROM drafts WHERE agent_id = :agent AND attempt_id = :attempt AND lead_id = :lead;
+-- A caller's note may be older than their lead.
+SELECT text, at_ms FROM drafts WHERE agent_id = :agent AND attempt_id = :attempt AND (lead_id = :lead OR lead_id IS NULL);
 
 -- name: save_draft
 INSERT INTO drafts (agent_id, attempt_id, lead_id, text, at_ms) VALUES (:agent, :attempt, :lead, :text, :at_ms)

@@ -5,7 +5,7 @@ SELECT 'lead ' || lead_id || ' is dialed while a call to it lives' AS what, befo
   SELECT id, lead_id, planned_at_ms, lag(id) OVER w AS before_id,
          max(coalesce(ended_at_ms, 9000000000000000)) OVER (
            PARTITION BY lead_id ORDER BY planned_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS busy_until_ms
-  FROM attempts WINDOW w AS (PARTITION BY lead_id ORDER BY planned_at_ms, id)
+  FROM attempts WHERE queue_id IS NULL WINDOW w AS (PARTITION BY lead_id ORDER BY planned_at_ms, id)
 ) AS tries WHERE planned_at_ms < busy_until_ms LIMIT :limit;
 
 -- name: overlapping_by_number
@@ -13,7 +13,7 @@ SELECT 'a number is dialed while a call to it lives' AS what, before_id || ' ' |
   SELECT id, planned_at_ms, lag(id) OVER w AS before_id,
          max(coalesce(ended_at_ms, 9000000000000000)) OVER (
            PARTITION BY number ORDER BY planned_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS busy_until_ms
-  FROM attempts WINDOW w AS (PARTITION BY number ORDER BY planned_at_ms, id)
+  FROM attempts WHERE queue_id IS NULL WINDOW w AS (PARTITION BY number ORDER BY planned_at_ms, id)
 ) AS tries WHERE planned_at_ms < busy_until_ms LIMIT :limit;
 
 -- name: miscounted
@@ -25,7 +25,9 @@ GROUP BY l.id HAVING l.attempts_count <> count(a.id) LIMIT :limit;
 -- name: counted_wrongly
 SELECT 'an attempt that ' || CASE counted WHEN 1 THEN 'spends no' ELSE 'spends a' END || ' try is counted otherwise' AS what,
        id AS ids
-FROM attempts WHERE outcome IS NOT NULL AND counted = (outcome IN ('congestion', 'failed', 'cancelled')) LIMIT :limit;
+FROM attempts
+WHERE outcome IS NOT NULL AND counted = (queue_id IS NOT NULL OR outcome IN ('congestion', 'failed', 'cancelled'))
+LIMIT :limit;
 
 -- name: tried_too_often
 SELECT 'lead ' || lead_id || ' was tried ' || count(*) || ' times of ' || :attempts_max AS what,
@@ -35,7 +37,7 @@ FROM attempts WHERE campaign_id = :campaign AND counted = 1 GROUP BY lead_id HAV
 -- name: dialed_though_suppressed
 SELECT 'a number was dialed after its do-not-call entry' AS what, a.id AS ids
 FROM suppressions s JOIN attempts a ON a.number = s.number JOIN leads l ON l.id = a.lead_id
-WHERE a.planned_at_ms > s.at_ms + :grace_ms
+WHERE a.queue_id IS NULL AND a.planned_at_ms > s.at_ms + :grace_ms
   AND s.list IN ('system', 'campaign:' || l.campaign_id, 'partner:' || l.source)
 LIMIT :limit;
 
@@ -54,12 +56,17 @@ WHERE d.at_ms = (SELECT max(l.at_ms) FROM dispositions l WHERE l.attempt_id = c.
 SELECT CASE
     WHEN outcome = 'connected' AND bridged_at_ms IS NULL THEN 'connected, but never bridged'
     WHEN outcome IN ('abandoned', 'hung_up_early') AND answered_at_ms IS NULL THEN outcome || ', but never answered'
+    WHEN outcome IN ('left_queue', 'turned_away', 'out_of_hours') AND bridged_at_ms IS NOT NULL THEN outcome || ', but bridged'
+    WHEN outcome IN ('left_queue', 'turned_away', 'out_of_hours') AND queue_id IS NULL THEN outcome || ', but we called'
     ELSE 'answered, but ended as ' || outcome
   END AS what, id AS ids
 FROM attempts
 WHERE (outcome = 'connected' AND bridged_at_ms IS NULL)
    OR (outcome IN ('abandoned', 'hung_up_early') AND (answered_at_ms IS NULL OR bridged_at_ms IS NOT NULL))
-   OR (answered_at_ms IS NOT NULL AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early', 'machine', 'lost'))
+   OR (outcome IN ('left_queue', 'turned_away', 'out_of_hours') AND (queue_id IS NULL OR bridged_at_ms IS NOT NULL))
+   OR (answered_at_ms IS NOT NULL AND queue_id IS NULL
+       AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early', 'machine', 'lost'))
+   OR (queue_id IS NOT NULL AND outcome NOT IN ('connected', 'left_queue', 'turned_away', 'out_of_hours', 'lost'))
 LIMIT :limit;
 
 -- name: connected_without_call
@@ -109,7 +116,7 @@ LIMIT :limit;
 -- name: open_but_not_claimed
 SELECT 'lead ' || l.id || ' may be dialed (' || l.state || ') while a call to it lives' AS what, a.id AS ids
 FROM attempts a JOIN leads l ON l.id = a.lead_id
-WHERE a.ended_at_ms IS NULL AND l.state = 'new' LIMIT :limit;
+WHERE a.ended_at_ms IS NULL AND l.state = 'new' AND (a.queue_id IS NULL OR a.bridged_at_ms IS NOT NULL) LIMIT :limit;
 
 -- name: callbacks_forgotten
 SELECT 'a callback of lead ' || b.lead_id || ' is open, but the lead is ' || l.state AS what, coalesce(b.attempt_id, '') AS ids
@@ -132,7 +139,7 @@ LIMIT :limit;
 SELECT a.id, a.campaign_id, a.lead_id, a.number, a.trunk_id, a.planned_at_ms, a.accepted_at_ms, a.answered_at_ms,
        a.ended_at_ms, a.outcome, l.zone
 FROM attempts a JOIN leads l ON l.id = a.lead_id
-WHERE a.id > :after ORDER BY a.id LIMIT :limit;
+WHERE a.id > :after AND a.queue_id IS NULL ORDER BY a.id LIMIT :limit;
 
 -- name: audit_pages
 SELECT * FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;

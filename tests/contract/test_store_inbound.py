@@ -1,0 +1,137 @@
+"""What the engine may rely on of calls that come in: who it may be, whose call it was, and who is called back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.core.effects import SaveAnswer, SaveArrival, SaveAttached, SaveDisposition, SaveEnd, SaveMissed, Write
+from engine.core.model import (
+    Attempt,
+    CampaignId,
+    CustomerState,
+    DispositionId,
+    LeadId,
+    LeadState,
+    Outcome,
+    PhoneNumber,
+    QueueId,
+    inbound_leg,
+)
+from engine.store.database import Database
+from engine.store.store import Store
+from engine.verify import verify
+from tests.contract.store_people import ANNA, NOON, SPRING, add_lead, attempt, closed, ended, number, rows, talking
+
+STRANGER = PhoneNumber("+380501234567")
+AUTUMN = CampaignId("autumn")
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return Store(database)
+
+
+def arrival(n: int, caller: PhoneNumber | None = STRANGER, lead: int | None = None, **other: object) -> Attempt:
+    """A call that came in, and waits."""
+    return replace(
+        attempt(n, 1),
+        lead=None if lead is None else LeadId(lead),
+        number=caller,
+        leg=inbound_leg(f"1763971200.{n}"),
+        queue=QueueId("hotline"),
+        state=CustomerState.WAITING,
+        accepted_at_ms=NOON,
+        answered_at_ms=NOON,
+        **other,  # type: ignore[arg-type]
+    )
+
+
+def gave_up(call: Attempt) -> tuple[Write, ...]:
+    over = replace(call, state=CustomerState.ENDED, ended_at_ms=NOON + 40_000, outcome=Outcome.LEFT_QUEUE, cause=0)
+    return SaveArrival(call), SaveEnd(over, None), SaveMissed(over)
+
+
+async def test_a_caller_is_found_by_any_of_their_numbers_the_campaigns_own_leads_first(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1, numbers=(number(1), STRANGER))
+    await add_lead(database, 2, campaign=AUTUMN, numbers=(STRANGER,))
+    assert [lead.id for lead in await store.callers(STRANGER, SPRING)] == [1]
+    assert [lead.id for lead in await store.callers(STRANGER, AUTUMN)] == [2]
+    assert [lead.id for lead in await store.callers(STRANGER, CampaignId("winter"))] == [1, 2]
+    assert await store.callers(PhoneNumber("+380990000000"), SPRING) == ()
+
+
+async def test_a_stranger_who_gave_up_becomes_a_lead_that_is_called_back_once(store: Store, database: Database) -> None:
+    writes = gave_up(arrival(1))
+    for _ in range(2):  # a commit whose answer was lost is sent again
+        await store.commit(writes)
+    (lead,) = await rows(database, "SELECT id, state, next_at_ms, hold FROM leads")
+    assert (lead["state"], lead["next_at_ms"], lead["hold"]) == ("callback", NOON + 40_000, "missed_call")
+    (callback,) = await rows(database, "SELECT lead_id, state, owner, created_by FROM callbacks")
+    assert (callback["state"], callback["owner"], callback["created_by"]) == ("scheduled", None, "missed_call")
+    assert [row["lead_id"] for row in await rows(database, "SELECT lead_id FROM attempts")] == [lead["id"]]
+    fetched = await store.due_leads(SPRING, NOON + 60_000, 10)
+    assert [one.id for one in fetched.leads] == [lead["id"]]
+    assert fetched.leads[0].attempts_count == 0, "their call spends none of our tries"
+    assert await verify(database, now_ms=NOON + 60_000) == []
+
+
+async def test_a_second_missed_call_makes_no_second_lead_and_no_second_promise(
+    store: Store, database: Database
+) -> None:
+    await store.commit(gave_up(arrival(1)))
+    await store.commit(gave_up(arrival(2)))
+    assert len(await rows(database, "SELECT id FROM leads")) == 1
+    assert len(await rows(database, "SELECT id FROM callbacks")) == 1
+
+
+async def test_who_asked_for_no_calls_is_not_called_back(store: Store, database: Database) -> None:
+    await add_lead(database, 1, state=LeadState.SUPPRESSED, numbers=(STRANGER,))
+    await store.commit(gave_up(arrival(1)))
+    assert await rows(database, "SELECT id FROM callbacks") == []
+    (lead,) = await rows(database, "SELECT state FROM leads")
+    assert lead["state"] == "suppressed"
+
+
+async def test_a_caller_recognised_in_mid_call_has_the_lead_and_its_disposition(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1, numbers=(STRANGER,))
+    call = arrival(1)
+    on_line = replace(talking(call), answered_at_ms=NOON, lead=None)
+    await store.commit([SaveArrival(call), SaveAnswer(on_line)])
+    await store.commit([SaveAttached(attempt=call.id, lead=LeadId(1), owed=True, at_ms=NOON + 9_000)])
+    (lead,) = await rows(database, "SELECT state FROM leads")
+    assert lead["state"] == "in_call"
+    restored = await store.restore()
+    assert [(a.lead, a.queue) for a, _ in restored.attempts] == [(1, "hotline")]
+    over = ended(replace(on_line, lead=LeadId(1)), Outcome.CONNECTED)
+    said = SaveDisposition(
+        attempt=call.id,
+        lead=LeadId(1),
+        agent=ANNA,
+        disposition=DispositionId("sale"),
+        note="",
+        at_ms=NOON + 35_000,
+        change=closed(1),
+    )
+    await store.commit([SaveEnd(over, None), said])
+    (lead,) = await rows(database, "SELECT state, attempts_count FROM leads")
+    assert (lead["state"], lead["attempts_count"]) == ("closed", 0)
+    assert await verify(database, now_ms=NOON + 60_000, at_rest=True) == []
+
+
+async def test_two_may_call_from_one_number_while_we_call_it(store: Store, database: Database) -> None:
+    await add_lead(database, 1, numbers=(STRANGER,))
+    await store.commit([SaveArrival(arrival(1)), SaveArrival(arrival(2)), SaveArrival(arrival(3, None))])
+    restored = await store.restore()
+    assert [a.number for a, _ in restored.attempts] == [STRANGER, STRANGER, None]
+    assert (await store.due_leads(SPRING, NOON, 10)).leads == (), "nobody is dialed while their number is on the line"
+
+
+async def test_the_answers_of_callers_are_not_the_laws(store: Store, database: Database) -> None:
+    await store.commit(gave_up(arrival(1)))
+    assert await store.answers(SPRING) == ()
