@@ -69,6 +69,11 @@ test-sim: python3  ## The whole engine against a simulated switch, in virtual ti
 	@$(SETUP) unit
 	$(PYTEST) tests/sim $(ARGS)
 
+.PHONY: test-pacing
+test-pacing: python3  ## The pacer's promises through 1,000 seeds of nasty shifts (an hour of one core)
+	@$(SETUP) unit
+	PACING_SEEDS=1000 $(PYTEST) tests/unit/test_pacing_properties.py $(ARGS)
+
 SEEDS ?= 200
 .PHONY: sim
 sim: python3  ## Whole shifts with every fault in virtual time: SEEDS=200 histories, or one with SEED=7

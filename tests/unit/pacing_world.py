@@ -30,17 +30,23 @@ class Nasty:
 
 
 class World:
-    """One shift. `live` and `abandoned` are counted by the world itself, not asked from the pacer."""
+    """One shift. `live` and `abandoned` are counted by the world itself, not asked from the pacer.
+
+    `late`: those of them whose call was placed with the law's share used up, as it stayed. `stranded`: calls that were
+    on their way at the moment when it was used up, at most: nobody can un-dial those.
+    """
 
     def __init__(self, pacer: Pacer, nasty: Nasty, *, agents: int, seed: int) -> None:
         self.pacer, self.nasty = pacer, nasty
         self.random = random.Random(seed)
         self.now_ms = 0
         self.live = self.abandoned = self.cancelled = self.placed = 0
+        self.late_live = self.late_abandoned = self.stranded = 0
         self._events: list[tuple[int, int, Callable[[str], None], str]] = []
         self._sequence = 0
         self._ringing: dict[str, int] = {}
         self._in_flight: set[str] = set()
+        self._late: set[str] = set()
         self._waiting: deque[str] = deque()
         self._idle: deque[str] = deque()
         self._present: set[str] = set()
@@ -61,6 +67,8 @@ class World:
     # --- decisions, checked as they are made -------------------------------------------------------------------
 
     def _tick(self, _: str) -> None:
+        if not self.used_up:
+            self._late.clear()
         decision = self.pacer.decide(self.now_ms)
         self._check(decision)
         for call in self.pacer.cancel_now(self.now_ms):
@@ -77,7 +85,7 @@ class World:
         if not self._present:
             assert decision.place == 0, "dialed with no agent logged in"
         one_to_one = max(0, len(self._idle) - len(self._in_flight) - len(self._waiting))
-        if self.abandoned and self.abandoned >= self.pacer.rule.share_max * self.live:
+        if self.used_up:
             allowed = 0 if self.pacer.rule.at_ceiling is AtCeiling.STOP else one_to_one
             if self.pacer.rule.at_ceiling is not AtCeiling.EASE:
                 assert decision.place <= allowed, "risked a call with the law's share used up"
@@ -86,12 +94,19 @@ class World:
         if isinstance(self.pacer.policy, Preview):
             assert decision.place == 0
 
+    @property
+    def used_up(self) -> bool:
+        """Whether the law's share of the answers so far is abandoned."""
+        return 0 < self.abandoned >= self.pacer.rule.share_max * self.live
+
     # --- customers ---------------------------------------------------------------------------------------------
 
     def _place(self) -> None:
         self.placed += 1
         call = f"c{self.placed}"
         self._in_flight.add(call)
+        if self.used_up:
+            self._late.add(call)
         self.pacer.placed(self.now_ms, call)
         if self.random.random() < 0.1:
             self._later(2_000, 4_000, self._fail, call)
@@ -125,6 +140,7 @@ class World:
             return
         self._end(call)
         self.live += 1
+        self.late_live += call in self._late
         self.pacer.answered(self.now_ms, call)
         self.pacer.human(self.now_ms, call)
         if self._idle:
@@ -136,7 +152,11 @@ class World:
     def _abandon(self, call: str) -> None:
         if call in self._waiting:
             self._waiting.remove(call)
+            was_used_up = self.used_up
             self.abandoned += 1
+            self.late_abandoned += call in self._late
+            if self.used_up and not was_used_up:
+                self.stranded = max(self.stranded, len(self._in_flight) + len(self._waiting))
             self.pacer.abandoned(self.now_ms, call)
 
     def _flood(self, _: str) -> None:
