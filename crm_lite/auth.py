@@ -54,6 +54,8 @@ class Right(Enum):
     SWITCH_CAMPAIGN = auto()
     READ_LEADS = auto()
     READ_ALL_LEADS = auto()  # of every campaign, not only of one's own
+    EDIT_LEADS = auto()
+    MERGE_LEADS = auto()
     SEE_NUMBERS = auto()
     IMPORT_LEADS = auto()
     DO_NOT_CALL = auto()
@@ -69,6 +71,8 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.SWITCH_CAMPAIGN: _LEADERS,
     Right.READ_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
     Right.READ_ALL_LEADS: _LEADERS,
+    Right.EDIT_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
+    Right.MERGE_LEADS: _LEADERS,
     Right.SEE_NUMBERS: _LEADERS,
     Right.IMPORT_LEADS: _LEADERS,
     Right.DO_NOT_CALL: _LEADERS,

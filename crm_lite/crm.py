@@ -26,6 +26,7 @@ class Viewer:
     words: Words
     sees_numbers: bool
     zone: ZoneInfo
+    edits: bool = False  # cards of leads they may open
 
     def number(self, phone: Phone) -> str:
         """The number as this viewer may see it."""
@@ -50,7 +51,7 @@ class Crm:
     def viewer(self, user: User) -> Viewer:
         """The user's eyes."""
         sees = may(user, Right.SEE_NUMBERS) or self.settings.operators_see_numbers
-        return Viewer(self.pages.words[user.language], sees, self.settings.zone)
+        return Viewer(self.pages.words[user.language], sees, self.settings.zone, may(user, Right.EDIT_LEADS))
 
     def campaigns_of(self, user: User) -> tuple[CampaignId, ...] | None:
         """The campaigns whose leads the user may open; None is all."""

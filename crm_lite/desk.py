@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from crm_lite.callscript import filled_in
 from crm_lite.crm import Crm, Viewer
 from crm_lite.i18n import Words
 from crm_lite.live import Channel, desk_key
 from crm_lite.live_protocol import NOTE_CHARS_MAX, Do, Feed, Verb
 from crm_lite.settings import Settings
+from crm_lite.shift import shift_of
 from crm_lite.words import OUTCOMES, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
 from engine.core.events import (
     AgentDial,
@@ -48,12 +50,14 @@ from engine.core.model import (
     WrapUpMode,
 )
 from engine.store.errors import StoreError
-from engine.store.rows import LeadCard, PastAttempt
+from engine.store.rows import LeadCard, OwnCall, PastAttempt
 
 #: A card that the store did not give is asked for again.
 READ_AGAIN_S: Final = 1.0
 #: A promise further away than this is a slip of the hand.
 CALLBACK_AHEAD_MAX_MS: Final = 366 * 86_400_000
+#: The operator's own conversations that the idle desk lists.
+OWN_CALLS_MAX: Final = 6
 _RELATIVE: Final = re.compile(r"\+(\d{1,4})m")
 
 
@@ -67,6 +71,25 @@ class Conversation:
     draft: Mapping[str, object] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a conversation's form holds already."""
+
+    disposition: DispositionId | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLine:
+    """One of the operator's own conversations in the idle desk's list."""
+
+    attempt: AttemptId
+    name: str
+    bridged_at_ms: int
+    disposition: DispositionId | None
+    title: str
+
+
 class Desk(Channel):
     """The desk of one agent. Shown in islands: the bar's three, and the work area below it."""
 
@@ -78,6 +101,7 @@ class Desk(Channel):
         self._conversation: Conversation | None = None
         self._previewed: tuple[Previewed, Conversation] | None = None
         self._shown: dict[str, object] = {}
+        self._shift_of: tuple[object, ...] = ()
 
     def whole(self) -> Mapping[str, object]:
         """The content of a snapshot."""
@@ -95,7 +119,7 @@ class Desk(Channel):
                 self._previewed = None
             work = await self._idle(agent) if agent.previewed is None else await self._preview(agent.previewed)
             if work != self._shown.get("work"):
-                changes["idle"] = {"work": work, "attempt": "", "draft": None, "name": ""}
+                changes["idle"] = {"work": work, "attempt": "", "draft": None, "name": self._name()}
         elif self._conversation is None or self._conversation.attempt != attempt.id:
             self._conversation = await self._read(attempt.lead, attempt.id)
             changes["pop"] = {
@@ -107,7 +131,7 @@ class Desk(Channel):
         elif self._conversation.card is None:
             self._conversation = await self._read(attempt.lead, attempt.id)
             changes["card"] = self._card(attempt, campaign, self._conversation)
-        bar = self._bar(agent, attempt, campaign)
+        bar = self._bar(agent, attempt, campaign) | await self._shift(agent)
         if any(self._shown.get(key) != value for key, value in bar.items()):
             changes["agent"] = bar
         for content in changes.values():
@@ -152,6 +176,20 @@ class Desk(Channel):
         typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
         return Conversation(attempt, card, tuple(history), typed)
 
+    async def again(self, attempt: AttemptId) -> str | None:
+        """The form of an earlier conversation, to give or correct its result; None when it is not this agent's."""
+        call = await self._crm.records.own_call(self._agent_id, attempt)
+        if call is None:
+            return None
+        campaign = self._crm.engine.policy().campaigns.get(call.campaign)
+        card = await self._crm.records.lead_card(call.lead)
+        draft = await self._crm.records.draft(self._agent_id, call.lead, attempt)
+        history = await self._crm.records.lead_history(call.lead)
+        given = Given(call.disposition, draft.text if draft else call.note)
+        return self._render(
+            "desk/work.html", call, campaign, Conversation(attempt, card, tuple(history), None), given=given
+        )
+
     def _name(self) -> str:
         shown = self._conversation or (self._previewed[1] if self._previewed else None)
         return shown.card.name if shown and shown.card else ""
@@ -172,10 +210,11 @@ class Desk(Channel):
     def _render(
         self,
         template: str,
-        attempt: Attempt | None,
+        attempt: Attempt | OwnCall | None,
         campaign: Campaign | None,
         conversation: Conversation,
         position: int = 0,
+        given: Given = Given(),
     ) -> str:
         now_ms = self._clock.now_ms()
         card = conversation.card
@@ -183,13 +222,16 @@ class Desk(Channel):
             self._viewer.words.language,
             template,
             attempt=attempt,
+            given=given,
             position=attempt.phone_position if attempt else position,
             campaign=campaign,
             card=card,
             fields=card_fields(card, self._crm.settings, self._viewer.words) if card else (),
+            edits=self._viewer.edits and card is not None,
             history=[past for past in conversation.history if past.id != conversation.attempt],
             why=why_this_client(self._viewer.words, attempt, conversation, campaign, self._viewer.zone, now_ms),
             callback_presets=callback_presets(self._viewer, card.zone if card else None, now_ms),
+            script=self._script(campaign, card),
             viewer=self._viewer,
             agents=self._crm.engine.policy().agents,
             campaigns=self._crm.engine.policy().campaigns,
@@ -199,13 +241,33 @@ class Desk(Channel):
             zone_of=ZoneInfo,
         )
 
+    def _call_line(self, call: OwnCall) -> CallLine:
+        campaign = self._crm.engine.policy().campaigns.get(call.campaign)
+        known = campaign.disposition(call.disposition) if campaign and call.disposition else None
+        title = self._viewer.words.label(known.labels) if known else str(call.disposition or "")
+        return CallLine(call.id, call.name, call.bridged_at_ms, call.disposition, title)
+
+    def _script(self, campaign: Campaign | None, card: LeadCard | None) -> str:
+        scripts = self._crm.settings.scripts.get(campaign.id) if campaign else None
+        if campaign is None or not scripts:
+            return ""
+        profile = self._crm.engine.policy().agents.get(self._agent_id)
+        values = dict(card.fields) if card else {}
+        values |= {
+            "name": card.name if card else "",
+            "agent": profile.name if profile else "",
+            "campaign": campaign.name,
+        }
+        return filled_in(self._viewer.words.label(scripts), values)
+
     async def _idle(self, agent: Agent) -> str:
         now_ms = self._clock.now_ms()
         since_ms = day_start_ms(now_ms, self._crm.settings.zone)
         try:
             day: Mapping[str, int] | None = await self._crm.records.agent_day(self._agent_id, since_ms)
+            own = await self._crm.records.own_calls(self._agent_id, since_ms, OWN_CALLS_MAX)
         except StoreError:
-            day = None
+            day, own = None, ()
         policy = self._crm.engine.policy()
         profile = policy.agents.get(self._agent_id)
         return self._crm.pages.render(
@@ -220,10 +282,29 @@ class Desk(Channel):
                 if campaign in policy.campaigns
             ],
             day=day,
+            own_calls=[self._call_line(call) for call in own],
+            zone=self._viewer.zone,
             switch_problem=self._crm.live.board.switch_problem,
             store_problem=self._crm.live.board.store_problem,
             dialing_words=dialing_words,
         )
+
+    async def _shift(self, agent: Agent) -> dict[str, object]:
+        """The foot of the desk; not while a customer is about to be heard, and only when something can have changed."""
+        key = (agent.state, agent.since_ms, agent.disposed)
+        if key == self._shift_of or agent.state in (AgentState.RESERVED, AgentState.TALKING):
+            return {}
+        now_ms = self._clock.now_ms()
+        since_ms = day_start_ms(now_ms, self._crm.settings.zone)
+        try:
+            day = await self._crm.records.agent_day(self._agent_id, since_ms)
+            times = await self._crm.records.agent_times(since_ms, now_ms, agent=self._agent_id)
+        except StoreError:
+            asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
+            return {}
+        self._shift_of = key
+        shift = shift_of(day, times, agent, self._crm.settings, self._viewer.words, now_ms)
+        return {"shift": self._crm.pages.render(self._viewer.words.language, "desk/shift.html", shift=shift)}
 
     def _bar(self, agent: Agent, attempt: Attempt | None, campaign: Campaign | None) -> dict[str, object]:
         look, word, icon = agent_state(self._viewer.words, agent.state, attempt)
@@ -278,16 +359,31 @@ def pause_words(words: Words, settings: Settings, reason: str) -> str:
     return words.label(known.labels) if known else reason
 
 
-def card_fields(card: LeadCard, settings: Settings, words: Words) -> Sequence[tuple[str, str]]:
-    """(label, value) of the card's fields: those of config.yaml in its order, then the file's others. No empty ones."""
-    named = [(words.label(labels), card.fields.get(name, "")) for name, labels in settings.card_fields.items()]
-    others = [(name, value) for name, value in card.fields.items() if name not in settings.card_fields]
-    return [(title, value) for title, value in (*named, *others) if value]
+@dataclass(frozen=True, slots=True)
+class CardField:
+    """A value of a card. `name` is the lead's field, as config.yaml or its file calls it."""
+
+    name: str
+    title: str
+    value: str
+
+
+def card_fields(card: LeadCard, settings: Settings, words: Words) -> Sequence[CardField]:
+    """The card's fields: those of config.yaml in its order, also when empty, then the file's others."""
+    named = [
+        CardField(name, words.label(labels), card.fields.get(name, "")) for name, labels in settings.card_fields.items()
+    ]
+    others = [
+        CardField(name, name, value)
+        for name, value in card.fields.items()
+        if name not in settings.card_fields and value
+    ]
+    return [*named, *others]
 
 
 def why_this_client(
     words: Words,
-    attempt: Attempt | None,
+    attempt: Attempt | OwnCall | None,
     conversation: Conversation,
     campaign: Campaign | None,
     zone: ZoneInfo,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from crm_lite.auth import Right, may
-from crm_lite.crm import Crm
+from crm_lite.crm import Crm, Viewer
 from crm_lite.desk import Desk, carry_out
 from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do
 from crm_lite.web_keys import CRM, SESSION, language_of, page, user_of
 from crm_lite.words import SKIP_REASONS, refusal
-from engine.core.model import SkipReason
+from engine.core.model import AgentId, AttemptId, SkipReason
 from engine.store.rows import StoredSession, User
 
 
@@ -26,6 +26,23 @@ async def desk_page(request: web.Request) -> web.StreamResponse:
     )
 
 
+def new_desk(crm: Crm, agent: AgentId, viewer: Viewer) -> Desk:
+    """A desk with a feed of its own."""
+    return Desk(crm, agent, viewer, name=f"{agent}-{crm.live.epoch}-{crm.live.next_number()}")
+
+
+async def earlier_call(request: web.Request) -> web.StreamResponse:
+    """An earlier conversation of the operator's own, as the desk shows it to give or correct its result."""
+    crm, user = request.app[CRM], user_of(request)
+    if user.agent is None:
+        raise web.HTTPForbidden
+    desk = new_desk(crm, user.agent, crm.viewer(user))
+    html = await desk.again(AttemptId(request.match_info["attempt"]))
+    if html is None:
+        raise web.HTTPNotFound
+    return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
 async def desk_socket(request: web.Request) -> web.StreamResponse:
     """The desk's live socket."""
     crm = request.app[CRM]
@@ -37,7 +54,7 @@ async def desk_socket(request: web.Request) -> web.StreamResponse:
     agent, viewer = user.agent, crm.viewer(user)
 
     def make() -> Desk:
-        return Desk(crm, agent, viewer, name=f"{agent}-{crm.live.epoch}-{crm.live.next_number()}")
+        return new_desk(crm, agent, viewer)
 
     async def command(said: Do) -> str:
         if await signed_in(crm, session, Right.DESK) is None:

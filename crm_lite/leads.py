@@ -5,20 +5,26 @@ from __future__ import annotations
 import re
 import secrets
 from typing import Any, Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from aiohttp import web
 
 from crm_lite.auth import Right, may
+from crm_lite.crm import Crm
 from crm_lite.desk import card_fields
+from crm_lite.i18n import Words
 from crm_lite.web_keys import CRM, fragment, page, see_other, user_of
 from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, check_words, refusal, rule_words
 from engine.core.events import AgentDial
 from engine.core.model import CampaignId, CommandId, LeadId, LeadState
 from engine.explain import explain
+from engine.store.cards import NAME, ZONE, Cards, Conflict, Edit, NotMergeable
+from engine.store.rows import LeadCard
 
 ROWS_PER_PAGE: Final = 50
 SEARCH_CHARS_MAX: Final = 100
+#: Leads that the palette offers.
+FOUND_AT_ONCE_MAX: Final = 8
 _ID: Final = re.compile(r"[0-9]{1,15}")
 _KEY: Final = re.compile(r"[0-9a-f]{16}")
 _POSITION: Final = re.compile(r"[0-9]{1,3}")
@@ -56,9 +62,141 @@ async def list_page(request: web.Request) -> web.StreamResponse:
     return page(request, "leads/list.html", offered=offered, **context)
 
 
+async def find(request: web.Request) -> web.StreamResponse:
+    """The first leads that fit what somebody types, for the palette."""
+    crm, user = request.app[CRM], user_of(request)
+    text = request.query.get("q", "")[:SEARCH_CHARS_MAX].strip()
+    policy, viewer = crm.engine.policy(), crm.viewer(user)
+    rows = (
+        await crm.records.find_leads(
+            text, campaigns=crm.campaigns_of(user), state=None, after=0, limit=FOUND_AT_ONCE_MAX
+        )
+        if text
+        else ()
+    )
+    leads = [
+        {
+            "id": card.id,
+            "name": card.name,
+            "numbers": [viewer.number(phone) for phone in card.phones],
+            "campaign": policy.campaigns[card.campaign].name if card.campaign in policy.campaigns else card.campaign,
+        }
+        for card in rows
+    ]
+    return web.json_response({"leads": leads}, headers={"Cache-Control": "no-store"})
+
+
 async def lead_page(request: web.Request) -> web.StreamResponse:
     """The card with every attempt. Another campaign's lead does not exist for an operator."""
     return await _lead_page(request)
+
+
+async def edit_lead(request: web.Request) -> web.StreamResponse:
+    """One value of a card, by the page's script: 200, 409 with the other person's value, or 422 with what is wrong."""
+    crm, user = request.app[CRM], user_of(request)
+    card = await _own_card(request)
+    words = crm.viewer(user).words
+    try:
+        said = await request.json()
+        name, before, after = (said[key] for key in ("field", "before", "after"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise web.HTTPBadRequest from error
+    if not all(isinstance(value, str) for value in (name, before, after)):
+        raise web.HTTPBadRequest
+    now_ms = crm.clock.now_ms()
+    edit = Edit(
+        lead=card.id,
+        field=name.removeprefix("field:"),
+        before=before,
+        after=after.strip(),
+        login=user.login,
+        at_ms=now_ms,
+    )
+    if name not in (NAME, ZONE) and (not name.startswith("field:") or edit.field in (NAME, ZONE)):
+        raise web.HTTPBadRequest
+    if edit.field not in (NAME, ZONE, *crm.settings.card_fields, *card.fields):
+        raise web.HTTPBadRequest
+    if name == ZONE and edit.after and edit.after not in available_timezones():
+        problem = words.gettext("There is no such time zone. Write it like Europe/Kyiv, or leave it empty.")
+        return web.json_response({"problem": problem}, status=422)
+    try:
+        await Cards(crm.database).edit(edit)
+    except ValueError:
+        return web.json_response({"problem": words.gettext("This is too long.")}, status=422)
+    except Conflict as conflict:
+        theirs = await crm.records.lead_card(card.id)
+        return web.json_response(
+            {
+                "theirs": _value(theirs, name) if theirs else "",
+                "words": _who_changed(crm, words, conflict.edit, now_ms),
+            },
+            status=409,
+        )
+    if name == ZONE:
+        crm.engine.leads_changed(card.campaign)
+    return web.json_response({})
+
+
+def _value(card: LeadCard, name: str) -> str:
+    match name:
+        case "name":
+            return card.name
+        case "zone":
+            return card.zone or ""
+        case _:
+            return str(card.fields.get(name.removeprefix("field:"), ""))
+
+
+def _who_changed(crm: Crm, words: Words, edit: Edit | None, now_ms: int) -> str:
+    if edit is None:
+        return words.gettext("Somebody changed this meanwhile.")
+    at = words.when(edit.at_ms, now_ms, crm.settings.zone)
+    return words.gettext("%(who)s changed this: %(time)s.") % {"who": edit.login, "time": at}
+
+
+async def merge_leads(request: web.Request) -> web.StreamResponse:
+    """Close another card of the same person for this one."""
+    crm, user, form = request.app[CRM], user_of(request), await request.post()
+    card = await _own_card(request)
+    merged = str(form.get("merged", ""))
+    cards = Cards(crm.database)
+    if not _ID.fullmatch(merged) or LeadId(int(merged)) not in await cards.twins(card.id, crm.campaigns_of(user)):
+        raise web.HTTPBadRequest
+    try:
+        await cards.merge(card.id, LeadId(int(merged)), user.login, crm.clock.now_ms())
+    except NotMergeable:
+        return await _lead_page(request, "not_mergeable")
+    await _told_of_leads(crm, card.id, LeadId(int(merged)))
+    return see_other(f"/leads/{card.id}")
+
+
+async def unmerge_leads(request: web.Request) -> web.StreamResponse:
+    """Take a merge back."""
+    crm, user, form = request.app[CRM], user_of(request), await request.post()
+    card = await _own_card(request)
+    cards = Cards(crm.database)
+    wanted = [merge for merge in await cards.merges(card.id) if str(merge.id) == str(form.get("merge", ""))]
+    for merge in wanted:
+        await cards.unmerge(merge, user.login, crm.clock.now_ms())
+        await _told_of_leads(crm, merge.kept, merge.merged)
+    return see_other(f"/leads/{card.id}")
+
+
+async def _told_of_leads(crm: Crm, *leads: LeadId) -> None:
+    """The engine looks again at the queues these leads are in."""
+    cards = [await crm.records.lead_card(lead) for lead in leads]
+    for campaign in {card.campaign for card in cards if card is not None}:
+        crm.engine.leads_changed(campaign)
+
+
+async def _own_card(request: web.Request) -> LeadCard:
+    """The card of the address; another campaign's lead does not exist for an operator."""
+    crm = request.app[CRM]
+    card = await crm.records.lead_card(LeadId(int(request.match_info["lead"])))
+    mine = crm.campaigns_of(user_of(request))
+    if card is None or (mine is not None and card.campaign not in mine):
+        raise web.HTTPNotFound
+    return card
 
 
 async def dial_lead(request: web.Request) -> web.StreamResponse:
@@ -85,30 +223,44 @@ async def dial_lead(request: web.Request) -> web.StreamResponse:
 async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
     crm = request.app[CRM]
     user = user_of(request)
-    card = await crm.records.lead_card(LeadId(int(request.match_info["lead"])))
-    mine = crm.campaigns_of(user)
-    if card is None or (mine is not None and card.campaign not in mine):
-        raise web.HTTPNotFound
+    card = await _own_card(request)
     viewer = crm.viewer(user)
     policy = crm.engine.policy()
+    fields = card_fields(card, crm.settings, viewer.words)
+    context: dict[str, Any] = {
+        "card": card,
+        "fields": fields,
+        "history": await crm.records.lead_history(card.id),
+        "campaign": policy.campaigns.get(card.campaign),
+        "viewer": viewer,
+        "agents": policy.agents,
+        "lead_states": LEAD_STATES,
+        "outcomes": OUTCOMES,
+        "zone_of": ZoneInfo,
+        "dial_key": secrets.token_hex(8) if user.agent and may(user, Right.DESK) else "",
+    }
+    if "pane" in request.query:
+        return fragment(request, "leads/pane.html", **context)
     explained = await explain(crm.database, policy, card.id, crm.clock.now_ms())
+    cards = Cards(crm.database)
+    twins = [await crm.records.lead_card(twin) for twin in await cards.twins(card.id, crm.campaigns_of(user))]
     return page(
         request,
         "leads/card.html",
-        card=card,
-        fields=card_fields(card, crm.settings, viewer.words),
-        history=await crm.records.lead_history(card.id),
-        campaign=policy.campaigns.get(card.campaign),
-        viewer=viewer,
-        agents=policy.agents,
-        lead_states=LEAD_STATES,
-        outcomes=OUTCOMES,
         cause=attempt_cause,
         rule=rule_words,
         check=check_words,
         verdict=explained.verdict if explained else None,
-        zone_of=ZoneInfo,
-        dial_key=secrets.token_hex(8) if user.agent and may(user, Right.DESK) else "",
+        twins=[twin for twin in twins if twin is not None],
+        merges=await cards.merges(card.id),
+        merges_allowed=may(user, Right.MERGE_LEADS),
+        edits_made=await cards.edits(card.id),
+        field_titles={
+            NAME: viewer.words.gettext("Name"),
+            ZONE: viewer.words.gettext("Time zone"),
+            **{one.name: one.title for one in fields},
+        },
         problem=refusal(viewer.words, problem) if problem else "",
         code=409 if problem else 200,
+        **context,
     )

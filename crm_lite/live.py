@@ -371,8 +371,10 @@ class Live:
         await self.ready.wait()
         channel = self.channel(reader.key, reader.make)
         socket.browser, socket.channel = hello.browser, channel
-        if reader.key.startswith("desk:"):
-            _take_over(channel, socket)
+        if reader.key.startswith("desk:") and not _may_sit_down(channel, socket, hello.take):
+            socket.put(channel.feed.frame("bye", reason="occupied"))
+            socket.close(Close.OCCUPIED, "occupied")
+            return channel
         await channel.greet(socket, hello)
         if self._group is not None and (channel.task is None or channel.task.done()):
             channel.task = self._group.create_task(channel.run(), name=f"live-{reader.key}")
@@ -433,12 +435,15 @@ def desk_key(agent: AgentId) -> str:
     return f"desk:{agent}"
 
 
-def _take_over(channel: Channel, socket: Socket) -> None:
-    """One computer has the desk: the last one that came. The others are told and may take it back."""
-    for other in list(channel.sockets):
-        if other.browser != socket.browser:
-            channel.sockets.discard(other)
-            other.put(channel.feed.frame("bye", reason="taken"))
-            other.close(Close.TAKEN_OVER, "taken over")
+def _may_sit_down(channel: Channel, socket: Socket, take: bool) -> bool:
+    """One computer has the desk. Another one asks its person first; then the former is told and may take it back."""
+    others = [other for other in channel.sockets if other.browser != socket.browser]
+    if others and not take:
+        return False
+    for other in others:
+        channel.sockets.discard(other)
+        other.put(channel.feed.frame("bye", reason="taken"))
+        other.close(Close.TAKEN_OVER, "taken over")
     while len(channel.sockets) >= SOCKETS_PER_DESK_MAX:
         channel.sockets.pop().close(Close.OVERFLOW, "too many tabs")
+    return True

@@ -36,13 +36,14 @@ _COMMAND_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 
 
 class Close(IntEnum):
-    """Close codes of the live socket; the browser reconnects after all of them but the last three."""
+    """Close codes of the live socket; the browser reconnects after all of them but the last four."""
 
     RESTART = 1012
     OVERFLOW = 1013
     BAD_MESSAGE = 1008
     SIGNED_OUT = 4001
     TAKEN_OVER = 4002
+    OCCUPIED = 4003
 
 
 class Verb(StrEnum):
@@ -69,12 +70,16 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message: what the reader has. `desk` names the feed it has it of, `browser` the reader's computer."""
+    """The first message: what the reader has. `desk` names the feed it has it of, `browser` the reader's computer.
+
+    `take`: the person asked for the desk, also if another computer has it.
+    """
 
     since: int
     desk: str
     build: str
     browser: str
+    take: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ def read_message(text: str) -> Message:
         case {"type": "pong"}:
             return Pong()
         case {"type": "hello", "since": int(since), "desk": str(desk), "build": str(build), "browser": str(browser)}:
-            return Hello(since, desk[:80], build[:80], browser[:80])
+            return Hello(since, desk[:80], build[:80], browser[:80], raw.get("take") is True)
         case {"type": "do", "id": str(command), "verb": str(verb), "args": dict(args)}:
             if not _COMMAND_ID.fullmatch(command):
                 raise BadMessage("bad command id")

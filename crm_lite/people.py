@@ -11,12 +11,14 @@ from crm_lite.auth import SESSION_ABSOLUTE_MS, THEMES, LoginRefused
 from crm_lite.i18n import LANGUAGES
 from crm_lite.live import desk_key
 from crm_lite.settings import Settings
-from crm_lite.web_keys import CRM, SESSION, home_of, page, see_other, user_of
+from crm_lite.web_keys import CRM, SESSION, VOLUME, home_of, page, see_other, user_of
 from crm_lite.words import AGENT_STATES, ON_HOLD, ROLES
 
 log = logging.getLogger(__name__)
 
 CSP_REPORTS_LOGGED_MAX: Final = 100
+#: More keys than there are.
+KEYS_MAX: Final = 50
 
 
 def cookie_name(settings: Settings) -> str:
@@ -103,7 +105,16 @@ async def home(request: web.Request) -> web.StreamResponse:
 
 async def profile_page(request: web.Request) -> web.StreamResponse:
     """Language, theme, sessions."""
-    return page(request, "profile.html", themes=THEMES, roles=ROLES, saved="saved" in request.query)
+    chosen = user_of(request).preferences
+    return page(
+        request,
+        "profile.html",
+        themes=THEMES,
+        roles=ROLES,
+        saved="saved" in request.query,
+        volume=chosen.get("volume", VOLUME),
+        mute=chosen.get("mute", False),
+    )
 
 
 async def save_profile(request: web.Request) -> web.StreamResponse:
@@ -114,11 +125,31 @@ async def save_profile(request: web.Request) -> web.StreamResponse:
     language, theme = _text(form, "language"), _text(form, "theme")
     if language not in LANGUAGES or theme not in THEMES:
         raise web.HTTPBadRequest
+    volume = _text(form, "volume") or str(VOLUME)
+    if not volume.isascii() or not volume.isdecimal() or int(volume) > 100:
+        raise web.HTTPBadRequest
     await crm.records.set_user_looks(user.login, language=language, theme=theme)
+    sound = {"volume": int(volume), "mute": _text(form, "mute") == "on"}
+    await crm.records.set_preferences(user.login, {**user.preferences, **sound})
     crm.sessions.changed(user.login)
     if user.agent is not None:
         crm.live.forget(desk_key(user.agent))
     return see_other("/profile?saved")
+
+
+async def save_keys(request: web.Request) -> web.StreamResponse:
+    """Which keys are switched off for this user, on every computer."""
+    crm, user = request.app[CRM], user_of(request)
+    try:
+        said = await request.json()
+    except ValueError as error:
+        raise web.HTTPBadRequest from error
+    off = said.get("keys_off") if isinstance(said, dict) else None
+    if not isinstance(off, list) or len(off) > KEYS_MAX or not all(isinstance(key, str) for key in off):
+        raise web.HTTPBadRequest
+    await crm.records.set_preferences(user.login, {**user.preferences, "keys_off": [key[:20] for key in off]})
+    crm.sessions.changed(user.login)
+    return web.Response(status=204)
 
 
 async def patterns(request: web.Request) -> web.StreamResponse:

@@ -11,11 +11,12 @@ from engine.config import Config
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseReason:
-    """A reason that a person may give; `limit_ms` 0 is no limit."""
+    """A reason that a person may give; `limit_ms` and `per_day_ms` 0 are no limit."""
 
     id: str
     labels: Mapping[str, str]
     limit_ms: int = 0
+    per_day_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class Settings:
     #: The fields of the card in their order, with their labels by language.
     card_fields: Mapping[str, Mapping[str, str]]
     operators_see_numbers: bool
+    #: What to say, by campaign and language.
+    scripts: Mapping[str, Mapping[str, str]]
 
     @property
     def secure(self) -> bool:
@@ -50,9 +53,11 @@ def settings_of(config: Config) -> Settings:
                 id=name,
                 labels={str(language): text for language, text in pause.labels.items()},
                 limit_ms=pause.limit or 0,
+                per_day_ms=pause.per_day or 0,
             )
             for name, pause in config.pauses.items()
         },
         operators_see_numbers=config.web.operators_see_numbers,
+        scripts={name: dict(campaign.script.items()) for name, campaign in config.campaigns.items() if campaign.script},
         card_fields={name: dict(field.labels.items()) for name, field in config.lead_fields.items()},
     )

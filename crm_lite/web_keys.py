@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from aiohttp import web
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
 
 from crm_lite.auth import Right, may
 from crm_lite.crm import Crm
@@ -14,6 +16,9 @@ from engine.store.rows import StoredSession, User
 
 CRM: Final = web.AppKey("crm", Crm)
 SESSION: Final = web.RequestKey("session", StoredSession)
+
+#: How loud the pages are, of 100, until a user says otherwise.
+VOLUME: Final = 60
 
 #: The menu, in the order of the page's top.
 MENU: Final = (
@@ -61,11 +66,17 @@ def page(request: web.Request, template: str, *, code: int = 200, **context: obj
         template,
         user=user,
         menu=menu_of(user) if user else [],
+        prefs=prefs_of(user) if user else "",
         here="/" + request.path.strip("/").split("/")[0],
         now_ms=crm.clock.now_ms(),
         **context,
     )
     return web.Response(text=html, content_type="text/html", status=code, headers={"Cache-Control": "no-store"})
+
+
+def prefs_of(user: User) -> Markup:
+    """What the user chose about the pages, for the scripts."""
+    return htmlsafe_json_dumps({"keys_off": [], "volume": VOLUME, "mute": False, **user.preferences}, sort_keys=True)
 
 
 def see_other(path: str) -> web.Response:

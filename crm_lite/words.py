@@ -167,6 +167,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.LEAD_NEEDED: N_("First say who called: this result needs a client."),
     Refusal.CALLER_KNOWN: N_("This call has its client already."),
     Refusal.BAD_DIGITS: N_("Only digits, * and # can be sent."),
+    "not_mergeable": N_("One of the two is in a call, must not be called, or is merged already."),
     "busy": N_("Too many commands at once. Wait a second."),
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
     "forbidden": N_("You may not do this."),
@@ -239,6 +240,7 @@ RULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "lead_is": (N_("the lead is “%(state)s”"), ("state",)),
     "skipped": (N_("skipped: %(skip)s"), ("skip",)),
     "suppressed": (N_("do not call: %(reason)s"), ("reason",)),
+    "merged": (N_("merged into № %(lead)s"), ("lead",)),
     "disposition": (N_("result “%(result)s”"), ("result",)),
 }
 

@@ -7,12 +7,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from jinja2 import Environment, meta
+from jinja2.exceptions import TemplateSyntaxError
+
 from engine.config import yamlmarks
 from engine.config.forms import Address
 from engine.config.schema import AgentSettings, CampaignSettings, Config, Language, QueueSettings
 
 DISPOSITIONS_WITH_KEY_MAX: Final = 9  # keys 1 to 9 on the desk
 LABEL_CHARACTERS_MAX: Final = 30  # more does not fit a button
+SCRIPT_NAMES: Final = ("name", "agent", "campaign")  # what a script may use beside the lead's fields
 
 #: Where the file names something that stands in another section; `*` is any key or item.
 _REFERENCES: Final[Mapping[tuple[str, ...], str]] = {
@@ -83,6 +87,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
         for index, disposition in enumerate(campaign.dispositions):
             if disposition in campaign.dispositions[:index]:
                 yield ("campaigns", name, "dispositions", index), f"{disposition} is here twice"
+        yield from _script_mistakes(config, name, campaign)
     yield from _inbound_contradictions(config)
     if config.demo and config.demo.seat in config.demo.robots:
         yield ("demo", "seat"), f"{config.demo.seat} is also a robot"
@@ -97,6 +102,22 @@ def _inbound_contradictions(config: Config) -> Iterator[Finding]:
             if other := leads_to.get(number.e164):
                 yield ("inbound", name, "numbers", index), f"{number.e164} already leads to {other}"
             leads_to[number.e164] = name
+
+
+def _script_mistakes(config: Config, name: str, campaign: CampaignSettings) -> Iterator[Finding]:
+    known = [*SCRIPT_NAMES, *config.lead_fields]
+    for language, text in campaign.script.items():
+        here: yamlmarks.Path = ("campaigns", name, "script", language)
+        try:
+            parsed = Environment(autoescape=True).parse(text)
+        except TemplateSyntaxError as error:
+            yield here, f"line {error.lineno} of the script: {error.message}"
+            continue
+        for used in sorted(meta.find_undeclared_variables(parsed) - set(known)):
+            yield (
+                here,
+                f"{{{{ {used} }}}} is no field of a lead, nor {', '.join(SCRIPT_NAMES)}; {choices(used, known)}",
+            )
 
 
 def doubts(config: Config) -> Iterator[Finding]:

@@ -196,6 +196,10 @@ class Pause(_Section):
         default=None,
         description="How long this pause should last at most; beyond it the desk turns red.",
     )
+    per_day: Annotated[int, duration("1m", "1d")] | None = Field(
+        default=None,
+        description="The budget of a day: how long all pauses of this reason may last together.",
+    )
 
 
 class DispositionSettings(_Section):
@@ -502,6 +506,11 @@ class CampaignSettings(_Section):
         description="Law packs that every call must obey, beside the rules here: " + LAW_PACKS,
     )
     dispositions: tuple[Name, ...] = Field(min_length=1, description="Results to choose from, in the desk's order.")
+    script: dict[Language, Annotated[str, text_form(8_000)]] = Field(
+        default_factory=dict,
+        description="What to say, by language: Markdown with `{{ name }}`, `{{ agent }}`, `{{ campaign }}` and the "
+        "names of `lead_fields`; `{% if city %}…{% endif %}` for what only some leads have.",
+    )
 
     @model_validator(mode="after")
     def _each_day_once(self) -> Self:

@@ -54,6 +54,8 @@ class _Sql:
     forget_notes: Query
     forget_said: Query
     forget_drafts: Query
+    forget_edits: Query
+    forget_merges: Query
     forget_callbacks: Query
 
 
@@ -163,6 +165,8 @@ def _erasure(lead: LeadId, by: str, at_ms: int) -> Iterator[Statement]:
     yield SQL.unlist_own_numbers(lead=lead)
     yield SQL.forget_said(lead=lead)
     yield SQL.forget_drafts(lead=lead)
+    yield SQL.forget_edits(lead=lead)
+    yield SQL.forget_merges(lead=lead)
     yield SQL.forget_notes(lead=lead)
     yield SQL.forget_callbacks(lead=lead, by=by, at_ms=at_ms)
     yield SQL.forget_called_numbers(lead=lead)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -31,6 +31,7 @@ from engine.store.rows import (
     CampaignCounts,
     Draft,
     LeadCard,
+    OwnCall,
     PastAttempt,
     PastDisposition,
     Role,
@@ -55,6 +56,7 @@ class _Sql:
     users: Query
     put_user: Query
     set_user_looks: Query
+    set_preferences: Query
     add_session: Query
     session: Query
     touch_session: Query
@@ -74,6 +76,8 @@ class _Sql:
     count_dispositions: Query
     count_due: Query
     agent_day: Query
+    own_call: Query
+    own_calls: Query
     agent_times: Query
     draft: Query
     save_draft: Query
@@ -119,6 +123,12 @@ class Records:
     async def set_user_looks(self, login: str, *, language: str, theme: str) -> None:
         """What the user chose in the profile."""
         await self._database.write(SQL.set_user_looks(login=login, language=language, theme=theme))
+
+    async def set_preferences(self, login: str, preferences: Mapping[str, Any]) -> None:
+        """What the user chose about the pages, whole."""
+        await self._database.write(
+            SQL.set_preferences(login=login, preferences=orjson.dumps(dict(preferences)).decode())
+        )
 
     async def add_session(self, token_hash: str, login: str, now_ms: int) -> None:
         """Open a session."""
@@ -265,6 +275,16 @@ class Records:
         row = await one(self._database, SQL.agent_day(agent=agent, since_ms=since_ms))
         return {} if row is None else dict(row)
 
+    async def own_call(self, agent: AgentId, attempt: AttemptId) -> OwnCall | None:
+        """That conversation, if it is this agent's."""
+        row = await one(self._database, SQL.own_call(agent=agent, attempt=attempt))
+        return None if row is None else _own_call(row)
+
+    async def own_calls(self, agent: AgentId, since_ms: int, limit: int) -> tuple[OwnCall, ...]:
+        """The agent's conversations since then that are over: those without a result first, then the last ones."""
+        bound = SQL.own_calls(agent=agent, since_ms=since_ms, limit=min(limit, ROWS_PER_PAGE_MAX))
+        return tuple(_own_call(row) for row in await rows_of(self._database, bound))
+
     async def agent_times(self, since_ms: int, until_ms: int, *, agent: AgentId | None = None) -> tuple[AgentTime, ...]:
         """How long each agent (or one) was in each state between the two times."""
         bound = SQL.agent_times(since_ms=since_ms, until_ms=until_ms, agent=agent)
@@ -310,6 +330,22 @@ def _user(row: Row) -> User:
         theme=row["theme"],
         password_hash=row["password_hash"],
         disabled=bool(row["disabled"]),
+        preferences=orjson.loads(row["preferences"]),
+    )
+
+
+def _own_call(row: Row) -> OwnCall:
+    return OwnCall(
+        id=AttemptId(row["id"]),
+        lead=LeadId(row["lead_id"]),
+        campaign=CampaignId(row["campaign_id"]),
+        name=row["name"],
+        phone_position=row["phone_position"],
+        planned_at_ms=row["planned_at_ms"],
+        bridged_at_ms=row["bridged_at_ms"],
+        ended_at_ms=row["ended_at_ms"],
+        disposition=DispositionId(row["disposition_id"]) if row["disposition_id"] else None,
+        note=row["note"],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.core.model import (
     AgentId,
@@ -43,6 +43,7 @@ class User:
     theme: str = "auto"
     password_hash: str
     disabled: bool = False
+    preferences: Mapping[str, Any] = field(default_factory=dict)  # what they chose about the pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,22 @@ class PastAttempt:
     disposition: DispositionId | None = None
     note: str = ""
     callback_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCall:
+    """A conversation of one agent, as their desk shows it again to give or correct its result."""
+
+    id: AttemptId
+    lead: LeadId
+    campaign: CampaignId
+    name: str
+    phone_position: int
+    planned_at_ms: int
+    bridged_at_ms: int
+    ended_at_ms: int | None
+    disposition: DispositionId | None
+    note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,9 +111,12 @@ async def test_what_is_typed_is_on_the_server_within_seconds(place: Office, sign
     await page.locator("#note").fill(NOTE)
     await expect(page.locator("#kept")).to_have_text("Черновик сохранён")
     elsewhere = await sign_in("olena")  # another computer: nothing is stored there
+    await expect(elsewhere.locator("#occupied")).to_be_visible()
+    await expect(page.locator("#taken")).to_be_hidden()  # nobody is thrown out before the other one has said so
+    await elsewhere.locator("#occupied [data-take]").click()
     await expect(elsewhere.locator("#note")).to_have_value(NOTE)
     await expect(page.locator("#taken")).to_be_visible()
-    await page.locator("[data-take]").click()
+    await page.locator("#taken [data-take]").click()
     await expect(page.locator("#taken")).to_be_hidden()
     await expect(elsewhere.locator("#taken")).to_be_visible()
 
@@ -220,13 +223,13 @@ async def test_a_conversation_left_without_a_result_gets_one_later(tmp_path: Pat
         await answered(timed, page)
         await page.locator("#note").fill(NOTE)
         timed.switch.customers_hang_up()
-        await expect(page.locator("#unfinished")).to_contain_text("Іваненко")
-        await page.locator("[data-finish]").click()
+        await expect(page.locator('.tab[data-mark="unsaved"]')).to_contain_text("Іваненко")
+        await page.locator('.tab[data-mark="unsaved"] [data-tab]').click()
         await expect(page.locator("#note")).to_have_value(NOTE)
         await page.locator('[value="sale"]').check(force=True)
         await page.keyboard.press("Control+Enter")
         await expect(page.locator("#note")).to_have_count(0)
-        await expect(page.locator("#unfinished")).to_be_hidden()
+        await expect(page.locator('.tab[data-mark="unsaved"]')).to_have_count(0)
         (past,) = await timed.records.lead_history(LeadId(1))
         assert (past.disposition, past.note) == ("sale", NOTE)
 

@@ -62,7 +62,7 @@ agents:
   ivan: {name: "Иван Петров", phone: 102, campaigns: [spring]}
   maria: {name: "Марія Бондар", phone: 103, campaigns: [autumn]}
 pauses:
-  lunch: {labels: {ru: Обед, uk: Обід, en: Lunch}, limit: 45m}
+  lunch: {labels: {ru: Обед, uk: Обід, en: Lunch}, limit: 45m, per_day: 60m}
   rest: {labels: {ru: Перерыв, uk: Перерва, en: Break}, limit: 15m}
 dispositions:
   sale: {labels: {ru: Продажа, uk: Продаж, en: Sale}, kind: final}
@@ -84,6 +84,15 @@ campaigns:
     zone: Europe/Kyiv
     hours: {daily: "00:00-24:00"}
     dispositions: [sale, refusal, callback, later, do_not_call]
+    script:
+      ru: |
+        # Здравствуйте, {{ name }}!
+        Меня зовут {{ agent }}. {% if city %}Вы в городе **{{ city }}**?{% endif %}
+
+        - Предложить: {{ product }}
+
+        > Дорого? — Скидка на второй заказ.
+      en: "# Hello, {{ name }}"
   autumn:
     name: "Осень"
     pacing: {mode: progressive}

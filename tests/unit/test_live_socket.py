@@ -37,8 +37,9 @@ class Wire:
         self.shown: dict[str, Any] = {}
         self._commands = 0
 
-    async def hello(self, *, since: int = -1, desk: str = "", browser: str = "computer-1") -> None:
-        await self.ws.send_json({"type": "hello", "since": since, "desk": desk, "build": "", "browser": browser})
+    async def hello(self, *, since: int = -1, desk: str = "", browser: str = "computer-1", take: bool = False) -> None:
+        said = {"since": since, "desk": desk, "build": "", "browser": browser, "take": take}
+        await self.ws.send_json({"type": "hello", **said})
 
     async def frame(self) -> dict[str, Any]:
         """The next frame; what it shows is kept in `shown`."""
@@ -196,11 +197,15 @@ async def test_a_reload_in_a_conversation_brings_the_same_desk_with_the_note(pla
         assert after["draft"]["text"] == "просил счёт"
 
 
-async def test_a_second_computer_takes_the_desk_and_the_first_is_told(place: Office) -> None:
-    async with at_desk(place) as first, at_desk(place) as second:
+async def test_a_second_computer_asks_before_it_takes_the_desk_and_the_first_is_told(place: Office) -> None:
+    async with at_desk(place) as first, at_desk(place) as asking, at_desk(place) as second:
         await first.hello(browser="computer-1")
         await first.until("snapshot")
-        await second.hello(browser="computer-2")
+        await asking.hello(browser="computer-2")
+        assert (await asking.until("bye"))["reason"] == "occupied"
+        assert await closed_with(asking.ws) == Close.OCCUPIED
+        assert not first.ws.closed
+        await second.hello(browser="computer-2", take=True)
         await second.until("snapshot")
         assert (await first.until("bye"))["reason"] == "taken"
         assert await closed_with(first.ws) == Close.TAKEN_OVER

@@ -1,6 +1,8 @@
 // A tab's end of the live socket: through the shared worker where there is one, else a socket of its own.
 import { Link } from "./link.js";
 
+const SOUNDED = "zvonar.sounded";
+
 /** A random id; `crypto.randomUUID` exists only on https. */
 export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -15,16 +17,18 @@ function browserId() {
 }
 
 /**
- * Opens the feed (`desk` or `floor`) of the signed-in `reader`. `onFrame(frame)`, `onStatus({status, lostAt})`.
- * Returns `{send(verb, args, {id, keep}) → Promise<frame>, take()}`.
+ * Opens the feed (`desk` or `floor`) of the signed-in `reader`. `onFrame(frame)`, `onStatus({status, lostAt})`;
+ * `onSound(tune)` in one tab of all, returns whether it could be heard.
+ * Returns `{send(verb, args, {id, keep}) → Promise<frame>, take(), ears(able)}`.
  */
-export function openBus({ feed, reader, build, onFrame, onStatus }) {
+export function openBus({ feed, reader, build, onFrame, onStatus, onSound = () => false }) {
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/${feed}`;
   const opening = { url, build, browser: browserId() };
   const waiting = new Map();
 
   function heard(message) {
     if ("status" in message) onStatus(message);
+    if (message.sound) post({ kind: "sounded", number: message.sound, ok: onSound(message.tune) });
     if (!message.frame) return;
     const { frame } = message;
     if (frame.type === "ack" || frame.type === "nack") {
@@ -45,6 +49,11 @@ export function openBus({ feed, reader, build, onFrame, onStatus }) {
     take() {
       post({ kind: "take" });
     },
+    /** Whether this tab can sound; with every change of who is looked at. */
+    ears(able) {
+      const visible = document.visibilityState === "visible";
+      post({ kind: "ears", ears: { able, visible, at: document.hasFocus() ? Date.now() : 0 } });
+    },
   };
 }
 
@@ -60,6 +69,17 @@ function viaWorker(feed, reader, build, opening, heard) {
 }
 
 function viaTab(opening, heard) {
-  const link = new Link({ ...opening, tell: heard });
-  return (message) => (message.kind === "do" ? link.do(message.command, message.keep) : link.takeBack());
+  const tell = (message) => {
+    heard(message);
+    // No worker to choose: the first tab that comes to write its claim sounds.
+    const { frame } = message;
+    if (frame?.type !== "pop" || localStorage.getItem(SOUNDED) === frame.attempt) return;
+    localStorage.setItem(SOUNDED, frame.attempt);
+    heard({ sound: 1, tune: "call" });
+  };
+  const link = new Link({ ...opening, tell });
+  return (message) => {
+    if (message.kind === "do") link.do(message.command, message.keep);
+    if (message.kind === "take") link.takeBack();
+  };
 }

@@ -1,15 +1,36 @@
-// One socket for all tabs of a browser: a shared worker that passes frames to every tab and commands to the socket.
+// One socket for all tabs of a browser: a shared worker that passes frames to every tab and commands to the socket, and
+// lets exactly one tab sound.
 import { Link } from "./link.js";
 
-const ports = new Set();
+const SOUNDED_WITHIN_MS = 400;
+const ports = new Map(); // port → what its tab last said of itself
 let link = null;
+let asked = 0;
+let waiting = null;
 
 function tell(message) {
-  for (const port of ports) port.postMessage(message);
+  for (const port of ports.keys()) port.postMessage(message);
+  if (message.frame?.type === "pop") sound("call");
+}
+
+/** Ask the tabs to sound, the likeliest first: one that can, is looked at, was looked at last. A dead one says nothing. */
+function sound(tune) {
+  const number = ++asked;
+  const rank = ({ able, visible, at }) => (able ? 2e15 : 0) + (visible ? 1e15 : 0) + at;
+  const order = [...ports].sort(([, a], [, b]) => rank(b) - rank(a)).map(([port]) => port);
+  const next = () => {
+    clearTimeout(waiting);
+    const port = order.shift();
+    if (!port || number !== asked) return;
+    port.postMessage({ sound: number, tune });
+    waiting = setTimeout(next, SOUNDED_WITHIN_MS);
+  };
+  sound.silent = next;
+  next();
 }
 
 self.onconnect = ({ ports: [port] }) => {
-  ports.add(port);
+  ports.set(port, { able: false, visible: false, at: 0 });
   port.onmessage = ({ data }) => {
     switch (data.kind) {
       case "open":
@@ -25,6 +46,14 @@ self.onconnect = ({ ports: [port] }) => {
         return;
       case "take":
         link.takeBack();
+        return;
+      case "ears":
+        ports.set(port, data.ears);
+        return;
+      case "sounded":
+        if (data.number !== asked) return;
+        if (data.ok) clearTimeout(waiting);
+        else sound.silent();
         return;
       case "bye":
         ports.delete(port);

@@ -1,32 +1,44 @@
 // The operator's desk. Frames fill islands that nobody types in; what is typed changes only by the operator's hand.
-import { newId, openBus } from "./bus-tab.js";
+import { openBus } from "./bus-tab.js";
+import { isTyping, onKey, pressable } from "./keys.js";
 import { clearNote, forgetNotes, readNote, sweepNotes, writeNote } from "./notes.js";
+import { fillIn, resendPending, save, showResult } from "./result.js";
+import { askToNotify, canSound, hush, notify, play, unlock } from "./sound.js";
+import { Tabs } from "./tabs.js";
+import { followEdits } from "./card.js";
 import { draw, setNow } from "./timers.js";
-import { toast } from "./toast.js";
+import { toast, undoLast } from "./toast.js";
 import { t } from "./words.js";
 
 const RECONNECTING_SHOWN_AFTER_MS = 3_000;
 const NOTE_SAVED_EVERY_MS = 2_000;
 const TRY_AGAIN_MS = 3_000;
 const TYPING_MS = 2_000;
-const PENDING = "zvonar.pending";
+const OPEN_LEADS = "zvonar.tabs";
 
 const desk = document.getElementById("desk");
-const work = document.getElementById("work");
 const build = document.documentElement.dataset.build;
-const reader = desk.dataset.reader;
-const now = { attempt: "", state: "", name: "", live: false, disposed: false };
-// A conversation that was left without a result, as it stood on the desk; and the desk without any.
-let unfinished = null;
-let idle = "";
-let noteTimer = 0;
+const { reader, person } = desk.dataset;
+const prefs = JSON.parse(document.getElementById("prefs").textContent);
+// What the engine says; what is looked at is `tabs.current`.
+const call = { attempt: "", state: "", name: "", live: false };
+const noteTimers = new Map();
 let typedAt = 0;
 let lostTimer = 0;
+followEdits(desk);
 
 if (!("WebSocket" in window)) document.getElementById("no-sockets").hidden = false;
 sweepNotes();
-const bus = openBus({ feed: "desk", reader, build, onFrame, onStatus });
-resendPending();
+const tabs = new Tabs(document.getElementById("tabs"), document.getElementById("work"), (tab) => {
+  draw(tab.pane);
+  if (tab.attempt) showResult(tab);
+  offline();
+});
+tabs.put("home", "home", t("Desk"), "");
+tabs.show("home");
+const bus = openBus({ feed: "desk", reader, build, onFrame, onStatus, onSound });
+resendPending(bus, person, afterResult);
+for (const lead of JSON.parse(sessionStorage.getItem(OPEN_LEADS) || "[]")) openLead(lead, false);
 
 // ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -47,81 +59,94 @@ function onFrame(frame) {
     case "agent":
       showBar(frame);
       break;
-    case "card":
+    case "card": {
+      const pane = tabs.get(frame.attempt)?.pane;
       for (const [id, html] of Object.entries(frame.islands)) {
-        if (frame.attempt === now.attempt) document.getElementById(id).innerHTML = html;
+        const island = pane?.querySelector(`#${id}`);
+        if (island) island.innerHTML = html;
       }
+    }
   }
 }
 
 function showWork({ work: html, attempt, draft, name }) {
   if (html === undefined) return; // the server could not read it yet; a frame follows
-  if (!attempt) idle = html;
-  if (attempt && attempt === now.attempt) return; // the operator may be typing in it
-  if (!attempt && unfinished?.opened) return; // the result of the last conversation is being given
-  if (now.attempt && readNote(now.attempt)?.open) {
-    unfinished = { attempt: now.attempt, name: now.name, html: work.innerHTML, opened: false };
+  call.attempt = attempt || "";
+  call.name = name || "";
+  if (attempt) pop(attempt, name, html, draft);
+  else goHome(html, name);
+}
+
+function pop(attempt, name, html, draft) {
+  settle();
+  if (tabs.get(attempt)) return; // the operator may be typing in it
+  const busy = justTyped();
+  const tab = tabs.put(attempt, "call", name, html, { attempt });
+  fillIn(tab, draft);
+  if (busy) tabs.mark(attempt, "fresh");
+  else showCall(tab);
+  if (document.visibilityState === "hidden" && canSound()) notify(`☎ ${name || t("Unknown client")}`, attempt);
+}
+
+function showCall(tab) {
+  const typing = isTyping() && !!document.querySelector("dialog[open]");
+  tabs.show(tab.key);
+  if (!typing) tab.pane.querySelector("#note")?.focus({ preventScroll: true });
+}
+
+function goHome(html, name) {
+  tabs.put("home", "home", name || t("Desk"), html);
+  settle();
+  hush();
+  const { current } = tabs;
+  if (current.kind === "call" && !current.reopened && !justTyped()) tabs.show("home");
+  else tabs.shown(current);
+}
+
+/** Calls that are over: gone when their result is saved, else marked and kept. */
+function settle() {
+  for (const tab of [...tabs.all.values()]) {
+    if (tab.kind !== "call" || tab.attempt === call.attempt || tab.reopened) continue;
+    tab.closes = true;
+    if (!readNote(tab.attempt)?.open) tabs.close(tab.key);
+    else if (tab.mark !== "unsaved") {
+      tabs.mark(tab.key, "unsaved");
+      toast("warn", t("No result was given for %(name)s. The note is kept.", { name: tab.title || "…" }));
+    }
   }
-  showUnfinished();
-  put(html, attempt, name, draft);
-}
-
-function put(html, attempt, name, draft) {
-  const typing = isTyping();
-  now.attempt = attempt || "";
-  now.name = name || "";
-  now.disposed = false;
-  work.innerHTML = html;
-  draw(work);
-  if (!attempt) return;
-  fillIn(attempt, draft);
-  if (!typing) note().focus({ preventScroll: true });
-}
-
-function showUnfinished() {
-  const strip = document.getElementById("unfinished");
-  strip.hidden = !unfinished || unfinished.opened;
-  strip.querySelector("span").textContent = unfinished
-    ? t("No result was given for %(name)s. The note is kept.", { name: unfinished.name || "…" })
-    : "";
-}
-
-function finish() {
-  if (!unfinished || now.attempt) return;
-  unfinished.opened = true;
-  showUnfinished();
-  put(unfinished.html, unfinished.attempt, unfinished.name, null);
 }
 
 function showBar(frame) {
-  for (const island of ["bar_state", "bar_who", "bar_buttons"]) {
+  for (const island of ["bar_state", "bar_who", "bar_buttons", "shift"]) {
     const place = document.getElementById(island);
     if (frame[island] === undefined || place.dataset.html === frame[island]) continue;
     const focused = place.contains(document.activeElement) ? document.activeElement.dataset.do : null;
     place.innerHTML = place.dataset.html = frame[island];
     if (focused) place.querySelector(`[data-do="${focused}"], .main`)?.focus();
+    draw(place);
   }
-  draw(document.getElementById("bar_state"));
   offline();
   if (frame.state === undefined) return;
-  const before = now.state;
-  now.state = desk.dataset.state = frame.state;
-  now.disposed = frame.disposed;
-  document.title = now.attempt ? `☎ ${now.name || "…"} — ${frame.word}` : `${frame.word} · Zvonar`;
+  const before = call.state;
+  call.state = desk.dataset.state = frame.state;
+  document.title = call.attempt ? `☎ ${call.name || "…"} — ${frame.word}` : `${frame.word} · Zvonar`;
+  const tab = tabs.get(call.attempt);
   if (before !== frame.state) {
-    document.getElementById("announce").textContent = now.attempt ? `${frame.word}: ${now.name}` : frame.word;
+    document.getElementById("announce").textContent = call.attempt ? `${frame.word}: ${call.name}` : frame.word;
+    if (frame.state === "talking") hush();
     // The note has the focus from the start: in mid-word it keeps it, else the digits are for the result now.
-    if (frame.state === "wrap_up" && !(isTyping() && Date.now() - typedAt < TYPING_MS)) firstChoice()?.focus();
+    if (frame.state === "wrap_up" && tab && tab === tabs.current && !justTyped()) firstChoice(tab)?.focus();
   }
-  if (frame.disposed && now.attempt) say("saved", "ok", t("The result is saved."));
+  if (frame.disposed && tab) say(tab, "saved", "ok", t("The result is saved."));
 }
 
 function onStatus({ status, lostAt }) {
-  now.live = status === "live";
+  call.live = status === "live";
   const link = document.getElementById("link");
-  link.querySelector('[data-link="on"]').hidden = !now.live;
-  link.querySelector('[data-link="off"]').hidden = now.live;
+  link.querySelector('[data-link="on"]').hidden = !call.live;
+  link.querySelector('[data-link="off"]').hidden = call.live;
   document.getElementById("taken").hidden = status !== "taken";
+  document.getElementById("occupied").hidden = status !== "occupied";
   if (status === "signed_out") location.assign("/login");
   clearTimeout(lostTimer);
   const strip = document.getElementById("reconnecting");
@@ -131,184 +156,199 @@ function onStatus({ status, lostAt }) {
     lostTimer = setTimeout(() => (strip.hidden = false), Math.max(0, due));
   }
   offline();
-  if (now.live && now.attempt) saveNote();
+  if (call.live) for (const tab of tabs.all.values()) saveNote(tab);
 }
 
 function offline() {
   for (const button of desk.querySelectorAll("[data-do]")) {
-    button.disabled = !now.live;
-    button.title = now.live ? "" : t("No connection to the server. Use the buttons of the phone.");
+    button.disabled = !call.live;
+    button.title = call.live ? "" : t("No connection to the server. Use the buttons of the phone.");
   }
 }
+
+// ── sound: in one window of all ─────────────────────────────────────────────────────────────────────────────────
+
+function onSound(tune) {
+  const heard = !prefs.mute && play(tune, prefs.volume);
+  if (heard) desk.dataset.sounded = tune;
+  return heard || prefs.mute;
+}
+
+function ears() {
+  bus.ears(canSound());
+}
+
+async function wakeSound() {
+  if (!canSound() && (await unlock())) showChecks();
+  ears();
+}
+
+/** What the first click of the shift sets up besides the phone: a tone that is heard, and notifications. */
+async function startShift() {
+  await wakeSound();
+  play("test", prefs.mute ? 0 : prefs.volume);
+  await askToNotify();
+  showChecks();
+}
+
+function showChecks() {
+  const place = document.getElementById("checks");
+  if (!place) return;
+  place.querySelector('[data-check="sound"]').hidden = !canSound();
+  place.querySelector('[data-check="silence"]').hidden = canSound();
+  place.querySelector('[data-check="no-notices"]').hidden = "Notification" in window && isSecureContext;
+}
+
+for (const event of ["pointerdown", "keydown"]) addEventListener(event, wakeSound, { passive: true });
+for (const event of ["focus", "blur"]) addEventListener(event, ears);
+document.addEventListener("visibilitychange", ears);
+ears();
 
 // ── the note ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const note = () => document.getElementById("note");
-const form = () => document.getElementById("result");
-const firstChoice = () => form()?.querySelector('[name="disposition"]:checked, [name="disposition"]');
-
-function fillIn(attempt, draft) {
-  const kept = readNote(attempt);
-  const ours = kept && (kept.unsent || !draft);
-  note().value = ours ? kept.text : draft?.text || "";
-  writeNote(attempt, { ...kept, text: note().value, open: true });
-  if (kept?.choice) {
-    const choice = form().querySelector(`[name="disposition"][value="${CSS.escape(kept.choice)}"]`);
-    if (choice) choice.checked = true;
-  }
-  showCallback();
-}
+const firstChoice = (tab) => tab.pane.querySelector('[name="disposition"]:checked, [name="disposition"]');
+const justTyped = () => isTyping() && Date.now() - typedAt < TYPING_MS;
 
 desk.addEventListener("input", (event) => {
   typedAt = Date.now();
-  if (event.target.id !== "note") return;
-  writeNote(now.attempt, { ...readNote(now.attempt), text: event.target.value, unsent: true, open: true });
-  noteTimer ||= setTimeout(saveNote, NOTE_SAVED_EVERY_MS);
+  const tab = tabs.current;
+  if (event.target.id !== "note" || !tab.attempt) return;
+  writeNote(tab.attempt, { ...readNote(tab.attempt), text: event.target.value, unsent: true, open: true });
+  later(tab, NOTE_SAVED_EVERY_MS);
 });
 
-async function saveNote() {
-  clearTimeout(noteTimer);
-  noteTimer = 0;
-  const attempt = now.attempt;
-  const kept = readNote(attempt);
-  if (!attempt || !kept?.unsent || !note()) return;
-  const text = kept.text;
-  const lead = Number(work.querySelector("[data-lead]").dataset.lead);
-  const answer = await bus.send("draft", { attempt, lead, text });
-  if (attempt !== now.attempt) return;
+function later(tab, ms) {
+  if (!noteTimers.has(tab.key)) noteTimers.set(tab.key, setTimeout(saveNote, ms, tab));
+}
+
+async function saveNote(tab) {
+  clearTimeout(noteTimers.get(tab.key));
+  noteTimers.delete(tab.key);
+  const kept = tab.attempt && readNote(tab.attempt);
+  if (!kept?.unsent) return;
+  const { text } = kept;
+  const lead = Number(tab.pane.querySelector("[data-lead]").dataset.lead);
+  const answer = await bus.send("draft", { attempt: tab.attempt, lead, text });
+  if (!tabs.get(tab.key)) return;
   if (answer.type === "ack") {
-    const current = readNote(attempt);
-    if (current?.text === text) writeNote(attempt, { ...current, unsent: false });
-    else noteTimer ||= setTimeout(saveNote, NOTE_SAVED_EVERY_MS);
-    say("kept", "", t("Draft saved"));
+    const current = readNote(tab.attempt);
+    if (current?.text === text) writeNote(tab.attempt, { ...current, unsent: false });
+    else later(tab, NOTE_SAVED_EVERY_MS);
+    say(tab, "kept", "", t("Draft saved"));
   } else {
-    say("kept", "bad", t("Kept on this computer only: the server does not answer."));
-    if (answer.reason !== "lost") noteTimer ||= setTimeout(saveNote, TRY_AGAIN_MS);
+    say(tab, "kept", "bad", t("Kept on this computer only: the server does not answer."));
+    if (answer.reason !== "lost") later(tab, TRY_AGAIN_MS);
   }
 }
 
-// Another tab of this desk is where the operator types: follow it while nobody types here.
-addEventListener("storage", (event) => {
-  if (event.key !== `zvonar.note.${now.attempt}` || !event.newValue || !note() || document.hasFocus()) return;
-  note().value = JSON.parse(event.newValue).text;
-});
-
-// ── the result ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-function showCallback() {
-  const chosen = form()?.querySelector('[name="disposition"]:checked');
-  document.getElementById("callback").hidden = chosen?.dataset.kind !== "callback";
+function say(tab, id, look, text) {
+  const place = tab.pane.querySelector(`#${id}`);
+  place.className = `kept ${look}`;
+  place.textContent = text;
 }
 
-desk.addEventListener("change", (event) => {
-  if (event.target.name === "disposition") {
-    writeNote(now.attempt, { ...readNote(now.attempt), text: note().value, choice: event.target.value, open: true });
-    showCallback();
-    problem("");
+// Another window of this desk: follow what is typed there while nobody types here, and what was saved there.
+addEventListener("storage", ({ key, newValue }) => {
+  for (const tab of tabs.all.values()) {
+    if (!tab.attempt || key !== `zvonar.note.${tab.attempt}`) continue;
+    const note = tab.pane.querySelector("#note");
+    if (newValue && note && !document.hasFocus()) note.value = JSON.parse(newValue).text;
+    if (!newValue) settle();
   }
-  if (event.target.name === "at" && event.target.value) {
-    for (const preset of form().querySelectorAll('[name="when"]')) preset.checked = false;
-  }
-  if (event.target.name === "when") form().elements.at.value = "";
 });
 
 // The next person at this computer finds nothing of this one's notes; the server has them.
 document.querySelector('form[action="/logout"]').addEventListener("submit", forgetNotes);
 
+// ── the result ──────────────────────────────────────────────────────────────────────────────────────────────────
+
 desk.addEventListener("submit", (event) => {
   if (event.target.id !== "result") return;
   event.preventDefault();
-  save();
+  save(tabs.current, bus, person, afterResult);
 });
 
-function save() {
-  const fields = new FormData(form());
-  const chosen = form().querySelector('[name="disposition"]:checked');
-  if (!chosen) return problem(t("Choose a result."), firstChoice());
-  let callback = "";
-  if (chosen.dataset.kind === "callback") {
-    callback = fields.get("at") || fields.get("when") || "";
-    if (!callback) return problem(t("Choose when to call back."), form().querySelector('[name="when"]'));
-  }
-  problem("");
-  const args = {
-    attempt: now.attempt,
-    disposition: chosen.value,
-    note: note().value,
-    callback,
-    mine: fields.get("mine") === "on",
-  };
-  const pending = { id: newId(), args, reader, name: now.name };
-  localStorage.setItem(PENDING, JSON.stringify(pending));
-  return dispose(pending);
+/** A result is on disk: the tab of a call that is over goes; a slip of the hand can be corrected. */
+function afterResult(attempt, name) {
+  clearNote(attempt);
+  const tab = tabs.get(attempt);
+  if (tab) tab.reopened = false;
+  settle();
+  toast("ok", t("Saved: %(name)s", { name: name || "…" }), { title: t("Correct"), run: () => openCall(attempt) });
 }
 
-async function dispose(pending) {
-  const here = () => now.attempt === pending.args.attempt;
-  const button = document.getElementById("save");
-  if (here()) {
-    button.disabled = true;
-    say("saved", "", t("Saving…"));
-  }
-  const answer = await bus.send("dispose", pending.args, { id: pending.id, keep: true });
-  if (answer.type === "nack" && answer.reason === "not_saved") {
-    if (here()) say("saved", "bad", answer.words);
-    setTimeout(() => dispose(pending), TRY_AGAIN_MS);
-    return;
-  }
-  localStorage.removeItem(PENDING);
-  if (answer.type === "ack") {
-    clearNote(pending.args.attempt);
-    if (unfinished?.attempt === pending.args.attempt) {
-      const wasOpen = unfinished.opened && here();
-      unfinished = null;
-      showUnfinished();
-      if (wasOpen) put(idle, "", "", null);
-    }
-    toast("ok", t("Saved: %(name)s", { name: pending.name || "…" }));
-    if (here()) say("saved", "ok", t("The result is saved."));
-  } else if (here()) {
-    say("saved", "", "");
-    problem(answer.words || answer.reason);
-  } else {
-    toast("bad", t("Not saved: %(name)s. %(reason)s", { name: pending.name || "…", reason: answer.words || "" }));
-  }
-  if (here() && form()) document.getElementById("save").disabled = false;
+/** An earlier conversation of one's own, to give or to correct its result. */
+async function openCall(attempt) {
+  if (tabs.get(attempt)) return tabs.show(attempt, true);
+  const html = await fetched(`/desk/calls/${encodeURIComponent(attempt)}`);
+  if (html === null) return undefined;
+  const page = document.createElement("template");
+  page.innerHTML = html;
+  const name = page.content.querySelector(".card-name")?.textContent || "";
+  const tab = tabs.put(attempt, "call", name, html, { attempt, reopened: true, closes: true });
+  fillIn(tab, null);
+  tabs.show(attempt);
+  firstChoice(tab)?.focus();
+  return undefined;
 }
 
-/** A result that was under way when the page closed: its id makes it happen once, however often it is sent. */
-function resendPending() {
-  const pending = JSON.parse(localStorage.getItem(PENDING) || "null");
-  if (pending?.reader === reader) dispose(pending);
+// ── other clients ───────────────────────────────────────────────────────────────────────────────────────────────
+
+async function openLead(lead, show = true) {
+  const key = `lead:${lead}`;
+  if (!tabs.get(key)) {
+    const html = await fetched(`/leads/${Number(lead)}?pane`);
+    if (html === null) return;
+    const page = document.createElement("template");
+    page.innerHTML = html;
+    tabs.put(key, "lead", page.content.querySelector(".card-name")?.textContent || "", html, { lead, closes: true });
+    rememberLeads();
+  }
+  if (show) tabs.show(key, true);
 }
 
-function problem(text, focus) {
-  const place = document.getElementById("result-error");
-  place.textContent = text;
-  place.hidden = !text;
-  focus?.focus();
+function rememberLeads() {
+  const leads = [...tabs.all.values()].filter((tab) => tab.kind === "lead").map((tab) => tab.lead);
+  sessionStorage.setItem(OPEN_LEADS, JSON.stringify(leads));
 }
 
-function say(id, look, text) {
-  const place = document.getElementById(id);
-  if (!place) return;
-  place.className = `kept ${look}`;
-  place.textContent = text;
+async function fetched(url) {
+  try {
+    const response = await fetch(url, { headers: { "HX-Request": "true" } });
+    if (response.ok) return await response.text();
+    toast("bad", response.status === 404 ? t("There is no such client, or it is not yours.") : t("It cannot be read just now."));
+  } catch {
+    toast("bad", t("No connection to the server."));
+  }
+  return null;
 }
+
+addEventListener("zvonar:lead", (event) => {
+  event.preventDefault();
+  openLead(event.detail);
+});
 
 // ── buttons and keys ────────────────────────────────────────────────────────────────────────────────────────────
 
 desk.addEventListener("click", (event) => {
+  const link = event.target.closest('a[href^="/leads/"]:not([data-page])');
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+    event.preventDefault();
+    openLead(link.getAttribute("href").split("/")[2]);
+    return;
+  }
   const button = event.target.closest("button");
   if (!button) return;
   if ("take" in button.dataset) bus.take();
   if ("reload" in button.dataset) location.reload();
-  if ("finish" in button.dataset) finish();
+  if ("openCall" in button.dataset) openCall(button.dataset.openCall);
+  if ("close" in button.dataset) rememberLeads();
+  if (button.dataset.do === "login") startShift();
   if ("do" in button.dataset) press(button);
 });
 
 async function press(button) {
-  const { do: verb, reason = "", attempt = now.attempt, on = "", digits = "" } = button.dataset;
+  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "" } = button.dataset;
   // Seen at once; the truth comes with the next frame. Digits follow one another: their buttons stay.
   button.setAttribute("aria-busy", "true");
   if (!digits) {
@@ -322,52 +362,18 @@ async function press(button) {
   offline();
 }
 
-const PRESSED_BY = {
-  F2: '#bar_buttons .main:not(:disabled):not([data-do="hold"])',
-  F4: '#bar_buttons [data-do="hold"]:not(:disabled)',
-  F9: '#bar_buttons [data-do="hangup"]:not(:disabled)',
-};
-
-// By `code`: on a Cyrillic layout `key` is another letter.
-addEventListener("keydown", (event) => {
-  const { code, altKey, ctrlKey, metaKey } = event;
-  if (event.repeat || event.isComposing) return;
-  if (code in PRESSED_BY && !altKey && !ctrlKey) {
+// While the keypad is open, digits are tones and not results: heard before all other keys.
+addEventListener(
+  "keydown",
+  (event) => {
+    const digit = !event.altKey && !event.ctrlKey && !event.metaKey && digitOf(event);
+    if (!digit || !document.getElementById("digits-menu").matches(":popover-open")) return;
     event.preventDefault();
-    const button = desk.querySelector(PRESSED_BY[code]);
-    if (button) button.click();
-    else if (code === "F2" && form()) save();
-  } else if (code === "KeyP" && altKey && !ctrlKey) {
-    event.preventDefault();
-    const back = desk.querySelector('#bar_buttons [data-do="ready"]:not(:disabled)');
-    if (back) back.click();
-    else openMenu("pause-menu");
-  } else if (code === "KeyM" && altKey && !ctrlKey) {
-    event.preventDefault();
-    desk.querySelector('#bar_buttons [data-do="mute"]:not(:disabled)')?.click();
-  } else if (code === "KeyT" && altKey && !ctrlKey) {
-    event.preventDefault();
-    openMenu("digits-menu");
-  } else if (!altKey && !ctrlKey && !metaKey && digitOf(event) && document.getElementById("digits-menu").matches(":popover-open")) {
-    event.preventDefault();
-    desk.querySelector(`#digits-menu [data-digits="${digitOf(event)}"]:not(:disabled)`)?.click();
-  } else if (code === "KeyS" && altKey && !ctrlKey) {
-    event.preventDefault();
-    openMenu("skip-menu");
-  } else if ((code === "Enter" || code === "NumpadEnter") && (ctrlKey || metaKey) && form()) {
-    event.preventDefault();
-    save();
-  } else if (code === "KeyS" && (ctrlKey || metaKey)) {
-    event.preventDefault();
-    saveNote();
-  } else if (/^(Digit|Numpad)[1-9]$/.test(code) && !altKey && !ctrlKey && !metaKey && !isTyping() && form()) {
-    const choice = form().querySelector(`[data-key="${code.slice(-1)}"]`);
-    if (!choice) return;
-    event.preventDefault();
-    choice.click();
-    choice.focus();
-  }
-});
+    event.stopImmediatePropagation();
+    desk.querySelector(`#digits-menu [data-digits="${digit}"]:not(:disabled)`)?.click();
+  },
+  { capture: true },
+);
 
 /** The tone of a key: digits of both rows, `*` and `#` where a US keyboard has them. */
 function digitOf({ code, shiftKey }) {
@@ -376,14 +382,34 @@ function digitOf({ code, shiftKey }) {
   return /^(Digit|Numpad)[0-9]$/.test(code) && !shiftKey ? code.slice(-1) : "";
 }
 
-function openMenu(id) {
-  const menu = document.getElementById(id);
-  if (!desk.querySelector(`#bar_buttons [popovertarget="${id}"]`)) return;
-  menu.togglePopover?.();
-  menu.querySelector("button").focus();
-}
-
-function isTyping() {
-  const { activeElement: at } = document;
-  return at instanceof HTMLTextAreaElement || (at instanceof HTMLInputElement && !["radio", "checkbox"].includes(at.type));
-}
+onKey("F2", () => {
+  const form = tabs.current.pane.querySelector("#result");
+  if (!form || pressable("F2").length) return false;
+  form.requestSubmit();
+  return true;
+});
+onKey("Ctrl+S", () => {
+  saveNote(tabs.current);
+});
+onKey("Ctrl+Z", () => !isTyping() && undoLast());
+onKey("Alt+[", () => tabs.step(-1));
+onKey("Alt+]", () => tabs.step(1));
+onKey("Alt+N", () => dispatchEvent(new CustomEvent("zvonar:find")));
+onKey("Alt+C", () => {
+  const choice = tabs.current.pane.querySelector('[data-kind="callback"]');
+  if (!choice) return false;
+  choice.click();
+  tabs.current.pane.querySelector('[name="when"]')?.focus();
+  return true;
+});
+onKey("1–9", ({ code }) => {
+  const form = tabs.current.pane.querySelector("#result");
+  if (!form || isTyping()) return false;
+  const group = document.activeElement?.name === "when" ? "data-when" : "data-key";
+  const choice = form.querySelector(`[${group}="${code.slice(-1)}"]`);
+  if (!choice) return false;
+  choice.click();
+  if (choice.dataset.kind === "callback") form.querySelector('[name="when"]')?.focus();
+  else choice.focus();
+  return true;
+});

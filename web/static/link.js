@@ -8,6 +8,7 @@ const JITTER = 0.3;
 // Close codes after which coming back by ourselves would be wrong.
 const SIGNED_OUT = 4001;
 const TAKEN_OVER = 4002;
+const OCCUPIED = 4003;
 
 export class Link {
   /** `tell(message)` gets `{frame}` for every frame and `{status}` whenever the socket comes or goes. */
@@ -18,7 +19,8 @@ export class Link {
     this.tell = tell;
     this.seq = -1;
     this.desk = "";
-    this.taken = false;
+    this.taken = "";
+    this.taking = false;
     this.status = "lost";
     this.lostAt = Date.now();
     this.failures = 0;
@@ -28,7 +30,7 @@ export class Link {
 
   connect() {
     clearTimeout(this.retry);
-    this.taken = false;
+    this.taken = "";
     const socket = (this.socket = new WebSocket(this.url));
     this.alive();
     socket.onopen = () => this.hello();
@@ -37,8 +39,9 @@ export class Link {
   }
 
   hello() {
-    const { seq, desk, build, browser } = this;
-    this.socket.send(JSON.stringify({ type: "hello", since: seq, desk, build, browser }));
+    const { seq, desk, build, browser, taking } = this;
+    this.socket.send(JSON.stringify({ type: "hello", since: seq, desk, build, browser, take: taking }));
+    this.taking = false;
   }
 
   /** Ask for everything anew: a new tab has nothing yet. */
@@ -47,9 +50,11 @@ export class Link {
     if (this.status === "live") this.hello();
   }
 
-  /** Come back after another computer took the desk. */
+  /** Take the desk from the computer that has it. */
   takeBack() {
-    if (this.status !== "live") this.connect();
+    if (this.status === "live") return;
+    this.taking = true;
+    this.connect();
   }
 
   /** Send a command. `keep`: it outlives a lost socket (its id makes it happen once); others fail with the socket. */
@@ -82,7 +87,7 @@ export class Link {
         this.pending.delete(frame.id);
         break;
       case "bye":
-        this.taken = frame.reason === "taken"; // said in words too: a close code can get lost with the connection
+        this.taken = frame.reason; // "taken" or "occupied", said in words too: a close code can get lost with the connection
         break;
       default:
         if (frame.seq !== this.seq + 1) {
@@ -101,8 +106,9 @@ export class Link {
       this.pending.delete(id);
       this.tell({ frame: { type: "nack", id, verb: command.verb, reason: "lost" } });
     }
-    if (code === SIGNED_OUT || code === TAKEN_OVER || this.taken) {
-      this.become(code === SIGNED_OUT ? "signed_out" : "taken");
+    const final = { [SIGNED_OUT]: "signed_out", [TAKEN_OVER]: "taken", [OCCUPIED]: "occupied" }[code] || this.taken;
+    if (final) {
+      this.become(final);
       return;
     }
     this.become("lost");

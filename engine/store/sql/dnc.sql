@@ -95,6 +95,13 @@ UPDATE dispositions SET note = '' WHERE attempt_id IN (SELECT id FROM attempts W
 -- name: forget_drafts
 DELETE FROM drafts WHERE attempt_id IN (SELECT id FROM attempts WHERE lead_id = :lead);
 
+-- name: forget_edits
+DELETE FROM lead_edits WHERE lead_id = :lead;
+
+-- name: forget_merges
+-- How the cards were before goes; that they were merged stays.
+UPDATE lead_merges SET before = '{}' WHERE kept_id = :lead OR merged_id = :lead;
+
 -- name: forget_callbacks
 UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :by
 WHERE lead_id = :lead AND closed_at_ms IS NULL;

@@ -20,12 +20,15 @@ ON CONFLICT (login) DO UPDATE SET
 -- name: set_user_looks
 UPDATE users SET language = :language, theme = :theme WHERE login = :login;
 
+-- name: set_preferences
+UPDATE users SET preferences = :preferences WHERE login = :login;
+
 -- name: add_session
 INSERT INTO sessions (token_hash, login, created_at_ms, seen_at_ms) VALUES (:token_hash, :login, :now_ms, :now_ms);
 
 -- name: session
 SELECT s.token_hash, s.created_at_ms, s.seen_at_ms,
-       u.login, u.name, u.role, u.agent_id, u.language, u.theme, u.password_hash, u.disabled
+       u.login, u.name, u.role, u.agent_id, u.language, u.theme, u.password_hash, u.disabled, u.preferences
 FROM sessions s JOIN users u ON u.login = s.login
 WHERE s.token_hash = :token_hash;
 
@@ -136,6 +139,20 @@ FROM (
   FROM calls c JOIN attempts a ON a.id = c.attempt_id
   WHERE c.agent_id = :agent AND c.bridged_at_ms >= :since_ms
 );
+
+-- name: own_call
+SELECT a.id, a.lead_id, a.campaign_id, a.phone_position, a.planned_at_ms, c.bridged_at_ms, c.ended_at_ms,
+       coalesce(c.disposition_id, '') AS disposition_id, c.note, l.name
+FROM calls c JOIN attempts a ON a.id = c.attempt_id JOIN leads l ON l.id = a.lead_id
+WHERE a.id = :attempt AND c.agent_id = :agent;
+
+-- name: own_calls
+-- The agent's conversations that are over: those without a result first, then the last ones.
+SELECT a.id, a.lead_id, a.campaign_id, a.phone_position, a.planned_at_ms, c.bridged_at_ms, c.ended_at_ms,
+       coalesce(c.disposition_id, '') AS disposition_id, c.note, l.name
+FROM calls c JOIN attempts a ON a.id = c.attempt_id JOIN leads l ON l.id = a.lead_id
+WHERE c.agent_id = :agent AND c.bridged_at_ms >= :since_ms AND c.ended_at_ms IS NOT NULL
+ORDER BY c.disposition_id IS NOT NULL, c.bridged_at_ms DESC LIMIT :limit;
 
 -- name: agent_times
 -- Each row of the log lasts until the agent's next one; what began before the span counts from its start.

@@ -1,0 +1,175 @@
+"""Several cards at once, keys and the palette: what an operator does besides the call that is on the line."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from crm_lite.i18n import LANGUAGES
+from engine.core.model import LeadId
+from tests.browser.conftest import SignIn
+from tests.browser.test_access import AXE, VIOLATIONS
+from tests.browser.test_desk import NOTE, answered, at_work
+from tests.fakes.office import Office
+from tests.fakes.waiting import poll
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+
+async def press(page: Page, code: str, key: str, virtual: int, modifiers: int = 0) -> None:
+    """A key as a Cyrillic layout sends it."""
+    session = await page.context.new_cdp_session(page)
+    for kind in ("rawKeyDown", "keyUp"):
+        event = {"type": kind, "modifiers": modifiers, "key": key, "code": code, "windowsVirtualKeyCode": virtual}
+        await session.send("Input.dispatchKeyEvent", event)
+
+
+async def find(page: Page, text: str) -> None:
+    """Ctrl+K on a Ukrainian layout, and what is sought."""
+    await press(page, "KeyK", "л", 75, modifiers=2)
+    await expect(page.locator("#palette")).to_be_visible()
+    await page.keyboard.type(text)
+
+
+async def test_another_client_is_found_and_opened_beside_the_call(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await page.locator("#note").fill(NOTE)
+    await find(page, "шевч")
+    await expect(page.locator("#palette li").first).to_contain_text("Шевченко Тарас")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".tab:has([aria-current])")).to_contain_text("Шевченко")
+    await expect(page.locator(".card-name")).to_have_text("Шевченко Тарас")
+    await press(page, "BracketLeft", "х", 219, modifiers=1)
+    await expect(page.locator("#note")).to_have_value(NOTE)
+
+
+async def test_a_call_takes_its_own_tab_and_no_ones_words(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await find(page, "мельник")
+    await expect(page.locator("#palette li").first).to_contain_text("Мельник")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".card-name")).to_have_text("Мельник Юрій")
+    field = page.locator('[name="name"]')
+    await field.focus()
+    await page.keyboard.press("End")
+    await poll(lambda: place.switch.ringing() > 0)
+    await field.press_sequentially(" Ю")
+    place.switch.answer()
+    await expect(page.locator('.tab[data-mark="fresh"]')).to_contain_text("Іваненко")
+    await expect(field).to_be_focused()
+    await field.press_sequentially("!")
+    await expect(field).to_have_value("Мельник Юрій Ю!")
+    await page.locator('.tab[data-mark="fresh"] [data-tab]').click()
+    await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
+
+
+async def test_a_result_can_be_corrected_from_the_toast_and_from_the_list(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await place.dial(running=False)
+    place.switch.customers_hang_up()
+    await page.locator('[value="sale"]').check(force=True)
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await page.keyboard.press("Control+z")
+    await expect(page.locator('[value="sale"]')).to_be_checked()
+    await page.locator('[value="refusal"]').check(force=True)
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#note")).to_have_count(0)
+
+    await page.reload()
+    await page.locator("[data-open-call]").click()
+    await expect(page.locator('[value="refusal"]')).to_be_checked()
+    await page.locator("#note").fill(NOTE)
+    await page.locator('[value="later"]').check(force=True)
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#note")).to_have_count(0)
+    (past,) = await place.records.lead_history(LeadId(1))
+    assert (past.disposition, past.note) == ("later", NOTE)
+    assert [one.disposition for one in await place.records.disposition_history(past.id)] == ["sale", "refusal", "later"]
+
+
+async def test_one_window_of_all_sounds(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    other = await page.context.new_page()
+    await other.goto(f"{place.url}/desk")
+    await expect(other.locator('[data-do="login"]')).to_be_enabled()
+    await other.locator("#bar_state").click()  # both may sound now
+    await page.bring_to_front()
+    await at_work(place, page)
+    await answered(place, page)
+    await expect(other.locator(".card-name")).to_have_text("Іваненко Петро")
+    await expect(page.locator("#desk")).to_have_attribute("data-sounded", "call")
+    assert await other.locator("#desk").get_attribute("data-sounded") is None
+
+
+async def test_the_script_speaks_of_this_client(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await expect(page.locator("#script h3")).to_have_text("Здравствуйте, Іваненко Петро!")
+    await expect(page.locator("#script strong")).to_have_text("Київ")
+    await expect(page.locator("#script blockquote")).to_contain_text("Дорого?")
+
+
+async def test_a_key_that_gets_in_the_way_is_switched_off_everywhere(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await expect(page.locator('[data-do="login"]')).to_be_enabled()
+    await press(page, "Slash", ".", 191, modifiers=2)
+    await page.locator('#keys [value="F2"]').uncheck()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("F2")
+    await poll_preferences(place, ["F2"])
+    elsewhere = await sign_in("olena")
+    await elsewhere.keyboard.press("F2")
+    await expect(elsewhere.locator("#desk")).not_to_have_attribute("data-state", "connecting")
+    assert place.crm.live.board.agents.get("olena") is None or place.switch.legs == {}  # type: ignore[call-overload]
+
+
+async def poll_preferences(place: Office, off: list[str]) -> None:
+    """The server knows which keys are off."""
+    for _ in range(100):
+        user = await place.records.user_by_login("olena")
+        if user is not None and user.preferences.get("keys_off") == off:
+            return
+        await asyncio.to_thread(place.clock.now_ms)
+    raise AssertionError("the keys were not saved")
+
+
+async def test_the_foot_counts_the_shift(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    place.switch.customers_hang_up()
+    await page.locator('[value="sale"]').check(force=True)
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#shift")).to_contain_text("1 разговор")
+    await expect(page.locator("#shift")).to_contain_text("из 1:00:00")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_tabs_and_dialogs_have_no_violation(place: Office, sign_in: SignIn, language: str, theme: str) -> None:
+    if not Path(AXE).is_file():
+        pytest.skip("needs axe-core: run `make setup`")
+    await place.records.set_user_looks("olena", language=language, theme=theme)
+    page = await sign_in("olena", theme=theme, bypass_csp=True)
+    await at_work(place, page)
+    await answered(place, page)
+    await find(page, "шевч")
+    await expect(page.locator("#palette li").first).to_contain_text("Шевченко")
+    await page.add_script_tag(path=AXE)
+    assert await page.evaluate(VIOLATIONS) == []
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".card-name")).to_have_text("Шевченко Тарас")
+    assert await page.evaluate(VIOLATIONS) == []
+    await press(page, "Slash", ".", 191, modifiers=2)
+    await expect(page.locator("#keys tbody tr").first).to_be_visible()
+    assert await page.evaluate(VIOLATIONS) == []

@@ -1,0 +1,91 @@
+"""Two people on one card lose nothing, and two cards of one person become one, and two again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.core.model import CampaignId, LeadId, LeadState, PhoneNumber
+from engine.store.cards import Cards, Conflict, Edit, NotMergeable
+from engine.store.imports import import_leads
+from tests.fakes.office import Office, Person, office
+
+LEAD = LeadId(1)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Office]:
+    async with office(tmp_path) as running:
+        yield running
+
+
+def edit(field: str, before: str, after: str, login: str = "olena") -> Edit:
+    return Edit(lead=LEAD, field=field, before=before, after=after, login=login, at_ms=1)
+
+
+async def test_a_value_changes_with_its_author_and_is_found_by_its_new_name(place: Office) -> None:
+    cards = Cards(place.database)
+    await cards.edit(edit("name", "Іваненко Петро", "Ёлкин Пётр"))
+    await cards.edit(edit("city", "Київ", "Львів"))
+    await cards.edit(edit("zone", "Europe/Kyiv", ""))
+    await cards.edit(edit("Источник", "сайт", "реклама"))
+    (card,) = await place.records.find_leads("елкин", campaigns=None, state=None, after=0, limit=5)
+    assert (card.name, card.fields["city"], card.fields["Источник"], card.zone) == (
+        "Ёлкин Пётр",
+        "Львів",
+        "реклама",
+        None,
+    )
+    assert [(one.field, one.before, one.after) for one in await cards.edits(LEAD)][-1] == (
+        "name",
+        "Іваненко Петро",
+        "Ёлкин Пётр",
+    )
+
+
+async def test_two_people_change_one_card_and_only_the_same_field_collides(place: Office) -> None:
+    cards = Cards(place.database)
+    await cards.edit(edit("city", "Київ", "Львів", "ivan"))
+    await cards.edit(edit("product", "Вода 19 л", "Кулер"))
+    with pytest.raises(Conflict) as found:
+        await cards.edit(edit("city", "Київ", "Одеса"))
+    assert found.value.edit is not None
+    assert (found.value.edit.login, found.value.edit.after) == ("ivan", "Львів")
+    card = await place.records.lead_card(LEAD)
+    assert card is not None
+    assert (card.fields["city"], card.fields["product"]) == ("Львів", "Кулер")
+
+
+async def twin(place: Office) -> LeadId:
+    """A second card with a number of the first, a new number and a field that the first lacks."""
+    numbers = (PhoneNumber("+380671234501"), PhoneNumber("+380501112233"))
+    person = Person(
+        line=2, phones=numbers, name="П. Іваненко", zone=None, fields={"city": "Суми", "email": "p@example.com"}
+    )
+    await import_leads(place.database, CampaignId("autumn"), [person], file_name="two.xlsx", by="test", now_ms=5)
+    (found,) = await Cards(place.database).twins(LEAD, None)
+    return found
+
+
+async def test_two_cards_become_one_and_two_again(place: Office) -> None:
+    cards, other = Cards(place.database), await twin(place)
+    before = [await place.records.lead_card(lead) for lead in (LEAD, other)]
+    await cards.merge(LEAD, other, "boss", 10)
+    kept, merged = await place.records.lead_card(LEAD), await place.records.lead_card(other)
+    assert kept is not None
+    assert merged is not None
+    assert [phone.number.e164 for phone in kept.phones] == ["+380671234501", "+380501112233"]
+    assert (kept.name, kept.fields["city"], kept.fields["email"]) == ("Іваненко Петро", "Київ", "p@example.com")
+    assert merged.state is LeadState.CLOSED
+    assert await cards.twins(LEAD, None) == ()
+    with pytest.raises(NotMergeable):
+        await cards.merge(LEAD, other, "boss", 11)
+    (merge,) = await cards.merges(LEAD)
+    await cards.unmerge(merge, "boss", 20)
+    assert [await place.records.lead_card(lead) for lead in (LEAD, other)] == before
+    assert [row.action for row in await place.records.audit_page() if row.action.startswith("leads_")][:2] == [
+        "leads_unmerged",
+        "leads_merged",
+    ]
