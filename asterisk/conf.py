@@ -168,6 +168,7 @@ class AsteriskInstance:
     trunks: tuple[Trunk, ...] = ()
     language: str = "ru"
     channels_max: int = 1000
+    recordings: Path | None = None  # a folder of its own for recordings; otherwise they lie in the spool
 
     @property
     def paths(self) -> Paths:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -69,8 +70,27 @@ def find_binary(major: int = 22) -> Binary:
 def render(instance: AsteriskInstance, binary: Binary) -> list[str]:
     """Write the instance's configuration, each file only if it changed; the names of those that did."""
     instance.paths.make()
+    _link_recordings(instance)
     files = render_files(instance, binary, load_or_make_secrets(instance.paths))
     return write_if_changed(instance.paths.etc, files)
+
+
+def _link_recordings(instance: AsteriskInstance) -> None:
+    """Asterisk writes recordings into one place below its spool, which must be there; it becomes a link to a folder."""
+    link = instance.paths.spool / "recording"
+    if instance.recordings is None:
+        link.mkdir(mode=0o700, exist_ok=True)
+        return
+    if link.is_symlink() and link.readlink() == instance.recordings:
+        return
+    instance.recordings.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if link.is_symlink():
+        link.unlink()
+    elif link.is_dir():
+        for file in link.glob("*.wav"):
+            shutil.move(file, instance.recordings / file.name)
+        link.rmdir()
+    link.symlink_to(instance.recordings, target_is_directory=True)
 
 
 def check(instance: AsteriskInstance, binary: Binary) -> list[str]:

@@ -28,6 +28,7 @@ from engine.core.events import (
     AgentMute,
     AgentPause,
     AgentReady,
+    AgentRecord,
     AgentSkip,
     DeskEvent,
     Dispose,
@@ -45,6 +46,7 @@ from engine.core.model import (
     LeadId,
     Phone,
     Previewed,
+    RecordAct,
     Refusal,
     SkipReason,
     WrapUpMode,
@@ -469,7 +471,7 @@ def day_start_ms(now_ms: int, zone: ZoneInfo) -> int:
 
 
 #: Buttons of one conversation: pressed too late, they must not touch the next one.
-OF_THIS_CALL: Final = frozenset({Verb.HANGUP, Verb.HOLD, Verb.MUTE, Verb.DIGITS})
+OF_THIS_CALL: Final = frozenset({Verb.HANGUP, Verb.HOLD, Verb.MUTE, Verb.DIGITS, Verb.RECORD})
 
 
 class NotACommand(Exception):
@@ -523,6 +525,12 @@ def desk_event(  # noqa: C901, PLR0912 - one row per button
             return AgentMute(command=command, by=login, agent=agent, on=args.get("on") is True)
         case Verb.DIGITS:
             return AgentDigits(command=command, by=login, agent=agent, digits=_text(args, "digits", 32))
+        case Verb.RECORD:
+            try:
+                act = RecordAct(_text(args, "act", 16))
+            except ValueError as error:
+                raise NotACommand("act") from error
+            return AgentRecord(command=command, by=login, agent=agent, act=act)
         case Verb.DISPOSE:
             wanted = _text(args, "callback", 32)
             return Dispose(

@@ -59,6 +59,7 @@ class Verb(StrEnum):
     HOLD = "hold"
     MUTE = "mute"
     DIGITS = "digits"
+    RECORD = "record"
     DISPOSE = "dispose"
     DRAFT = "draft"
     CAMPAIGN = "campaign"

@@ -168,6 +168,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.CALLER_KNOWN: N_("This call has its client already."),
     Refusal.BAD_DIGITS: N_("Only digits, * and # can be sent."),
     "not_mergeable": N_("One of the two is in a call, must not be called, or is merged already."),
+    Refusal.NOT_RECORDED: N_("Conversations of this campaign are not recorded."),
+    Refusal.ALWAYS_RECORDED: N_("This campaign records every conversation; the recording can be paused."),
     "busy": N_("Too many commands at once. Wait a second."),
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
     "forbidden": N_("You may not do this."),

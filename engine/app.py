@@ -33,6 +33,7 @@ from engine.core.model import PhoneId, Policy, TrunkId
 from engine.driver import Driver, line_of
 from engine.phones import zones_of
 from engine.recorder import Recorder
+from engine.recordings import keep_house
 from engine.store.database import AioDatabase
 from engine.store.errors import StoreBug, StoreError
 from engine.store.imports import finish_imports
@@ -45,6 +46,7 @@ from engine.telephony import (
     legs_told,
     phones_and_trunks,
     private_asterisk,
+    recordings_folder,
 )
 from engine.window import open_window
 
@@ -118,6 +120,14 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
             ]
             helpers = [group.create_task(play(parts), name="demo")] if play is not None else []
             if parts.asterisk is not None:
+                kept = loaded.config.recordings
+                house = keep_house(
+                    recordings_folder(loaded),
+                    keep_ms=kept.keep,
+                    bytes_max=int(kept.gigabytes_max * 1e9),
+                    clock=parts.clock,
+                )
+                helpers.append(group.create_task(house, name="recordings"))
                 helpers.append(group.create_task(_keep_asterisk(parts, parts.asterisk), name="asterisk-keeper"))
             await stop.asked(1)
             log.info("draining", extra={"action": "drain", "limit_ms": limit_ms})

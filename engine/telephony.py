@@ -69,7 +69,13 @@ def private_asterisk(loaded: Loaded) -> AsteriskInstance:
         phones=phones,
         trunks=trunks,
         language=loaded.config.languages[0],
+        recordings=recordings_folder(loaded),
     )
+
+
+def recordings_folder(loaded: Loaded) -> Path:
+    """Where the private Asterisk keeps recordings."""
+    return loaded.resolve(loaded.config.recordings.folder).absolute()
 
 
 def ari_account(loaded: Loaded, private: Asterisk | None) -> AriAccount:

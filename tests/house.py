@@ -72,6 +72,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.hub": SHELL,
     "engine.api": SHELL,
     "engine.window": ("engine.api",),
+    "engine.recordings": ("engine.clock",),
     "crm_lite": (
         "engine.api",
         "engine.store",

@@ -243,6 +243,34 @@ class Bridges:
     def removeChannel(self, bridgeId: str, *, channel: str) -> Request[None]:
         return _request("POST", "/bridges/{bridgeId}/removeChannel", _nothing, bridgeId, channel=channel)
 
+    def play(self, bridgeId: str, *, media: str) -> Request[Playback]:
+        return _request("POST", "/bridges/{bridgeId}/play", Playback.parse, bridgeId, media=media)
+
+    def record(
+        self, bridgeId: str, *, name: str, format: str, maxDurationSeconds: int, ifExists: str = "fail"
+    ) -> Request[None]:
+        return _request(
+            "POST",
+            "/bridges/{bridgeId}/record",
+            _nothing,
+            bridgeId,
+            name=name,
+            format=format,
+            maxDurationSeconds=maxDurationSeconds,
+            ifExists=ifExists,
+        )
+
+
+class Recordings:
+    def stop(self, recordingName: str) -> Request[None]:
+        return _request("POST", "/recordings/live/{recordingName}/stop", _nothing, recordingName)
+
+    def pause(self, recordingName: str) -> Request[None]:
+        return _request("POST", "/recordings/live/{recordingName}/pause", _nothing, recordingName)
+
+    def unpause(self, recordingName: str) -> Request[None]:
+        return _request("DELETE", "/recordings/live/{recordingName}/pause", _nothing, recordingName)
+
 
 class Applications:
     def get(self, applicationName: str) -> Request[Application]:
@@ -284,6 +312,7 @@ applications = Applications()
 asterisk = AsteriskSystem()
 endpoints = Endpoints()
 playbacks = Playbacks()
+recordings = Recordings()
 
 
 # --- the mechanism ------------------------------------------------------------------------------------------------

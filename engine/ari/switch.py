@@ -25,7 +25,16 @@ from engine.ari.client import AriAccount, AriClient, Frame, LinkUp
 from engine.ari.errors import AriError, Conflict, NotFound
 from engine.backoff import Backoff
 from engine.clock import Clock
-from engine.core.effects import AskSwitch, Hangup, OpenBridge, OriginateAgent, OriginateCustomer, SwitchOrder
+from engine.core.effects import (
+    AskSwitch,
+    Hangup,
+    OpenBridge,
+    OriginateAgent,
+    OriginateCustomer,
+    PauseRecording,
+    StopRecording,
+    SwitchOrder,
+)
 from engine.core.events import (
     CommandFailed,
     LegGone,
@@ -174,7 +183,7 @@ class AriSwitch:
                 case OriginateAgent():
                     await self._client.request(wire.requests_of(order, app=self._account.app)[0])
                     self._tell(OriginateAccepted(order.leg))
-                case Hangup():
+                case Hangup() | StopRecording() | PauseRecording():
                     for request in wire.requests_of(order, app=self._account.app):
                         await self._unless_gone(request)
                 case OpenBridge():

@@ -17,8 +17,11 @@ from engine.core.effects import (
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
+    PauseRecording,
     PlayMessageAndHangup,
     SendDigits,
+    StartRecording,
+    StopRecording,
     SwitchOrder,
 )
 from engine.core.events import (
@@ -191,6 +194,18 @@ def requests_of(  # noqa: C901, PLR0912 - one row per order
             return (ari.channels.unmute(agent, direction="in"),)
         case SendDigits(customer=customer, digits=digits):
             return (ari.channels.sendDTMF(channel_of(customer), dtmf=digits),)
+        case StartRecording(bridge=bridge, name=name):
+            record = ari.bridges.record(
+                bridge, name=name, format="wav", maxDurationSeconds=int(seconds(order.length_max_ms))
+            )
+            said = ari.bridges.play(bridge, media=f"sound:{order.announcement}")
+            return (record, said) if order.announcement else (record,)
+        case PauseRecording(name=name, on=True):
+            return (ari.recordings.pause(name),)
+        case PauseRecording(name=name):
+            return (ari.recordings.unpause(name),)
+        case StopRecording(name=name):
+            return (ari.recordings.stop(name),)
         case AskSwitch():
             return ()
         case _:
@@ -209,7 +224,7 @@ def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
-        case Music() | Hold() | SendDigits():
+        case Music() | Hold() | SendDigits() | StartRecording() | PauseRecording() | StopRecording():
             return (order.customer,)
         case Mute():
             return (order.agent,)

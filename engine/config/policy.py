@@ -22,6 +22,7 @@ from engine.core.model import (
     CallingHours,
     Campaign,
     CampaignId,
+    Consent,
     Disposition,
     DispositionId,
     DispositionKind,
@@ -33,6 +34,8 @@ from engine.core.model import (
     PhoneNumber,
     Policy,
     QueueId,
+    Recorded,
+    RecordingRule,
     RetryRule,
     Trunk,
     TrunkId,
@@ -126,6 +129,11 @@ def _campaign(
         ),
         law=tuple(packs[name] for name in campaign.law),
         order=_order(campaign.order),
+        recording=RecordingRule(
+            mode=Recorded(campaign.recording.mode),
+            consent=Consent(campaign.recording.consent),
+            announcement=campaign.recording.announcement or "",
+        ),
     )
 
 

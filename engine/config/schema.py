@@ -468,6 +468,30 @@ class WrapUp(_Section):
     limit: Annotated[int, duration("1s", "1h")] = Field(default=60_000, description="How long wrap-up may last.")
 
 
+class RecordingSettings(_Section):
+    """Whether conversations are recorded."""
+
+    mode: Literal["off", "always", "on_demand"] = Field(
+        default="off",
+        description="off; always: every conversation; on_demand: when the operator presses the button (Alt+V).",
+    )
+    consent: Literal["none", "announced", "asked"] = Field(
+        default="none",
+        description="What the law wants of the customer: none; announced: both hear `announcement` when it begins; "
+        "asked: it begins when the operator says that the customer agreed.",
+    )
+    announcement: Annotated[str, text_form(300, "[A-Za-z0-9/._-]+", "a sound name without ending")] | None = Field(
+        default=None,
+        description="The sound of consent `announced`: a name below Asterisk's sounds.",
+    )
+
+    @model_validator(mode="after")
+    def _announced_with_a_sound(self) -> Self:
+        if (self.consent == "announced") != (self.announcement is not None):
+            raise ValueError("consent announced needs an `announcement`, and only it has one")
+        return self
+
+
 class CampaignSettings(_Section):
     """Leads, rules and agents under one name."""
 
@@ -504,6 +528,10 @@ class CampaignSettings(_Section):
         default=(),
         max_length=8,
         description="Law packs that every call must obey, beside the rules here: " + LAW_PACKS,
+    )
+    recording: RecordingSettings = Field(
+        default=RecordingSettings(),
+        description="Whether conversations are recorded, one file each, named with the attempt.",
     )
     dispositions: tuple[Name, ...] = Field(min_length=1, description="Results to choose from, in the desk's order.")
     script: dict[Language, Annotated[str, text_form(8_000)]] = Field(
@@ -567,6 +595,26 @@ def _each_day_once(hours: Mapping[str, object]) -> None:
                 raise ValueError(f"hours: {WEEKDAYS[day]} is in both {first} and {days}")
 
 
+class Recordings(_Section):
+    """Where recordings are kept, and for how long."""
+
+    folder: FilePath = Field(
+        default=Path("var/recordings"),
+        description="Directory of the files of a managed Asterisk; readable by its owner only.",
+        json_schema_extra=RESTART,
+    )
+    keep: Annotated[int, duration("1h", "3650d")] = Field(
+        default=90 * DAY_MS,
+        description="How long a file is kept; then it is deleted.",
+    )
+    gigabytes_max: float = Field(
+        default=20,
+        gt=0,
+        le=100_000,
+        description="Room for all files; beyond it the oldest are deleted first. An hour takes 0.06.",
+    )
+
+
 class Demo(_Section):
     """What `make run` shows by itself; leave the section out for real work."""
 
@@ -615,6 +663,7 @@ class Config(_Section):
         default_factory=dict,
         description="Queues of people who call us, by name.",
     )
+    recordings: Recordings = Field(default=Recordings(), description="Where recordings are kept, and for how long.")
     demo: Demo | None = Field(
         default=None,
         description="What `make run` shows by itself.",

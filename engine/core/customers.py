@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from engine.core import effects, inbound
+from engine.core import effects, inbound, recording
 from engine.core.dialing import LIFE_SLACK_MS, MESSAGE_MAX_MS, reset, take_back
 from engine.core.events import DoNotCallChanged, HeldChecked
 from engine.core.live import Live
@@ -173,6 +173,7 @@ def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
         effects.CancelTimer(("offer", agent.id)),
         effects.SaveAnswer(attempt),
     )
+    recording.talk_begins(live, live.agents[agent.id], live.attempts[attempt.id], now_ms)
 
 
 def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, now_ms: int) -> None:
@@ -319,6 +320,9 @@ def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> N
     live.counters[f"failed_{command}"] += 1
     if command == "music":
         live.without_music[attempt.id] = None
+    if command == "startrecording":
+        recording.failed(live, attempt, now_ms)
+        return
     live.ask_switch(now_ms)
 
 

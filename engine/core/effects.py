@@ -23,6 +23,7 @@ from engine.core.model import (
     LegId,
     PhoneId,
     PhoneNumber,
+    Recording,
     TrunkId,
 )
 
@@ -131,6 +132,34 @@ class SendDigits:
     digits: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRecording:
+    """Record what is heard in the bridge into a file; with an `announcement`, everybody in it hears that first."""
+
+    customer: LegId
+    bridge: BridgeId
+    name: str
+    length_max_ms: int
+    announcement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """Leave out what is said now (`on`), or go on."""
+
+    customer: LegId
+    name: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """The file is complete. One that has ended is success."""
+
+    customer: LegId
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class AskSwitch:
     """Ask for a snapshot of the switch; the answer comes as `SwitchUp`."""
@@ -216,6 +245,14 @@ class SaveAgent:
 
     agent: Agent
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRecording:
+    """A recording is to begin, is paused, goes on, or (`ended_at_ms`) has ended."""
+
+    recording: Recording
+    ended_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +396,19 @@ class CommandDone:
 
 Dial = OriginateCustomer
 Urgent = (
-    OriginateAgent | OpenBridge | Bridge | Music | Hangup | PlayMessageAndHangup | Hold | Mute | SendDigits | AskSwitch
+    OriginateAgent
+    | OpenBridge
+    | Bridge
+    | Music
+    | Hangup
+    | PlayMessageAndHangup
+    | Hold
+    | Mute
+    | SendDigits
+    | AskSwitch
+    | StartRecording
+    | PauseRecording
+    | StopRecording
 )
 Write = (
     SaveAttempt
@@ -371,6 +420,7 @@ Write = (
     | SaveDisposition
     | SaveDispositionAlone
     | SaveAgent
+    | SaveRecording
     | SaveCampaignRun
     | SaveLead
     | SaveOptOut

@@ -20,6 +20,8 @@ from engine.core.model import (
     PhoneId,
     PhoneNumber,
     Policy,
+    RecordAct,
+    Recording,
     SkipReason,
     TrunkId,
 )
@@ -265,6 +267,7 @@ class Restored:
     running: tuple[CampaignId, ...]
     answers: Mapping[CampaignId, tuple[MinuteCount, ...]] = field(default_factory=dict)  # as far back as any law looks
     learned: Mapping[CampaignId, Mapping[str, Any]] = field(default_factory=dict)  # what the pacers knew
+    recordings: tuple[Recording, ...] = ()  # that have no end on disk
 
 
 # ── from the desk (each carries the command id that its answer will name) ────────────────────────────────────────
@@ -357,6 +360,14 @@ class AgentDigits(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRecord(DeskCommand):
+    """Starts a recording (the customer agreed, where that is asked), pauses it for what must not be kept, ends it."""
+
+    agent: AgentId
+    act: RecordAct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispose(DeskCommand):
     """The agent's result of a conversation; may come while talking, in wrap-up, or be a correction."""
 
@@ -428,6 +439,7 @@ DeskEvent = (
     | AgentHold
     | AgentMute
     | AgentDigits
+    | AgentRecord
     | Dispose
     | AgentAttach
     | CampaignSwitched

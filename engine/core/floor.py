@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.core import customers, desk, dialing, effects, events, inbound, previews, recovery
+from engine.core import customers, desk, dialing, effects, events, inbound, previews, recording, recovery
 from engine.core.live import NEVER_MS, Live
 from engine.core.model import (
     Agent,
@@ -278,6 +278,7 @@ _OF_ONE_CAMPAIGN: Final = (
     events.AgentHold,
     events.AgentMute,
     events.AgentDigits,
+    events.AgentRecord,
     events.Dispose,
 )
 _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
@@ -321,6 +322,7 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentHold: desk.hold,
     events.AgentMute: desk.mute,
     events.AgentDigits: desk.send_digits,
+    events.AgentRecord: recording.command,
     events.Dispose: desk.dispose,
     events.AgentAttach: inbound.attach,
     events.CampaignSwitched: desk.switch_campaign,

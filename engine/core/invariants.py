@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from engine.core.customers import UNANSWERED
+from engine.core.customers import CONVERSING, UNANSWERED
 from engine.core.dialing import HOPPER_MAX
 from engine.core.inbound import may_be_offered
 from engine.core.live import Live
@@ -102,6 +102,8 @@ def _attempt(live: Live, attempt: Attempt) -> Iterator[str]:
             yield f"attempt {attempt.id} is {attempt.state} with {agent.id}, who is {agent.state} with {agent.attempt}"
     elif attempt.state is CustomerState.LEAVING and attempt.outcome is None:
         yield f"attempt {attempt.id} is leaving without an outcome"
+    if live.connected and attempt.recording is not None and attempt.state not in CONVERSING:
+        yield f"attempt {attempt.id} is {attempt.state} and recorded"
     campaign = live.campaigns.get(attempt.campaign)
     if campaign is None:
         yield f"attempt {attempt.id} has no campaign"

@@ -39,6 +39,7 @@ from engine.core.model import (
     Policy,
     Previewed,
     QueueId,
+    Recording,
     TrunkId,
     agent_leg,
     attempt_of_leg,
@@ -134,6 +135,7 @@ class Live:
         self.store_problem = ""
         self.engine_problem = ""
         self.draining = False
+        self.restored_recordings: list[Recording] = []  # of conversations that have ended
         self.restored_talk: dict[AttemptId, AgentId] = {}  # who talked with whom before the restart
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
         self.counters: Counter[str] = Counter()  # what the switch got wrong, by name; a metric
@@ -382,7 +384,7 @@ class Live:
     def move_attempt(self, attempt: Attempt, event: CustomerEvent, now_ms: int, **changes: Any) -> Attempt:
         """Step the customer's machine; the agent on it follows by the joint rules."""
         state = step(CUSTOMER, attempt.state, event)
-        moved = replace(attempt, state=state, **changes)
+        moved = self._record_on(replace(attempt, state=state, **changes), attempt.state, now_ms)
         self.attempts[attempt.id] = moved
         self.ask(moved.seat)
         self.asked.update(self.short)  # a line may be free now, or a trunk well again
@@ -402,6 +404,38 @@ class Live:
             if joint is not None:
                 self._follow(agent, joint, moved, now_ms)
         return self.attempts.get(moved.id, moved)
+
+    def _record_on(self, attempt: Attempt, before: CustomerState, now_ms: int) -> Attempt:
+        """A recording rests on hold, and ends with the talk."""
+        if attempt.recording is None:
+            return attempt
+        talk = {CustomerState.TALKING, CustomerState.HELD}
+        if attempt.state in talk:
+            if (attempt.state is CustomerState.HELD) is not (before is CustomerState.HELD):
+                paused = attempt.recording.paused or attempt.state is CustomerState.HELD
+                self.emit(effects.PauseRecording(attempt.leg, attempt.recording.name, paused))
+            return attempt
+        return self.stop_recording(attempt, now_ms)
+
+    def keep_recording(self, attempt: Attempt, recording: Recording, now_ms: int) -> Attempt:
+        """The conversation's recording, begun or changed."""
+        _ = now_ms
+        attempt = replace(attempt, recording=recording)
+        self.attempts[attempt.id] = attempt
+        self.emit(effects.SaveRecording(recording), effects.AttemptChanged(attempt))
+        return attempt
+
+    def stop_recording(self, attempt: Attempt, now_ms: int) -> Attempt:
+        """The file is complete."""
+        assert attempt.recording is not None
+        recording, attempt = attempt.recording, replace(attempt, recording=None)
+        self.attempts[attempt.id] = attempt
+        self.emit(
+            effects.StopRecording(attempt.leg, recording.name),
+            effects.SaveRecording(recording, now_ms),
+            effects.AttemptChanged(attempt),
+        )
+        return attempt
 
     def _follow(self, agent: Agent, event: AgentEvent, attempt: Attempt, now_ms: int) -> None:
         match event:

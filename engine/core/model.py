@@ -249,6 +249,51 @@ class Message:
         return self.sounds.get(language or "") or next(iter(self.sounds.values()), PACKAGED_MESSAGE)
 
 
+class Recorded(StrEnum):
+    """Whether a campaign's conversations are recorded."""
+
+    OFF = "off"
+    ALWAYS = "always"
+    ON_DEMAND = "on_demand"  # when the operator says so
+
+
+class Consent(StrEnum):
+    """What the customer's consent to a recording takes."""
+
+    NONE = "none"
+    ANNOUNCED = "announced"  # both hear an announcement when it begins
+    ASKED = "asked"  # the operator asks, and says that they agreed
+
+
+class RecordAct(StrEnum):
+    """What an operator does with a recording."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingRule:
+    """Whether and how conversations are recorded."""
+
+    mode: Recorded = Recorded.OFF
+    consent: Consent = Consent.NONE
+    announcement: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A file that a conversation is being recorded into; `name` without ending, unique for ever."""
+
+    name: str
+    attempt: AttemptId
+    bridge: BridgeId
+    started_at_ms: int
+    paused: bool = False  # at the operator's word; on hold it rests besides
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
     """Leads, policy and agents under one name."""
@@ -268,6 +313,7 @@ class Campaign:
     talk_max_ms: int = 3_600_000
     message: Message = field(default_factory=Message)
     law: tuple[Pack, ...] = ()  # all of them must let a call pass
+    recording: RecordingRule = field(default_factory=RecordingRule)
     order: Order | None = None  # of the line; None: the usual one
 
     @property
@@ -428,6 +474,7 @@ class Attempt:
     outcome: Outcome | None = None
     cause: int | None = None
     tech_cause: int | None = None
+    recording: Recording | None = None  # that runs, or is paused
     by_agent: bool = False  # dialed at `agent`'s word and for them alone: no pacer counts it
     queue: QueueId | None = None  # they called us
 
@@ -494,6 +541,8 @@ class Refusal(StrEnum):
     BAD_DIGITS = "bad_digits"
     LEAD_NEEDED = "lead_needed"  # this result changes a lead, and the caller has none yet
     CALLER_KNOWN = "caller_known"  # the call has its lead already
+    NOT_RECORDED = "not_recorded"
+    ALWAYS_RECORDED = "always_recorded"
 
 
 class NotDialing(StrEnum):

@@ -6,6 +6,7 @@ taken over as it is; what is gone is closed; what is nobody's is hung up. An unk
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -26,9 +27,11 @@ from engine.core.model import (
     LeadState,
     LegKind,
     Outcome,
+    Recording,
     SystemPause,
     agent_of_leg,
     bridge_of_leg,
+    customer_leg,
 )
 from engine.core.outcome import of_unanswered
 
@@ -49,6 +52,7 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
             _take_up(live, attempt, lead, now_ms)
         else:
             _close_without_campaign(live, attempt, now_ms)
+    _recordings_restored(live, event.recordings)
     for campaign, pacer in live.pacers.items():
         # Last: answers of open attempts are in the recount.
         pacer.budget.restore(event.answers.get(campaign, ()), now_ms)
@@ -66,6 +70,26 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
         else:
             change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
             live.emit(effects.SaveLead(change, now_ms))
+
+
+def _recordings_restored(live: Live, recordings: Iterable[Recording]) -> None:
+    for recording in recordings:
+        attempt = live.attempts.get(recording.attempt)
+        if attempt is not None:
+            live.attempts[attempt.id] = replace(attempt, recording=recording)
+        else:
+            live.restored_recordings.append(recording)
+
+
+def _end_recordings_left(live: Live, now_ms: int) -> None:
+    """Their conversations ended while no engine ran: the next one in that bridge is not theirs."""
+    for attempt in list(live.attempts.values()):
+        if attempt.recording is not None and attempt.state not in customers.CONVERSING:
+            live.stop_recording(attempt, now_ms)
+    for recording in live.restored_recordings:
+        leg = customer_leg(recording.attempt)
+        live.emit(effects.StopRecording(leg, recording.name), effects.SaveRecording(recording, now_ms))
+    live.restored_recordings.clear()
 
 
 def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> None:
@@ -135,6 +159,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
     live.restored_talk.clear()
+    _end_recordings_left(live, now_ms)
 
 
 def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
@@ -321,7 +346,9 @@ def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, no
 def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> None:
     if gone is not None and gone.answered_at_ms is not None and attempt.answered_at_ms is None:
         at_ms = max(gone.answered_at_ms, attempt.planned_at_ms)
-        attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=at_ms)
+        # Taken back, and they had answered all the same: a live person, and we were gone.
+        outcome = Outcome.ABANDONED if attempt.state is CustomerState.LEAVING else attempt.outcome
+        attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=at_ms, outcome=outcome)
     if attempt.bridged_at_ms is not None:
         outcome = Outcome.CONNECTED
     elif attempt.outcome is not None:

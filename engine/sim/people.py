@@ -20,6 +20,7 @@ from engine.core.events import (
     AgentMute,
     AgentPause,
     AgentReady,
+    AgentRecord,
     AgentSkip,
     DeskEvent,
     Dispose,
@@ -34,6 +35,7 @@ from engine.core.model import (
     DispositionKind,
     LeadId,
     PhoneNumber,
+    RecordAct,
     SkipReason,
     WrapUpMode,
 )
@@ -70,6 +72,7 @@ class Habits:
     hold_share: float = 0.05
     mute_share: float = 0.05
     digits_share: float = 0.02
+    record_share: float = 0.05
     preview_ms: int = 8_000
     skip_share: float = 0.15  # of previews
     impatient_share: float = 0.05  # of calls that an agent dialed and takes back
@@ -291,6 +294,10 @@ class SimAgent:
             (habits.hold_share, AgentHold(command=self._id(), by=self.id, agent=self.id, on=True)),
             (habits.mute_share, AgentMute(command=self._id(), by=self.id, agent=self.id, on=not agent.muted)),
             (habits.digits_share, AgentDigits(command=self._id(), by=self.id, agent=self.id, digits="1")),
+            (
+                habits.record_share,
+                AgentRecord(command=self._id(), by=self.id, agent=self.id, act=chance.choice(tuple(RecordAct))),
+            ),
             (habits.early_share, None if agent.disposed else self._disposition(agent)),
             (habits.pause_share, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")),
             (habits.logout_share, self._say(AgentLogout)),

@@ -40,6 +40,7 @@ from engine.core.model import (
     Campaign,
     CampaignId,
     CommandId,
+    Consent,
     CustomerState,
     Disposition,
     DispositionId,
@@ -53,6 +54,8 @@ from engine.core.model import (
     PhoneNumber,
     Policy,
     QueueId,
+    Recorded,
+    RecordingRule,
     RetryRule,
     Trunk,
     TrunkId,
@@ -116,6 +119,7 @@ class Plan:
     pacing: PacingPolicy = field(default_factory=Progressive)
     wrap_up: WrapUpMode = WrapUpMode.TIMED
     on_demand_share: float = 0.0
+    recording: RecordingRule = field(default_factory=RecordingRule)
     campaigns: int = 1  # or 2
     calls_in_every_ms: int = 0  # people who call us
     habits: Habits = field(default_factory=Habits)
@@ -145,6 +149,9 @@ def faulty(seed: int) -> Plan:
         pacing=chance.choice((Progressive(), PREVIEW, Ratio(calls_per_agent=1.5), Predictive())),
         wrap_up=chance.choice(tuple(WrapUpMode)),
         on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
+        recording=RecordingRule(
+            mode=chance.choice(tuple(Recorded)), consent=chance.choice((Consent.NONE, Consent.ASKED))
+        ),
         campaigns=chance.choice((1, 1, 2)),
         calls_in_every_ms=random.Random(f"{seed} calls in").choice((0, 0, 30_000, 90_000)),
         habits=Habits(
@@ -755,6 +762,9 @@ class _World:
             legs.add(one.leg)
             if one.state is CustomerState.HELD and channel.bridge is not None:
                 yield ("on hold, and heard, is attempt", one.id), STRANDED_MAX_MS
+        recorded = {one.recording.name for one in live.attempts.values() if one.recording is not None}
+        for name in sorted(self.switch.recordings.keys() - recorded):
+            yield ("nobody ends recording", name), STRANDED_MAX_MS
         for leg, channel in channels.items():
             if leg not in legs:
                 yield ("unknown is channel", leg), STRANDED_MAX_MS
@@ -868,6 +878,7 @@ def _policy(plan: Plan) -> Policy:
         hours=CallingHours(spans=(plan.hours,) * 7, zone=ZONE),
         dispositions=dispositions,
         wrap_up_mode=plan.wrap_up,
+        recording=plan.recording,
         abandon=AbandonRule(connect_within_ms=2_000 if not plan.on_demand_share else 6_000),
     )
     campaigns = (CAMPAIGN, SECOND)[: plan.campaigns]

@@ -26,8 +26,11 @@ from engine.core.effects import (
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
+    PauseRecording,
     PlayMessageAndHangup,
     SendDigits,
+    StartRecording,
+    StopRecording,
     SwitchOrder,
 )
 from engine.core.events import (
@@ -150,6 +153,7 @@ class SimSwitch:
         self._on_invite = on_invite
         self._bridges: set[BridgeId] = set()
         self._arrivals = 0
+        self.recordings: dict[str, BridgeId] = {}  # that run, or are paused
         self._sink: Sink | None = None
         self._life = 0  # of the engine that is connected, or was last
         self._link = 0  # its number: what belongs to an older one never arrives
@@ -207,6 +211,7 @@ class SimSwitch:
             self._forget(channel)
             self.disturbed.add(channel.leg)
         self._bridges.clear()
+        self.recordings.clear()
         if self.connected:
             self._disconnect()
             self.drop("the simulated switch has died")
@@ -335,6 +340,7 @@ class SimSwitch:
             self._opt_outs_told = len(self.opted_out)
         alive = {f"b.{leg}" for leg in self.channels}
         self._bridges = {bridge for bridge in self._bridges if bridge in alive}
+        self.recordings = {name: place for name, place in self.recordings.items() if place in alive}
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -460,6 +466,16 @@ class SimSwitch:
                     return False
                 channel.muted = on
                 return True
+            case StartRecording(bridge=bridge, name=name):
+                if bridge not in self._bridges or name in self.recordings:
+                    return False
+                self.recordings[name] = bridge
+                return True
+            case StopRecording(name=name):
+                self.recordings.pop(name, None)
+                return True
+            case PauseRecording():
+                return True  # one that has ended is success
             case SendDigits(customer=customer):
                 channel = self.channels.get(customer)
                 return channel is not None and channel.place is Place.STASIS
@@ -529,6 +545,7 @@ class SimSwitch:
 
     def _close_bridge(self, bridge: BridgeId) -> None:
         self._bridges.discard(bridge)
+        self.recordings = {name: place for name, place in self.recordings.items() if place != bridge}
         for channel in self.channels.values():
             if channel.bridge == bridge:
                 channel.bridge = None
@@ -562,7 +579,7 @@ def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
-        case Music() | Hold() | SendDigits():
+        case Music() | Hold() | SendDigits() | StartRecording() | PauseRecording() | StopRecording():
             return (order.customer,)
         case Mute():
             return (order.agent,)

@@ -27,6 +27,7 @@ from engine.core.effects import (
     SaveMissed,
     SaveOptOut,
     SavePacing,
+    SaveRecording,
     Write,
 )
 from engine.core.events import LeadsFetched, Restored
@@ -37,6 +38,7 @@ from engine.core.model import (
     AgentState,
     Attempt,
     AttemptId,
+    BridgeId,
     CampaignId,
     CustomerState,
     Lead,
@@ -49,6 +51,7 @@ from engine.core.model import (
     Phone,
     PhoneNumber,
     QueueId,
+    Recording,
     TrunkId,
 )
 from engine.store import queries
@@ -121,6 +124,8 @@ class _Sql:
     save_agent: Query
     log_agent: Query
     save_campaign_run: Query
+    save_recording: Query
+    open_recordings: Query
     append_audit: Query
     append_audit_once: Query
     line_of: Query
@@ -273,12 +278,13 @@ class Store:
 
     async def restore(self) -> Restored:
         """What was going on when the last engine ended, however it ended."""
-        open_rows, undisposed_rows, agents, runs, learned = await self._database.read(
+        open_rows, undisposed_rows, agents, runs, learned, recordings = await self._database.read(
             SQL.open_attempts(),
             SQL.undisposed_attempts(),
             SQL.logged_in_agents(),
             SQL.campaign_runs(),
             SQL.learned_pacing(),
+            SQL.open_recordings(),
         )
         ids = sorted({row["lead_id"] for row in (*open_rows, *undisposed_rows)} - {None})
         leads = {row["id"]: _lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(ids)))}
@@ -293,6 +299,7 @@ class Store:
                 CampaignId(row["campaign_id"]): await self.answers(CampaignId(row["campaign_id"])) for row in runs
             },
             learned={CampaignId(row["campaign_id"]): orjson.loads(row["learned"]) for row in learned},
+            recordings=tuple(map(_recording, recordings)),
         )
 
     async def answers(self, campaign: CampaignId) -> tuple[MinuteCount, ...]:
@@ -611,6 +618,18 @@ def _save_audit(write: SaveAudit) -> Iterator[Statement]:
 
 
 # One small function per effect; Any, because a dict cannot say that each takes its key's type.
+def _save_recording(write: SaveRecording) -> Iterator[Statement]:
+    recording = write.recording
+    yield SQL.save_recording(
+        name=recording.name,
+        attempt=recording.attempt,
+        bridge=recording.bridge,
+        started_at_ms=recording.started_at_ms,
+        paused=int(recording.paused),
+        ended_at_ms=write.ended_at_ms,
+    )
+
+
 _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveAttempt: _save_attempt,
     SaveArrival: _save_arrival,
@@ -626,6 +645,7 @@ _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveOptOut: _save_opt_out,
     SavePacing: _save_pacing,
     SaveAudit: _save_audit,
+    SaveRecording: _save_recording,
 }
 
 
@@ -691,6 +711,16 @@ def _past(row: Row) -> Past:
         answered_at_ms=row["answered_at_ms"],
         bridged_at_ms=row["bridged_at_ms"],
         ended_at_ms=row["ended_at_ms"],
+    )
+
+
+def _recording(row: Row) -> Recording:
+    return Recording(
+        name=row["name"],
+        attempt=AttemptId(row["attempt_id"]),
+        bridge=BridgeId(row["bridge"]),
+        started_at_ms=row["started_at_ms"],
+        paused=bool(row["paused"]),
     )
 
 

@@ -26,8 +26,11 @@ from engine.core.effects import (
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
+    PauseRecording,
     PlayMessageAndHangup,
     SendDigits,
+    StartRecording,
+    StopRecording,
 )
 from engine.core.events import (
     CommandFailed,
@@ -46,6 +49,7 @@ from engine.core.events import (
 from engine.core.model import (
     AgentId,
     AttemptId,
+    BridgeId,
     LegId,
     PhoneId,
     PhoneNumber,
@@ -281,6 +285,30 @@ async def test_an_agent_is_muted_and_heard_again_and_the_customer_gets_tones(pho
 
     phone.switch.send(Mute(agent, on=True))
     assert (await phone.fact(CommandFailed, agent)).command == "mute"
+
+
+async def test_a_conversation_is_recorded_paused_and_complete(phone: Phone) -> None:
+    agent = await phone.seated_agent()
+    bridge, customer = bridge_of_leg(agent), await phone.answered()
+    phone.switch.send(Bridge(customer, agent, bridge))
+    await phone.fact(LegBridged, customer)
+    start = StartRecording(customer=customer, bridge=bridge, name=f"{customer}.1", length_max_ms=60_000)
+    phone.switch.send(start)
+    phone.switch.send(PauseRecording(customer, start.name, on=True))
+    phone.switch.send(PauseRecording(customer, start.name, on=False))
+    phone.switch.send(StopRecording(customer, start.name))
+    phone.switch.send(StopRecording(customer, start.name))  # once more is success
+    phone.switch.send(Hold(customer, bridge, on=True))
+    phone.switch.send(Hold(customer, bridge, on=False))
+    await phone.fact(LegBridged, customer, nth=2)
+    assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+    nowhere = StartRecording(customer=customer, bridge=BridgeId("b.none"), name="nowhere", length_max_ms=60_000)
+    phone.switch.send(nowhere)
+    assert (await phone.fact(CommandFailed, customer)).command == "startrecording"
+    for leg in (customer, agent):
+        phone.switch.send(Hangup(leg))
+        await phone.fact(LegHungUp, leg)
 
 
 async def test_a_bridge_and_its_customer_ordered_in_one_breath_come_in_order(phone: Phone) -> None:

@@ -69,6 +69,7 @@ class FakeAri:
         self.connects = 0
         self.after_listing: Callable[[], Awaitable[None]] | None = None  # runs between a snapshot and its arrival
         self.closing_requests: list[str] = []
+        self.recordings: set[str] = set()
         self._socket: web.WebSocketResponse | None = None
         self._transport: asyncio.Transport | None = None
         self._ids = itertools.count(1)
@@ -200,7 +201,9 @@ class FakeAri:
 
     # --- what it can do -----------------------------------------------------------------------------------------
 
-    async def _dispatch(self, method: str, path: str, query: Query, body: bytes) -> Reply:
+    async def _dispatch(  # noqa: C901, PLR0912 - one row per resource
+        self, method: str, path: str, query: Query, body: bytes
+    ) -> Reply:
         self.requests.append((method, path, query))
         match method, *path[1:].split("/"):
             case "GET", "asterisk", "info":
@@ -221,6 +224,12 @@ class FakeAri:
                 return await self._channel(verb, channel_id, operation, query)
             case verb, "bridges", *rest:
                 return await self._bridges(verb, rest, query)
+            case verb, "recordings", "live", name, operation:
+                if name not in self.recordings:
+                    return 404, {"message": "Recording not found"}
+                if operation == "stop":
+                    self.recordings.remove(name)
+                return 204, None
             case verb, "applications", _, *operation:
                 return self._application(verb, operation, query, body)
             case _:
@@ -303,6 +312,13 @@ class FakeAri:
             case ("DELETE",):
                 del self.bridges[bridge_id]
                 return 204, None
+            case "POST", "record":
+                if query["name"] in self.recordings:
+                    return 409, {"message": "Recording already in progress"}
+                self.recordings.add(query["name"])
+                return 201, {"name": query["name"], "state": "queued"}
+            case "POST", "play":
+                return 201, {"id": "p", "state": "queued"}
             case "POST", "addChannel":
                 channel = self.channels.get(query["channel"])
                 if channel is None:

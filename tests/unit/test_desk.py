@@ -6,7 +6,19 @@ import pytest
 
 from engine.core import effects, events
 from engine.core.desk import LOGIN_RING_MS
-from engine.core.model import AgentId, AgentState, CampaignId, CustomerState, LeadState, Outcome, WrapUpMode
+from engine.core.model import (
+    AgentId,
+    AgentState,
+    CampaignId,
+    Consent,
+    CustomerState,
+    LeadState,
+    Outcome,
+    RecordAct,
+    Recorded,
+    RecordingRule,
+    WrapUpMode,
+)
 from tests.conversation import (
     AGAIN,
     ANNA,
@@ -410,3 +422,69 @@ def test_digits_go_to_the_customer_and_nothing_else_does() -> None:
         assert floor.command(events.AgentDigits, agent=ANNA, digits=slip) == "bad_digits"
     floor.hang_up(floor.dialed()[0])
     assert floor.command(events.AgentDigits, agent=ANNA, digits="1") == "no_call"
+
+
+# ── recordings ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+RECORDED = RecordingRule(mode=Recorded.ALWAYS)
+
+
+def record(floor: Conversation, act: RecordAct) -> str:
+    return floor.command(events.AgentRecord, agent=ANNA, act=act)
+
+
+def test_a_conversation_is_recorded_from_its_first_word_to_its_last() -> None:
+    floor = talking(recording=RECORDED)
+    start = floor.last(effects.StartRecording)
+    assert start.name.startswith(floor.agent().attempt or "?")
+    assert start.bridge == floor.agent().bridge
+    assert record(floor, RecordAct.STOP) == "always_recorded"
+    orders = floor.hang_up(floor.dialed()[0])
+    assert floor.all(effects.StopRecording, orders)[0].name == start.name
+    assert floor.last(effects.SaveRecording).ended_at_ms == floor.now_ms
+
+
+def test_what_must_not_be_kept_is_left_out_also_over_a_hold() -> None:
+    floor = talking(recording=RECORDED)
+    assert record(floor, RecordAct.PAUSE) == ""
+    assert floor.last(effects.SaveRecording).recording.paused
+    floor.command(events.AgentHold, agent=ANNA, on=True)
+    floor.command(events.AgentHold, agent=ANNA, on=False)
+    assert floor.last(effects.PauseRecording).on, "the operator paused it, and has not resumed"
+    assert record(floor, RecordAct.RESUME) == ""
+    assert not floor.last(effects.PauseRecording).on
+    floor.command(events.AgentHold, agent=ANNA, on=True)
+    assert floor.last(effects.PauseRecording).on, "nobody records music"
+    floor.command(events.AgentHold, agent=ANNA, on=False)
+    assert not floor.last(effects.PauseRecording).on
+
+
+def test_who_must_be_asked_is_recorded_when_they_agreed() -> None:
+    floor = talking(recording=RecordingRule(mode=Recorded.ALWAYS, consent=Consent.ASKED))
+    assert not floor.all(effects.StartRecording)
+    assert record(floor, RecordAct.PAUSE) == "not_recorded"
+    assert record(floor, RecordAct.START) == ""
+    assert floor.all(effects.StartRecording)
+    audit = floor.last(effects.SaveAudit)
+    assert (audit.action, audit.by) == ("recording_start", "test")
+    assert record(floor, RecordAct.STOP) == ""
+    assert floor.attempt(floor.dialed()[0]).recording is None
+
+
+def test_an_announcement_is_heard_where_the_campaign_wants_one() -> None:
+    rule = RecordingRule(mode=Recorded.ALWAYS, consent=Consent.ANNOUNCED, announcement="we-record")
+    assert talking(recording=rule).last(effects.StartRecording).announcement == "we-record"
+
+
+def test_a_campaign_without_recordings_records_nothing() -> None:
+    floor = talking()
+    assert record(floor, RecordAct.START) == "not_recorded"
+    assert not floor.all(effects.StartRecording)
+
+
+def test_a_recording_that_the_switch_refused_is_not_shown() -> None:
+    floor = talking(recording=RECORDED)
+    leg = floor.dialed()[0]
+    floor.tell(events.CommandFailed(leg, "startrecording", "no room"))
+    assert floor.attempt(leg).recording is None
+    assert floor.last(effects.SaveRecording).ended_at_ms == floor.now_ms

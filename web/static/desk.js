@@ -348,7 +348,7 @@ desk.addEventListener("click", (event) => {
 });
 
 async function press(button) {
-  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "" } = button.dataset;
+  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "" } = button.dataset;
   // Seen at once; the truth comes with the next frame. Digits follow one another: their buttons stay.
   button.setAttribute("aria-busy", "true");
   if (!digits) {
@@ -356,7 +356,7 @@ async function press(button) {
     for (const menu of desk.querySelectorAll(".menu")) menu.hidePopover?.();
   }
   const lead = Number(desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
-  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits });
+  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits, act });
   button.removeAttribute("aria-busy");
   if (answer.type === "nack") toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
   offline();

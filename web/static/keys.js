@@ -9,6 +9,7 @@ export const KEYS = [
   ["F8", t("Transfer")],
   ["Alt+M", t("Microphone off, and on")],
   ["Alt+T", t("Digits to the client")],
+  ["Alt+V", t("Recording: pause, go on, begin")],
   ["F9", t("Hang up")],
   ["1–9", t("Result of the call")],
   ["Alt+C", t("Call back: choose when")],

@@ -240,6 +240,14 @@ ON CONFLICT (campaign_id) DO UPDATE SET running = excluded.running, since_ms = e
 INSERT INTO pacing (campaign_id, learned, at_ms) VALUES (:campaign, :learned, :at_ms)
 ON CONFLICT (campaign_id) DO UPDATE SET learned = excluded.learned, at_ms = excluded.at_ms;
 
+-- name: save_recording
+INSERT INTO recordings (name, attempt_id, bridge, started_at_ms, paused, ended_at_ms)
+VALUES (:name, :attempt, :bridge, :started_at_ms, :paused, :ended_at_ms)
+ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, ended_at_ms = coalesce(excluded.ended_at_ms, ended_at_ms);
+
+-- name: open_recordings
+SELECT * FROM recordings WHERE ended_at_ms IS NULL ORDER BY started_at_ms, name;
+
 -- name: append_audit
 INSERT INTO audit (seq, at_ms, actor, action, subject, detail, hash)
 SELECT last.seq + 1, :at_ms, :actor, :action, :subject, :detail,

@@ -1,0 +1,99 @@
+"""Whether a conversation is recorded: by the campaign's rule, with the customer's consent, paused for card numbers.
+
+A recording is of one bridge: on hold it rests, and whoever takes the customer over begins another file. What is on disk
+names it before the switch is asked, so that after a restart it goes on, or is ended, and never runs for the next call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.core import effects
+from engine.core.events import AgentRecord
+from engine.core.live import Live
+from engine.core.model import (
+    Agent,
+    AgentState,
+    Attempt,
+    Consent,
+    CustomerState,
+    RecordAct,
+    Recorded,
+    Recording,
+    Refusal,
+)
+
+
+def command(live: Live, event: AgentRecord, now_ms: int) -> str:
+    """The operator's button: start (the customer agreed), pause, resume, stop."""
+    agent = live.agents.get(event.agent)
+    attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
+    if agent is None or attempt is None or agent.state is not AgentState.TALKING or not live.connected:
+        return Refusal.NO_CALL if live.connected else Refusal.SWITCH_DOWN
+    if attempt.state is not CustomerState.TALKING:
+        return Refusal.NO_CALL
+    refusal = _act(live, event, agent, attempt, now_ms)
+    if not refusal:
+        subject = f"{attempt.id}"
+        live.emit(effects.SaveAudit(at_ms=now_ms, by=event.by, action=f"recording_{event.act.value}", subject=subject))
+    return refusal
+
+
+def _act(live: Live, event: AgentRecord, agent: Agent, attempt: Attempt, now_ms: int) -> str:
+    rule, recording = live.campaigns[attempt.campaign].recording, attempt.recording
+    match event.act:
+        case RecordAct.START:
+            if rule.mode is Recorded.OFF:
+                return Refusal.NOT_RECORDED
+            if recording is None:
+                _begin(live, agent, attempt, now_ms)
+        case RecordAct.PAUSE | RecordAct.RESUME:
+            if recording is None:
+                return Refusal.NOT_RECORDED
+            paused = event.act is RecordAct.PAUSE
+            if paused is not recording.paused:
+                live.keep_recording(attempt, replace(recording, paused=paused), now_ms)
+                live.emit(effects.PauseRecording(attempt.leg, recording.name, paused))
+        case RecordAct.STOP:
+            if rule.mode is Recorded.ALWAYS and rule.consent is not Consent.ASKED:
+                return Refusal.ALWAYS_RECORDED
+            if recording is not None:
+                live.stop_recording(attempt, now_ms)
+    return ""
+
+
+def talk_begins(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
+    """They hear each other: record if that is the rule and the customer need not be asked first."""
+    rule, recording = live.campaigns[attempt.campaign].recording, attempt.recording
+    if recording is not None and recording.bridge == agent.bridge:
+        return  # begun by the engine before us
+    if recording is not None:
+        attempt = live.stop_recording(attempt, now_ms)
+    if rule.mode is Recorded.ALWAYS and rule.consent is not Consent.ASKED:
+        _begin(live, agent, attempt, now_ms)
+
+
+def failed(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """The switch did not begin it: the desk must not say that it records."""
+    live.counters["recordings_failed"] += 1
+    if attempt.recording is not None:
+        live.stop_recording(attempt, now_ms)
+
+
+def _begin(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
+    assert agent.bridge is not None
+    campaign = live.campaigns[attempt.campaign]
+    rule = campaign.recording
+    recording = Recording(
+        name=f"{attempt.id}.{live.next_number()}", attempt=attempt.id, bridge=agent.bridge, started_at_ms=now_ms
+    )
+    live.keep_recording(attempt, recording, now_ms)
+    live.emit(
+        effects.StartRecording(
+            customer=attempt.leg,
+            bridge=agent.bridge,
+            name=recording.name,
+            length_max_ms=campaign.talk_max_ms,
+            announcement=rule.announcement if rule.consent is Consent.ANNOUNCED else "",
+        )
+    )
