@@ -45,11 +45,15 @@ from engine.leads.files import import_file, meaning_of
 from engine.store.database import AioDatabase, connect
 from engine.store.dnc import DoNotCall
 from engine.store.folding import fold, tail
+from engine.store.records import Records
+from engine.store.search import INDEXED_MAX, index_leads
 from engine.store.store import Store
 
 CAMPAIGN: Final = CampaignId("spring")
 NOW_MS: Final = 1_763_971_200_000  # a Monday, 10:00 in Kyiv
 CLAIMS: Final = 500
+#: Words and parts of numbers, common and rare.
+SEARCHES: Final = ("королев", "шев фед", "шевченко алена", "123", "4567", "067 123 45 67", "99999", "иван")
 EXPLAINED: Final = 300
 PANELS: Final = 5
 LAG_EVERY_S: Final = 0.005
@@ -88,6 +92,7 @@ COLUMNS: Final = {
     "claim p99": "claim_p99_ms",
     "explain": "explain_p99_ms",
     "why not": "why_not_ms",
+    "search": "search_max_ms",
 }
 
 CONFIG: Final = """
@@ -273,11 +278,19 @@ async def measure(path: Path, count: int) -> dict[str, float]:
         lined_up_ms = (time.perf_counter() - first) * 1_000
         await claims_of(database, loaded)  # lined up and warm, as while dialing
         claims = await claims_of(database, loaded)
-        explained, panels = [], []
+        explained, panels, searches = [], [], []
         for _ in range(EXPLAINED):
             began = time.perf_counter()
             await explain(database, loaded.policy, LeadId(chance.randint(1, count * 9 // 10)), NOW_MS)
             explained.append((time.perf_counter() - began) * 1_000)
+        began = time.perf_counter()
+        while await index_leads(database) == INDEXED_MAX:
+            pass
+        indexed_per_s = count / (time.perf_counter() - began)
+        for text in SEARCHES * 3:
+            began = time.perf_counter()
+            await Records(database).search_leads(text, 10)
+            searches.append((time.perf_counter() - began) * 1_000)
         held: list[Held] = []
         for _ in range(PANELS):
             began = time.perf_counter()
@@ -290,6 +303,8 @@ async def measure(path: Path, count: int) -> dict[str, float]:
         "claim_p99_ms": share(claims, 0.99),
         "explain_p99_ms": share(explained, 0.99),
         "why_not_ms": max(panels),
+        "search_max_ms": max(searches),
+        "indexed_per_s": indexed_per_s,
     }
 
 

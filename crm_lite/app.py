@@ -31,6 +31,7 @@ from engine.messages import N_
 from engine.store.database import Database
 from engine.store.errors import StoreError
 from engine.store.records import Records
+from engine.store.search import INDEXED_MAX, index_leads
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: A form's or a report's size; uploads have their own limit and are read as a stream.
 BODY_BYTES_MAX: Final = 64 * 1024
 SESSIONS_SWEPT_EVERY_S: Final = 3600
+#: How often the search looks for new leads, and how long it rests between two handfuls of many.
+INDEX_LOOK_EVERY_S: Final = 1.0
+INDEX_PAUSE_S: Final = 0.02
 
 #: Every route there is, with the right that it needs. A route that is not here does not exist.
 ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
@@ -129,6 +133,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
         tasks = [
             group.create_task(app[CRM].live.run(), name="crm-live"),
             group.create_task(_sweep_sessions(app[CRM]), name="crm-sessions"),
+            group.create_task(_index_leads(app[CRM]), name="crm-search"),
         ]
         yield
         for task in tasks:
@@ -147,6 +152,17 @@ async def _turned_away(request: web.Request) -> web.StreamResponse:
 
 async def _send_away(app: web.Application) -> None:
     await app[CRM].live.shut()
+
+
+async def _index_leads(crm: Crm) -> None:
+    """Take up new and changed leads into the search, a little at a time: calls come first."""
+    while True:
+        more = 0
+        try:
+            more = await index_leads(crm.database)
+        except StoreError as error:
+            log.warning("leads_not_indexed", extra={"action": "index", "error": str(error)})
+        await asyncio.sleep(INDEX_PAUSE_S if more == INDEXED_MAX else INDEX_LOOK_EVERY_S)
 
 
 async def _sweep_sessions(crm: Crm) -> None:

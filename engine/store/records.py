@@ -22,7 +22,6 @@ from engine.core.model import (
 )
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
-from engine.store.folding import digits_typed, fold, tail
 from engine.store.queries import Query
 from engine.store.rows import (
     AgentTime,
@@ -38,6 +37,8 @@ from engine.store.rows import (
     StoredSession,
     User,
 )
+from engine.store.search import SQL as FIND
+from engine.store.search import index_leads, query_of
 from engine.store.store import SQL as DIALING
 
 #: Rows of one page of a list; a wish for more is cut.
@@ -68,8 +69,6 @@ class _Sql:
     lead_history: Query
     disposition_history: Query
     list_leads: Query
-    leads_by_name: Query
-    leads_by_number: Query
     callbacks_due: Query
     count_leads: Query
     count_outcomes: Query
@@ -217,22 +216,30 @@ class Records:
     async def find_leads(
         self, text: str, *, campaigns: Sequence[CampaignId] | None, state: LeadState | None, after: int, limit: int
     ) -> tuple[LeadCard, ...]:
-        """Leads by a part of the name, or the first or last digits of a number, by id from `after` on.
+        """Leads by the beginnings of words (name, id, fields) or any part of a number, by id from `after` on.
 
         `text` "" and `campaigns` None are all. `rule` is empty in a list: only the card knows it.
         """
         scope = None if campaigns is None else orjson.dumps(list(campaigns)).decode()
         wanted = None if state is None else state.value
         limit = min(limit, ROWS_PER_PAGE_MAX)
-        if digits := digits_typed(text):
-            bound = SQL.leads_by_number(
-                tail=tail(digits), digits=digits, campaigns=scope, state=wanted, after=after, limit=limit
-            )
-        elif folded := fold(text):
-            bound = SQL.leads_by_name(text=folded, campaigns=scope, state=wanted, after=after, limit=limit)
-        else:
+        if not text.strip():
             bound = SQL.list_leads(campaigns=scope, state=wanted, after=after, limit=limit)
+        elif asked := query_of(text):
+            await index_leads(self._database)  # somebody looks for whom they have just added
+            query, part = asked
+            bound = FIND.leads_by_words(query=query, part=part, campaigns=scope, state=wanted, after=after, limit=limit)
+        else:
+            return ()
         return tuple(_card(row) for row in await rows_of(self._database, bound))
+
+    async def search_leads(
+        self, text: str, limit: int = 10, *, campaigns: Sequence[CampaignId] | None = None
+    ) -> tuple[LeadCard, ...]:
+        """The first leads that a text finds, in all states; an empty text finds nobody."""
+        if not text.strip():
+            return ()
+        return await self.find_leads(text, campaigns=campaigns, state=None, after=0, limit=limit)
 
     async def callbacks_due(
         self, until_ms: int, *, owner: AgentId | None = None, limit: int = ROWS_PER_PAGE_MAX

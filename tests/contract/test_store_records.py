@@ -187,19 +187,6 @@ async def test_a_list_goes_on_after_the_last_id(records: Records, database: Data
     assert [card.id for card in page] == [4, 5]
 
 
-@pytest.mark.parametrize("query", ["leads_by_number"])
-async def test_a_search_by_number_uses_indexes(database: Database, query: str) -> None:
-    from engine.store.records import SQL
-    from tests.contract.store_people import rows
-
-    bound = getattr(SQL, query)(tail="7654", digits="4567", campaigns=None, state=None, after=0, limit=50)
-    plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
-    steps = [row["detail"] for row in plan]
-    assert any("phones_tail" in step for step in steps)
-    assert any("phones_number" in step for step in steps)
-    assert not any(step.startswith(("SCAN l", "SCAN phones")) for step in steps)
-
-
 def test_a_national_prefix_does_not_hide_a_number() -> None:
     assert digits_typed("8 916 123-45-67") == "9161234567"
     assert digits_typed("+7 916") == "7916"

@@ -80,30 +80,6 @@ WHERE l.id > :after
   AND (:state IS NULL OR l.state = :state)
 ORDER BY l.id LIMIT :limit;
 
--- name: leads_by_name
-SELECT l.*, '' AS rule,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
-FROM leads l
-WHERE l.id > :after AND instr(l.name_folded, :text) > 0
-  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
-  AND (:state IS NULL OR l.state = :state)
-ORDER BY l.id LIMIT :limit;
-
--- name: leads_by_number
--- By the first or the last digits; `~` sorts after every digit.
-SELECT l.*, '' AS rule,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
-FROM leads l
-WHERE l.id > :after
-  AND l.id IN (
-    SELECT lead_id FROM phones WHERE tail >= :tail AND tail < :tail || '~'
-    UNION ALL
-    SELECT lead_id FROM phones WHERE number >= '+' || :digits AND number < '+' || :digits || '~'
-  )
-  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
-  AND (:state IS NULL OR l.state = :state)
-ORDER BY l.id LIMIT :limit;
-
 -- name: callbacks_due
 SELECT b.id, b.lead_id, b.campaign_id, l.name, b.due_at_ms, b.owner, b.state
 FROM callbacks b JOIN leads l ON l.id = b.lead_id
