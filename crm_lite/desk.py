@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from crm_lite import caller
+from crm_lite.caller import Caller, caller_of
 from crm_lite.callscript import filled_in
 from crm_lite.crm import Crm, Viewer
 from crm_lite.i18n import Words
@@ -71,6 +73,7 @@ class Conversation:
     card: LeadCard | None
     history: tuple[PastAttempt, ...]
     draft: Mapping[str, object] | None
+    caller: Caller | None = None  # somebody who called and has no lead yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +126,15 @@ class Desk(Channel):
             if work != self._shown.get("work"):
                 changes["idle"] = {"work": work, "attempt": "", "draft": None, "name": self._name()}
         elif self._conversation is None or self._conversation.attempt != attempt.id:
-            self._conversation = await self._read(attempt.lead, attempt.id)
+            self._conversation = await self._read_call(attempt)
             changes["pop"] = {
                 "work": self._render("desk/work.html", attempt, campaign, self._conversation),
                 "attempt": attempt.id,
                 "draft": self._conversation.draft,
                 "name": self._name(),
             }
-        elif self._conversation.card is None:
-            self._conversation = await self._read(attempt.lead, attempt.id)
+        elif self._conversation.card is None and (attempt.lead is not None or self._conversation.caller is None):
+            self._conversation = await self._read_call(attempt)
             changes["card"] = self._card(attempt, campaign, self._conversation)
         bar = self._bar(agent, attempt, campaign) | await self._shift(agent)
         if any(self._shown.get(key) != value for key, value in bar.items()):
@@ -164,9 +167,19 @@ class Desk(Channel):
         campaign = self._crm.engine.policy().campaigns.get(previewed.campaign)
         return self._render("desk/preview.html", None, campaign, conversation, previewed.phone_position)
 
-    async def _read(self, lead: LeadId | None, attempt: AttemptId | None) -> Conversation:
-        if lead is None:
-            return Conversation(attempt, None, (), None)
+    async def _read_call(self, attempt: Attempt) -> Conversation:
+        if attempt.lead is not None:
+            return await self._read(attempt.lead, attempt.id)
+        try:
+            caller = await caller_of(self._crm, self._viewer, attempt)
+            draft = await self._crm.records.draft(self._agent_id, None, attempt.id)
+        except StoreError:
+            asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
+            return Conversation(attempt.id, None, (), None)
+        typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
+        return Conversation(attempt.id, None, (), typed, caller)
+
+    async def _read(self, lead: LeadId, attempt: AttemptId | None) -> Conversation:
         try:
             card = await self._crm.records.lead_card(lead)
             history = await self._crm.records.lead_history(lead)
@@ -197,7 +210,7 @@ class Desk(Channel):
         return shown.card.name if shown and shown.card else ""
 
     def _card(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> Mapping[str, object]:
-        if conversation.card is None:
+        if conversation.card is None and conversation.caller is None:
             return {}
         parts = {"left": "desk/left.html", "client": "desk/client.html"}
         return {
@@ -228,6 +241,10 @@ class Desk(Channel):
             position=attempt.phone_position if attempt else position,
             campaign=campaign,
             card=card,
+            caller=conversation.caller,
+            caller_fields=[
+                (key, self._viewer.words.label(labels)) for key, labels in self._crm.settings.card_fields.items()
+            ],
             fields=card_fields(card, self._crm.settings, self._viewer.words) if card else (),
             edits=self._viewer.edits and card is not None,
             history=[past for past in conversation.history if past.id != conversation.attempt],
@@ -393,6 +410,8 @@ def why_this_client(
 ) -> list[str]:
     """The reasons why this lead came now, most telling first."""
     past = [one for one in conversation.history if attempt is None or one.id != attempt.id]
+    if isinstance(attempt, Attempt) and attempt.queue is not None:
+        return [words.gettext("Called us")]
     promised = past[0].callback_at_ms if past else None
     why = []
     if promised is not None and promised <= (attempt.planned_at_ms if attempt else now_ms):
@@ -553,10 +572,17 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
     try:
         if said.verb is Verb.DRAFT:
             return await _save_draft(crm, agent, said.args, now_ms)
+        if said.verb in {Verb.ATTACH, Verb.CALLER}:
+            name = caller.attach if said.verb is Verb.ATTACH else caller.create
+            return await name(crm, login, agent, said.id, said.args)
         current = crm.live.board.agents.get(agent)
         if said.verb in OF_THIS_CALL and (current is None or said.args.get("attempt") != current.attempt):
             return Refusal.NO_CALL  # The button was meant for the call before this one.
         event = desk_event(said, login=login, agent=agent, settings=crm.settings, now_ms=now_ms)
+    except caller.NoCaller as refused:
+        return str(refused)
+    except (StoreError, TimeoutError):
+        return "not_saved"
     except BadCallback:
         return Refusal.CALLBACK_IN_PAST
     except NotACommand:
@@ -570,7 +596,7 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
 async def _save_draft(crm: Crm, agent: AgentId, args: Mapping[str, Any], now_ms: int) -> str:
     attempt, text, lead = AttemptId(_text(args, "attempt")), _text(args, "text", NOTE_CHARS_MAX), _lead(args)
     try:
-        await crm.records.save_draft(agent, lead, attempt, text, now_ms)
+        await crm.records.save_draft(agent, lead or None, attempt, text, now_ms)
     except StoreError:
         return "not_saved"
     desk = crm.live.find(desk_key(agent))

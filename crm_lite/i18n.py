@@ -57,6 +57,10 @@ class Words:
         """The form of the message that fits the count."""
         return self._translations.ngettext(one, many, count)
 
+    def country(self, code: str) -> str:
+        """The country's name, or "" of an unknown code."""
+        return self._locale.territories.get(code, "") if code else ""
+
     def number(self, value: float) -> str:
         """A number with this language's separators."""
         return format_decimal(value, locale=self._locale)

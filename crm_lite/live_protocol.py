@@ -61,6 +61,8 @@ class Verb(StrEnum):
     DIGITS = "digits"
     RECORD = "record"
     DISPOSE = "dispose"
+    ATTACH = "attach"
+    CALLER = "caller"
     DRAFT = "draft"
     CAMPAIGN = "campaign"
 

@@ -174,6 +174,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
     "forbidden": N_("You may not do this."),
     "signed_out": N_("You are signed out. Sign in again; what you typed is kept."),
+    "caller_name": N_("A client needs a name."),
+    "caller_number": N_("This is not a phone number. Write it as +380 44 123 45 67."),
     "bad_command": N_("The page is out of date. Reload it."),
 }
 

@@ -148,6 +148,14 @@ def zones_of(number: PhoneNumber, regions: tuple[str, ...] = DEFAULT_NUMBERING.r
     return zones
 
 
+def region_of(number: PhoneNumber) -> str:
+    """The country of a number as two letters, or "" if no plan has it."""
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(number.e164)) or ""
+    except NumberParseException:
+        return ""
+
+
 @lru_cache(maxsize=READS_CACHED_MAX)
 def _zones_of(number: PhoneNumber) -> tuple[str, ...]:
     try:

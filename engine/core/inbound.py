@@ -176,7 +176,8 @@ def _may_not_attach(live: Live, attempt: Attempt | None, agent: AgentId, lead: L
 
 
 def _attach(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> Attempt:
-    named = replace(attempt, lead=lead.id)
+    position = next((phone.position for phone in lead.phones if phone.number == attempt.number), 0)
+    named = replace(attempt, lead=lead.id, phone_position=position)
     owed = attempt.id in live.attempts and attempt.id not in live.decided
     if attempt.id not in live.attempts:
         live.recent[attempt.id] = (named, lead)

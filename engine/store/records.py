@@ -22,11 +22,13 @@ from engine.core.model import (
 )
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
+from engine.store.folding import fold, tail
 from engine.store.queries import Query
 from engine.store.rows import (
     AgentTime,
     AuditRow,
     Callback,
+    CallIn,
     CampaignCounts,
     Draft,
     LeadCard,
@@ -39,6 +41,7 @@ from engine.store.rows import (
 )
 from engine.store.search import SQL as FIND
 from engine.store.search import index_leads, query_of
+from engine.store.store import CALLERS_MAX
 from engine.store.store import SQL as DIALING
 
 #: Rows of one page of a list; a wish for more is cut.
@@ -67,6 +70,10 @@ class _Sql:
     audit_page: Query
     lead_card: Query
     lead_history: Query
+    call_in: Query
+    insert_caller: Query
+    insert_caller_phone: Query
+    caller_lead: Query
     disposition_history: Query
     list_leads: Query
     callbacks_due: Query
@@ -193,6 +200,55 @@ class Records:
         row = await one(self._database, SQL.lead_card(lead=lead))
         return None if row is None else _card(row)
 
+    async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[LeadCard, ...]:
+        """The clients with this number: the campaign's own, or if it has none, anybody's; the best first."""
+        bound = DIALING.callers(number=number.e164, campaign=campaign, limit=CALLERS_MAX)
+        found = await rows_of(self._database, bound)
+        own = [row["id"] for row in found if row["campaign_id"] == campaign]
+        cards = [await self.lead_card(LeadId(id_)) for id_ in own or [row["id"] for row in found]]
+        return tuple(card for card in cards if card is not None)
+
+    async def call_in(self, attempt: AttemptId) -> CallIn | None:
+        """The call that came in, or None."""
+        row = await one(self._database, SQL.call_in(attempt=attempt))
+        if row is None:
+            return None
+        return CallIn(
+            number=row["number"],
+            campaign=CampaignId(row["campaign_id"]),
+            lead=None if row["lead_id"] is None else LeadId(row["lead_id"]),
+            agent=_agent(row["agent_id"]),
+        )
+
+    async def create_caller(
+        self,
+        *,
+        campaign: CampaignId,
+        attempt: AttemptId,
+        number: PhoneNumber,
+        name: str,
+        zone: str | None,
+        fields: Mapping[str, str],
+        now_ms: int,
+    ) -> LeadId:
+        """A client of somebody who called; of the same call again, the same. Not dialed unless a result says so."""
+        key = f"call:{attempt}"
+        *_, (row,) = await self._database.write(
+            SQL.insert_caller(
+                campaign=campaign,
+                key=key,
+                number=number.e164,
+                name=name,
+                name_folded=fold(name),
+                zone=zone,
+                fields=orjson.dumps(dict(fields)).decode(),
+                now_ms=now_ms,
+            ),
+            SQL.insert_caller_phone(key=key, number=number.e164, tail=tail(number.e164)),
+            SQL.caller_lead(key=key, number=number.e164),
+        )
+        return LeadId(row["id"])
+
     async def lead_history(self, lead: LeadId) -> tuple[PastAttempt, ...]:
         """Its attempts, newest first."""
         return tuple(
@@ -307,12 +363,12 @@ class Records:
 
     # ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def draft(self, agent: AgentId, lead: LeadId, attempt: AttemptId) -> Draft | None:
+    async def draft(self, agent: AgentId, lead: LeadId | None, attempt: AttemptId) -> Draft | None:
         """The note being typed on that conversation."""
         row = await one(self._database, SQL.draft(agent=agent, lead=lead, attempt=attempt))
         return None if row is None else Draft(text=row["text"], at_ms=row["at_ms"])
 
-    async def save_draft(self, agent: AgentId, lead: LeadId, attempt: AttemptId, text: str, now_ms: int) -> None:
+    async def save_draft(self, agent: AgentId, lead: LeadId | None, attempt: AttemptId, text: str, now_ms: int) -> None:
         """Keep it; an empty text forgets it, an older one than that on disk is dropped. ValueError over DRAFT_MAX."""
         if len(text) > DRAFT_MAX:
             raise ValueError(f"a note has at most {DRAFT_MAX} characters")
@@ -382,7 +438,9 @@ def _past_attempt(row: Row) -> PastAttempt:
     return PastAttempt(
         id=AttemptId(row["id"]),
         at_ms=row["planned_at_ms"],
-        phone=Phone(position=row["phone_position"], number=PhoneNumber(row["number"]), valid=bool(row["usable"])),
+        phone=Phone(position=row["phone_position"], number=PhoneNumber(row["number"]), valid=bool(row["usable"]))
+        if row["number"]
+        else None,
         outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
         cause=row["cause"],
         tech_cause=row["tech_cause"],
@@ -394,4 +452,5 @@ def _past_attempt(row: Row) -> PastAttempt:
         disposition=None if disposition is None else DispositionId(disposition),
         note=row["note"],
         callback_at_ms=row["callback_at_ms"],
+        called_us=row["queue_id"] is not None,
     )

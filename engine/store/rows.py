@@ -80,7 +80,7 @@ class PastAttempt:
 
     id: AttemptId
     at_ms: int
-    phone: Phone
+    phone: Phone | None  # None: they called, and hid it
     outcome: Outcome | None
     cause: int | None = None
     tech_cause: int | None = None
@@ -92,6 +92,17 @@ class PastAttempt:
     disposition: DispositionId | None = None
     note: str = ""
     callback_at_ms: int | None = None
+    called_us: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallIn:
+    """A call that came in. `number` "": withheld. `agent`: who had it last."""
+
+    number: str
+    campaign: CampaignId
+    lead: LeadId | None
+    agent: AgentId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

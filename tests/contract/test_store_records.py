@@ -140,6 +140,7 @@ async def test_a_history_tells_tries_and_conversations_newest_first(
         "later",
         "note of later",
     )
+    assert newest.phone is not None
     assert (newest.callback_at_ms, newest.rule, newest.phone.number) == (NOON + 3_600_000, "asked to call", number(1))
 
 

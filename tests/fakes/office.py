@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from engine.clock import WallClock
 from engine.config import Loaded, parse
 from engine.core import effects
 from engine.core.events import (
+    CallArrived,
     CampaignSwitched,
     LegAnswered,
     LegBridged,
@@ -34,7 +35,16 @@ from engine.core.events import (
     SwitchUp,
 )
 from engine.core.floor import Floor
-from engine.core.model import AgentId, CampaignId, CommandId, LegId, PhoneId, PhoneNumber
+from engine.core.model import (
+    AgentId,
+    CampaignId,
+    CommandId,
+    LegId,
+    PhoneId,
+    PhoneNumber,
+    TrunkId,
+    inbound_leg,
+)
 from engine.driver import Driver
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
@@ -73,6 +83,8 @@ dispositions:
 lead_fields:
   city: {labels: {ru: Город, uk: Місто, en: City}}
   product: {labels: {ru: Товар, uk: Товар, en: Product}}
+inbound:
+  hotline: {name: "Горячая линия", numbers: [+380441230000], campaign: spring}
 campaigns:
   spring:
     name: "Весна"
@@ -160,7 +172,8 @@ class FakeSwitch:
                 self._tell(OriginateAccepted(order.leg), LegRinging(order.leg))
             case effects.Bridge():
                 if order.customer in self.legs:
-                    self.legs[order.customer] = LegFound(order.customer, True, True, (order.agent,))
+                    known = self.legs[order.customer]
+                    self.legs[order.customer] = replace(known, answered=True, bridged_with=(order.agent,))
                     self._tell(LegBridged(order.customer))
             case effects.Hangup():
                 self.hang_up(order.leg)
@@ -170,6 +183,16 @@ class FakeSwitch:
                 self._snapshot()
             case _:
                 pass  # OpenBridge, Music, Hold: heard by people only
+
+    def call_in(self, caller: str, dialed: str = "+380441230000") -> LegId:
+        """Somebody calls us."""
+        leg = inbound_leg(f"1763971200.{len(self.customers)}")
+        number = PhoneNumber(caller) if caller else None
+        arrived = CallArrived(leg=leg, trunk=TrunkId("carrier"), dialed=PhoneNumber(dialed), caller=number)
+        self.legs[leg] = LegFound(leg, True, True, arrived=arrived)
+        self.customers.append(leg)
+        self._tell(arrived)
+        return leg
 
     def answer(self) -> None:
         """The oldest ringing customer lifts the handset."""

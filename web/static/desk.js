@@ -1,5 +1,6 @@
 // The operator's desk. Frames fill islands that nobody types in; what is typed changes only by the operator's hand.
 import { openBus } from "./bus-tab.js";
+import { fillCaller, serveCaller, whom } from "./caller.js";
 import { isTyping, onKey, pressable } from "./keys.js";
 import { clearNote, forgetNotes, readNote, sweepNotes, writeNote } from "./notes.js";
 import { fillIn, resendPending, save, showResult } from "./result.js";
@@ -37,6 +38,7 @@ const tabs = new Tabs(document.getElementById("tabs"), document.getElementById("
 tabs.put("home", "home", t("Desk"), "");
 tabs.show("home");
 const bus = openBus({ feed: "desk", reader, build, onFrame, onStatus, onSound });
+serveCaller(desk, { current: () => tabs.current, send: (verb, args) => bus.send(verb, args) });
 resendPending(bus, person, afterResult);
 for (const lead of JSON.parse(sessionStorage.getItem(OPEN_LEADS) || "[]")) openLead(lead, false);
 
@@ -65,6 +67,8 @@ function onFrame(frame) {
         const island = pane?.querySelector(`#${id}`);
         if (island) island.innerHTML = html;
       }
+      if (pane && frame.name) tabs.rename(frame.attempt, frame.name);
+      if (frame.attempt === call.attempt) call.name = frame.name;
     }
   }
 }
@@ -83,6 +87,7 @@ function pop(attempt, name, html, draft) {
   const busy = justTyped();
   const tab = tabs.put(attempt, "call", name, html, { attempt });
   fillIn(tab, draft);
+  fillCaller(tab);
   if (busy) tabs.mark(attempt, "fresh");
   else showCall(tab);
   if (document.visibilityState === "hidden" && canSound()) notify(`☎ ${name || t("Unknown client")}`, attempt);
@@ -91,7 +96,7 @@ function pop(attempt, name, html, draft) {
 function showCall(tab) {
   const typing = isTyping() && !!document.querySelector("dialog[open]");
   tabs.show(tab.key);
-  if (!typing) tab.pane.querySelector("#note")?.focus({ preventScroll: true });
+  if (!typing) (whom(tab) || tab.pane.querySelector("#note"))?.focus({ preventScroll: true });
 }
 
 function goHome(html, name) {
@@ -227,7 +232,7 @@ async function saveNote(tab) {
   const kept = tab.attempt && readNote(tab.attempt);
   if (!kept?.unsent) return;
   const { text } = kept;
-  const lead = Number(tab.pane.querySelector("[data-lead]").dataset.lead);
+  const lead = Number(tab.pane.querySelector("[data-lead]").dataset.lead); // 0: a caller who has none yet
   const answer = await bus.send("draft", { attempt: tab.attempt, lead, text });
   if (!tabs.get(tab.key)) return;
   if (answer.type === "ack") {

@@ -60,6 +60,13 @@ export class Tabs {
     this.draw();
   }
 
+  rename(key, title) {
+    const tab = this.all.get(key);
+    if (!tab || tab.title === title) return;
+    tab.title = title;
+    this.draw();
+  }
+
   close(key) {
     const tab = this.all.get(key);
     if (!tab || tab.kind === "home") return;

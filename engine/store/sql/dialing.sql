@@ -27,7 +27,9 @@ WHERE true
 ON CONFLICT (id) DO NOTHING;
 
 -- name: attach_lead
-UPDATE attempts SET lead_id = :lead WHERE id = :attempt AND lead_id IS NULL;
+UPDATE attempts SET lead_id = :lead,
+  phone_position = coalesce((SELECT p.position FROM phones p WHERE p.lead_id = :lead AND p.number = attempts.number), 0)
+WHERE id = :attempt AND lead_id IS NULL;
 
 -- name: attach_lead_to_call
 UPDATE calls SET lead_id = :lead WHERE attempt_id = :attempt AND lead_id IS NULL;

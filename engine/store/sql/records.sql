@@ -68,6 +68,27 @@ WHERE a.lead_id = :lead
 ORDER BY a.planned_at_ms DESC, a.id DESC
 LIMIT :limit;
 
+-- name: call_in
+SELECT a.number, a.campaign_id, a.lead_id, coalesce(c.agent_id, a.agent_id) AS agent_id
+FROM attempts a LEFT JOIN calls c ON c.attempt_id = a.id WHERE a.id = :attempt AND a.queue_id IS NOT NULL;
+
+-- name: insert_caller
+INSERT INTO leads (
+  campaign_id, external_id, name, name_folded, zone, fields, state, created_at_ms, updated_at_ms
+)
+SELECT :campaign, :key, :name, :name_folded, :zone, :fields, 'closed', :now_ms, :now_ms
+WHERE NOT EXISTS (
+  SELECT 1 FROM phones p JOIN leads l ON l.id = p.lead_id WHERE p.number = :number AND l.external_id = :key);
+
+-- name: insert_caller_phone
+INSERT INTO phones (lead_id, position, number, tail)
+SELECT l.id, 0, :number, :tail FROM leads l WHERE l.id = (SELECT max(id) FROM leads) AND l.external_id = :key
+ON CONFLICT DO NOTHING;
+
+-- name: caller_lead
+SELECT l.id FROM phones p JOIN leads l ON l.id = p.lead_id
+WHERE p.number = :number AND l.external_id = :key ORDER BY l.id LIMIT 1;
+
 -- name: disposition_history
 SELECT * FROM dispositions WHERE attempt_id = :attempt ORDER BY at_ms;
 

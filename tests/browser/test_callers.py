@@ -1,0 +1,140 @@
+"""Somebody calls: the card of a known client, a choice among several, a form for one who is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from crm_lite.i18n import LANGUAGES
+from engine.core.model import AttemptId, PhoneNumber
+from tests.browser.conftest import SignIn
+from tests.browser.test_access import AXE, VIOLATIONS
+from tests.fakes.office import CAMPAIGN, CONFIG, PEOPLE, Office, office
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+STRANGER = "+380501112233"
+SEES = CONFIG.replace("phones:\n", "web: {operators_see_numbers: yes}\nphones:\n", 1)
+
+
+async def on_shift(page: Page) -> None:
+    await expect(page.locator('[data-do="login"]')).to_be_enabled()
+    await page.keyboard.press("F2")
+    await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
+    await page.keyboard.press("F2")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+
+
+async def finished(page: Page) -> None:
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await page.locator('#dispositions [data-key="1"]').focus()
+    await page.keyboard.press("Space")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+
+
+async def twin(place: Office, number: str, name: str) -> None:
+    """A second client with that number."""
+    await place.records.create_caller(
+        campaign=CAMPAIGN,
+        attempt=AttemptId(f"twin of {number}"),
+        number=PhoneNumber(number),
+        name=name,
+        zone=None,
+        fields={},
+        now_ms=place.clock.now_ms(),
+    )
+
+
+async def test_a_known_caller_a_choice_and_a_newcomer(tmp_path: Path, sign_in: SignIn) -> None:
+    directory = tmp_path / "callers"
+    directory.mkdir()
+    async with office(directory, text=SEES) as place:
+        page = await sign_in("olena", url=place.url)
+        await on_shift(page)
+
+        # exactly one client: their card
+        leg = place.switch.call_in(PEOPLE[0][1])
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
+        await expect(page.locator("#caller")).to_have_count(0)
+        place.switch.hang_up(leg)
+        await finished(page)
+
+        # several: a digit chooses
+        await twin(place, PEOPLE[1][1], "Сидоров Иван")
+        leg = place.switch.call_in(PEOPLE[1][1])
+        await expect(page.locator("[data-pick]")).to_have_count(2)
+        await expect(page.locator('[data-pick-key="1"]')).to_be_focused()
+        wanted = page.locator("[data-pick]", has_text="Сидоров Иван")
+        await page.keyboard.press(f"Digit{await wanted.get_attribute('data-pick-key')}")
+        await expect(page.locator(".card-name")).to_have_text("Сидоров Иван")
+        place.switch.hang_up(leg)
+        await finished(page)
+
+        # nobody: a form with the number, the country and the time there
+        leg = place.switch.call_in(STRANGER)
+        await expect(page.locator("#caller-number")).to_have_value(STRANGER)
+        await expect(page.locator("#caller")).to_contain_text("Украина")
+        await expect(page.locator("#caller-zone")).to_have_value("Europe/Kyiv")
+        await expect(page.locator("#caller-name")).to_be_focused()
+        await page.keyboard.type("Новая Клиентка")
+        await page.locator("#caller-field-1").fill("Полтава")
+        place.switch.hang_up(leg)
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+        await expect(page.locator("#caller-name")).to_have_value("Новая Клиентка")
+        await page.reload()
+        await expect(page.locator("#caller-name")).to_have_value("Новая Клиентка")
+        await expect(page.locator("#caller-field-1")).to_have_value("Полтава")
+        await page.locator("#newcomer button[type=submit]").click()
+        await expect(page.locator(".card-name")).to_have_text("Новая Клиентка")
+        await expect(page.locator("#client").get_by_label("Город")).to_have_value("Полтава")
+        await finished(page)
+
+        leg = place.switch.call_in(STRANGER)
+        await expect(page.locator(".card-name")).to_have_text("Новая Клиентка")
+        await expect(page.locator("#left")).to_contain_text("звонил нам")
+        place.switch.hang_up(leg)
+        await finished(page)
+
+
+async def test_who_hides_the_number_is_asked_for_it(tmp_path: Path, sign_in: SignIn) -> None:
+    directory = tmp_path / "hidden"
+    directory.mkdir()
+    async with office(directory) as place:
+        page = await sign_in("olena", url=place.url)
+        await on_shift(page)
+        place.switch.call_in("")
+        await expect(page.locator("#caller-number")).to_be_editable()
+        await page.locator("#caller-name").fill("Тайный Гость")
+        await page.locator("#caller-number").fill("12")
+        await page.locator("#newcomer button[type=submit]").click()
+        await expect(page.locator("#caller-error")).to_be_visible()
+        await page.locator("#caller-number").fill("067 999 88 77")
+        await page.locator("#newcomer button[type=submit]").click()
+        await expect(page.locator(".card-name")).to_have_text("Тайный Гость")
+        (lead,) = await place.records.find_leads("9998877", campaigns=None, state=None, after=0, limit=5)
+        assert lead.phones[0].number.e164 == "+380679998877"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_callers_form_and_choice_are_accessible(
+    tmp_path: Path, sign_in: SignIn, language: str, theme: str
+) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs axe-core: run `make setup`")
+    directory = tmp_path / "callers"
+    directory.mkdir()
+    async with office(directory) as place:
+        await place.records.set_user_looks("olena", language=language, theme=theme)
+        page = await sign_in("olena", theme=theme, bypass_csp=True, url=place.url)
+        await on_shift(page)
+        await twin(place, PEOPLE[1][1], "Сидоров Иван")
+        place.switch.call_in(PEOPLE[1][1])
+        await expect(page.locator("[data-pick]")).to_have_count(2)
+        await page.locator(".newcomer summary").click()
+        await page.add_script_tag(path=AXE)
+        assert await page.evaluate(VIOLATIONS) == []
