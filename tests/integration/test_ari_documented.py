@@ -25,6 +25,7 @@ EVENT_FIELDS = {
     "StasisStart": ("channel", "args", "timestamp"),
     "ChannelDestroyed": ("channel", "cause", "tech_cause", "timestamp"),
     "ChannelEnteredBridge": ("channel", "timestamp"),
+    "ChannelUserevent": ("channel", "eventname", "timestamp"),
     "ContactStatusChange": ("endpoint", "timestamp"),
     "Dial": ("peer", "dialstatus", "timestamp"),
     "ApplicationReplaced": ("timestamp",),

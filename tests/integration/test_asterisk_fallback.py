@@ -100,7 +100,7 @@ async def test_a_caller_reaches_the_engine_with_the_number_dialed_and_without_it
         async with raw_ari(asterisk_pair.engine, app="zvonar") as ari:
             await callers.originate("PJSIP/+74951234567@engine", "caller.1", "person", RING_S="0", TALK_S="5")
             start = await until(lambda: next((one for one in ari.events if one["type"] == "StasisStart"), None))
-            assert start["args"] == ["inbound", "+74951234567"]
+            assert start["args"][:3] == ["inbound", "+74951234567", "carrier"]
             await ari.hang_up(start["channel"]["id"])
         await callers.originate("PJSIP/+74951234568@engine", "caller.2", "person", RING_S="0", TALK_S="5")
         message = await until(lambda: _of_caller(asterisk_pair, "ZV_MESSAGE"))
