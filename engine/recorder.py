@@ -10,11 +10,13 @@ a file from elsewhere cannot run code.
 from __future__ import annotations
 
 import copyreg
+import errno
 import io
 import logging
 import os
 import pickle
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 SEGMENT_MAX_BYTES: Final = 32 << 20
 #: A longer record is a damaged file.
 RECORD_MAX_BYTES: Final = 64 << 20
+#: A recording that the disk has ended begins again after this.
+AGAIN_AFTER_MS: Final = 60_000
 SEGMENTS: Final = ("facts-0.ring", "facts-1.ring")
 MAGIC: Final = b"zvonar facts 1\n"
 
@@ -64,43 +68,52 @@ class Recorder:
         self._turn = _last_turn(directory)
         self._file: BinaryIO | None = None
         self._written = 0
+        self._again_at_ms = 0
         self._open_next()
 
     def record(self, now_ms: int, event: events.Event) -> None:
-        """Keep a fact that is about to be decided on. A disk that does not take it ends the recording, not the call."""
-        if self._file is None:
+        """Keep a fact that is about to be decided on. A disk that does not take it stops the recording, no call."""
+        if self._file is None and now_ms < self._again_at_ms:
             return
         try:
-            if self._written > self._segment_max_bytes:
+            if self._file is None or self._written > self._segment_max_bytes:
                 self._open_next()
             self._write((now_ms, event))
         except OSError as problem:
-            log.warning("facts are not recorded any more", extra={"action": "recorder", "reason": str(problem)})
+            log.warning("facts are not recorded for a while", extra={"action": "recorder", "reason": str(problem)})
             self.close()
+            self._again_at_ms = now_ms + AGAIN_AFTER_MS
 
     def close(self) -> None:
         """End the recording."""
+        self._let_go()
+        self._again_at_ms = sys.maxsize
+
+    def _let_go(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _open_next(self) -> None:
-        self.close()
-        self._turn = 1 - self._turn
-        path = self._directory / SEGMENTS[self._turn]
+        self._let_go()
+        turn = 1 - self._turn
+        path = self._directory / SEGMENTS[turn]
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "wb", buffering=0)  # a killed process loses nothing that was written
         self._file.write(MAGIC)
         self._written = 0
         self._write(self._floor)
+        self._turn = turn  # not before: a disk that is full must not take the other segment too
 
     def _write(self, value: object) -> None:
         assert self._file is not None
         memory = io.BytesIO()
         _Pickler(memory, protocol=5).dump(value)
         record = memory.getvalue()
-        self._file.write(_LENGTH.pack(len(record)) + record)
+        whole = _LENGTH.pack(len(record)) + record
+        if self._file.write(whole) != len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._written += len(record)
 
 

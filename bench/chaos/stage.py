@@ -7,12 +7,13 @@ import itertools
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +39,7 @@ CUT_SLACK_MS: Final = 800
 VIEWS_MAX: Final = 100_000
 
 _CONFIG: Final = """\
-database: zvonar.db
+database: disk/zvonar.db
 drain_limit: {drain_limit_s}s
 web: {{listen: 127.0.0.1:{web}}}
 asterisk:
@@ -178,6 +179,23 @@ class Stage:
             self.engine.kill()
         await self.engine.wait()
 
+    async def zvonar(self, *words: str) -> str:
+        """A command of the shell, as an administrator gives it; what it said. GaveUp unless it went well."""
+        command = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from engine.cli import main; main()",
+            "--config",
+            str(self.loaded.path),
+            *words,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await command.communicate())[0].decode().strip()
+        if command.returncode:
+            raise GaveUp(f"zvonar {' '.join(words)} ended with {command.returncode}: {said}")
+        return said
+
     async def died(self, within_s: float = 60.0) -> None:
         """Wait until the engine has ended by itself."""
         assert self.engine is not None
@@ -285,13 +303,29 @@ class Stage:
             await import_leads(database, CAMPAIGN, iter(rows), file_name="chaos", by="chaos", now_ms=now_ms)
 
 
+@contextmanager
+def _mounted(directory: Path, mib: int) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "zvonar-chaos", directory], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
 @asynccontextmanager
 async def stage(
-    port: int, *, agents: int = 8, lines: int = 60, calls_per_s: int = 20, drain_limit_s: int = 40
+    port: int, *, agents: int = 8, lines: int = 60, calls_per_s: int = 20, drain_limit_s: int = 40, disk_mib: int = 0
 ) -> AsyncIterator[Stage]:
-    """A call center without an engine yet. Ports are counted from `port`."""
+    """A call center without an engine yet. Ports are counted from `port`.
+
+    `disk_mib`: the database and what lies beside it have a file system of their own, of that size; needs root.
+    """
     async with AsyncExitStack() as scope:
         root = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="zc-")))
+        disk = root / "disk"
+        disk.mkdir()
+        if disk_mib:
+            scope.enter_context(_mounted(disk, disk_mib))
         ports = PairPorts(
             sip=port,
             ari=port + 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import stat
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from engine.core.floor import Floor
 from engine.core.machines import IllegalTransition
 from engine.core.model import CampaignId
 from engine.core.pacing import PacingPolicy, Predictive, Progressive
-from engine.recorder import MAGIC, SEGMENTS, Recorder, RingDamaged, replay, said_step
+from engine.recorder import AGAIN_AFTER_MS, MAGIC, SEGMENTS, Recorder, RingDamaged, replay, said_step
 from tests.conversation import ANNA, BORYS, SOLD, Conversation, lead
 
 
@@ -147,13 +148,31 @@ def test_a_file_that_is_not_ours_is_refused_and_runs_nothing(tmp_path: Path) -> 
         list(replay(strange))
 
 
-def test_a_full_disk_ends_the_recording_and_not_the_calls(tmp_path: Path, recorded: Make) -> None:
+def test_a_full_disk_stops_the_recording_for_a_while_and_no_call(tmp_path: Path, recorded: Make) -> None:
     floor = recorded(tmp_path)
     assert floor.recorder is not None
-    floor.recorder.close()
+    floor.recorder._let_go()
     floor.recorder._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
     floor.ready(ANNA)
     assert floor.dialed()
+    (before,) = tmp_path.iterdir()
+    floor.now_ms += AGAIN_AFTER_MS
+    floor.hang_up(floor.dial())
+    (again,) = set(tmp_path.iterdir()) - {before}
+    assert [type(step.event) for step in replay(again)] == [events.LegHungUp], "from the state of then"
+
+
+def test_a_record_that_the_disk_takes_in_part_stops_the_recording(tmp_path: Path, recorded: Make) -> None:
+    class Short(io.RawIOBase):
+        def write(self, data: Any, /) -> int:
+            return len(memoryview(data)) - 1
+
+    floor = recorded(tmp_path)
+    assert floor.recorder is not None
+    floor.recorder._let_go()
+    floor.recorder._file = Short()  # type: ignore[assignment]
+    floor.ready(ANNA)
+    assert floor.recorder._file is None
 
 
 def test_the_shell_tells_where_it_went_wrong(tmp_path: Path, recorded: Make) -> None:
