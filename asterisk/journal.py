@@ -41,6 +41,17 @@ class EndedChannel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeardLeg:
+    """A customer's leg by our own Asterisk's journal: when they answered, and when the message began, if it did."""
+
+    channel_id: str
+    answered_ms: int | None
+    message_ms: int | None
+    unheard: bool  # no engine listened when they answered
+    ended_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedCall:
     """One INVITE that reached the carrier, with what became of it; times in ms UTC."""
 
@@ -127,6 +138,30 @@ def _offset_at(path: Path, since_ms: int | None) -> int:
             return low + (len(file.readline()) if low else 0)
     except FileNotFoundError:
         return 0
+
+
+def heard_legs(entries: Iterable[Entry], prefix: str = "a.") -> list[HeardLeg]:
+    """The legs whose channel ids begin so (those that the engine dials for its attempts), in the order of their events.
+
+    An Asterisk that died left legs without an end: they are told without one.
+    """
+    times: dict[str, dict[str, int]] = {}
+    unheard: set[str] = set()
+    for entry in entries:
+        if entry.channel_id.startswith(prefix):
+            times.setdefault(entry.channel_id, {}).setdefault(entry.kind, entry.at_ms)
+            if entry.kind == "ZV_MESSAGE" and entry.extra == "unheard":
+                unheard.add(entry.channel_id)
+    return [
+        HeardLeg(
+            channel_id=channel_id,
+            answered_ms=at.get("ANSWER"),
+            message_ms=at.get("ZV_MESSAGE"),
+            unheard=channel_id in unheard,
+            ended_ms=at.get("HANGUP"),
+        )
+        for channel_id, at in times.items()
+    ]
 
 
 def carried_calls(entries: Iterable[Entry]) -> list[CarriedCall]:

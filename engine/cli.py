@@ -944,21 +944,27 @@ def pacing_line(view: Mapping[str, Any]) -> str:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The demo carrier's journal of all calls it got from this database.",
 )
+@click.option(
+    "--journal",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The journal of the engine's Asterisk: was anybody left in silence, or not counted?",
+)
 @click.pass_obj
-def verify(path: Path, at_rest: bool, carrier: Path | None) -> None:
+def verify(path: Path, at_rest: bool, carrier: Path | None, journal: Path | None) -> None:
     """Check that what is on disk keeps every promise: limits, hours, one call per lead, the audit's chain.
 
     Changes to limits or hours since may make an old attempt look wrong. Exit code 1: promises were broken.
     """
-    from asterisk.journal import carried_calls, read_journal
+    from asterisk.journal import carried_calls, heard_legs, read_journal
     from engine.verify import Violation
     from engine.verify import verify as check
 
     loaded = _loaded(path)
     carried = carried_calls(read_journal(carrier)[0]) if carrier else None
+    heard = heard_legs(read_journal(journal)[0]) if journal else None
 
     async def look(database: AioDatabase, now_ms: int) -> list[Violation]:
-        return await check(database, now_ms=now_ms, policy=loaded.policy, carried=carried, at_rest=at_rest)
+        return await check(database, now_ms=now_ms, policy=loaded.policy, carried=carried, heard=heard, at_rest=at_rest)
 
     found = _with_database(loaded, look)
     for violation in found:

@@ -11,11 +11,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import pairwise
 from typing import Final, Protocol
 
+from engine.core.budget import AbandonBudget, AtCeiling
 from engine.core.hours import Closed, window
 from engine.core.model import CampaignId, Policy, TrunkId
+from engine.core.pacing import Predictive
 from engine.store import queries
 from engine.store.database import Database, Row, chain_hash, rows_of
 from engine.store.queries import Query, Statement
@@ -31,6 +34,10 @@ TALKING_GRACE_MS: Final = 3_000
 CALLBACK_GRACE_MS: Final = 24 * 3_600_000
 #: No attempt lives longer: the talk limit, the ring time and slack (I10).
 ATTEMPT_LIFE_MS: Final = 4 * 3_600_000
+#: Ringing is told a little after it began, and the end a little after it came (I16).
+RING_GRACE_MS: Final = 500
+#: Who answers and finds no engine hears the message within this; who waited for an agent, this after the wait (I15).
+SILENCE_MAX_MS: Final = 2_000
 #: The carrier's clock against ours: the same machine, or both disciplined (I3).
 CARRIER_SKEW_MS: Final = 1_000
 
@@ -58,6 +65,21 @@ class Carried(Protocol):
     def ended_ms(self) -> int | None: ...
 
 
+class Heard(Protocol):
+    """One customer's leg by the journal of our own Asterisk; times in ms UTC."""
+
+    @property
+    def channel_id(self) -> str: ...
+    @property
+    def answered_ms(self) -> int | None: ...
+    @property
+    def message_ms(self) -> int | None: ...  # when the message began
+    @property
+    def unheard(self) -> bool: ...  # no engine listened when they answered
+    @property
+    def ended_ms(self) -> int | None: ...
+
+
 class _Sql:
     overlapping_by_lead: Query
     overlapping_by_number: Query
@@ -65,6 +87,12 @@ class _Sql:
     counted_wrongly: Query
     tried_too_often: Query
     dialed_though_suppressed: Query
+    damaged: Query
+    torn: Query
+    said_of_no_call: Query
+    dialed_while_draining: Query
+    cut_short: Query
+    agent_states: Query
     not_final: Query
     operators_word_lost: Query
     outcome_against_facts: Query
@@ -92,12 +120,13 @@ async def verify(
     now_ms: int,
     policy: Policy | None = None,
     carried: Sequence[Carried] | None = None,
+    heard: Sequence[Heard] | None = None,
     at_rest: bool = False,
 ) -> list[Violation]:
     """All violations found, by invariant.
 
-    `carried`: every call that reached the carrier while this database was dialed from. `at_rest`: the engine has
-    stopped and nothing may be open any more.
+    `carried`: every call that reached the carrier while this database was dialed from. `heard`: our Asterisk's own
+    record of customers' legs. `at_rest`: the engine has stopped and nothing may be open any more.
     """
     found = [
         violation
@@ -110,12 +139,22 @@ async def verify(
                 campaign=campaign.id, attempts_max=campaign.attempts.max, limit=VIOLATIONS_PER_CHECK_MAX
             )
             found += await _asked(database, "I2", often)
+            short = SQL.cut_short(
+                campaign=campaign.id,
+                ring_min_ms=campaign.abandon.ring_min_ms,
+                grace_ms=RING_GRACE_MS,
+                limit=VIOLATIONS_PER_CHECK_MAX,
+            )
+            found += await _asked(database, "I16", short)
     attempts = [row async for row in _attempts(database)]
     if policy is not None:
         found += _outside_hours(attempts, policy)
         found += _over_capacity(attempts, policy)
+        found += _over_dialed(attempts, await rows_of(database, SQL.agent_states()), policy)
     if carried is not None:
         found += _against_carrier(attempts, carried)
+    if heard is not None:
+        found += _against_journal(attempts, heard, policy)
     found += await _broken_chain(database)
     return sorted(found, key=lambda violation: int(violation.invariant[1:]))
 
@@ -128,6 +167,9 @@ def _checks(now_ms: int, *, at_rest: bool) -> Iterable[tuple[str, Statement]]:
     yield "I2", SQL.miscounted(limit=limit)
     yield "I2", SQL.counted_wrongly(limit=limit)
     yield "I5", SQL.dialed_though_suppressed(limit=limit, grace_ms=SUPPRESSED_GRACE_MS)
+    yield "I6", SQL.damaged(limit=limit)
+    yield "I6", SQL.torn(limit=limit)
+    yield "I6", SQL.said_of_no_call(limit=limit)
     yield "I7", SQL.not_final(limit=limit)
     yield "I7", SQL.operators_word_lost(limit=limit)
     yield "I7", SQL.outcome_against_facts(limit=limit)
@@ -141,6 +183,7 @@ def _checks(now_ms: int, *, at_rest: bool) -> Iterable[tuple[str, Statement]]:
     yield "I12", SQL.callbacks_forgotten(limit=limit)
     yield "I12", SQL.callbacks_past_due(limit=limit, before_ms=now_ms - CALLBACK_GRACE_MS)
     yield "I19", SQL.out_of_order(limit=limit)
+    yield "I20", SQL.dialed_while_draining(limit=limit)
 
 
 async def _asked(database: Database, invariant: str, statement: Statement) -> list[Violation]:
@@ -206,6 +249,84 @@ def _too_many_a_second(rows: Sequence[Row], trunk: str, calls_max: int) -> list[
             what = f"{last - first + 1} calls within a second on trunk {trunk}"
             found.append(Violation(invariant="I22", what=what, ids=(row["id"],)))
     return found
+
+
+def _over_dialed(attempts: Sequence[Row], states: Sequence[Row], policy: Policy) -> list[Violation]:
+    """I14: while the law's share of abandoned calls is used up, nobody is dialed without an agent for them."""
+    found: list[Violation] = []
+    for campaign in policy.campaigns.values():
+        if isinstance(campaign.pacing, Predictive) and campaign.abandon.at_ceiling is AtCeiling.EASE:
+            continue  # may go on with hardly any risk: which is none of the record's
+        team = {profile.id for profile in policy.agents.values() if campaign.id in profile.campaigns}
+        budget, ready, in_flight = AbandonBudget(campaign.abandon), set[str](), 0
+        for at_ms, kind, row in _story([a for a in attempts if a["campaign_id"] == campaign.id], states):
+            match kind:
+                case _Fact.AGENT if row["agent_id"] in team:
+                    (ready.add if row["state"] in {"ready", "reserved"} else ready.discard)(row["agent_id"])
+                case _Fact.ANSWER if row["outcome"] == "machine":
+                    budget.machine(at_ms)
+                case _Fact.ANSWER:
+                    budget.live_answer(at_ms)
+                case _Fact.ABANDON:
+                    budget.abandon(at_ms, row["answered_at_ms"])
+                case _Fact.NO_MORE_IN_FLIGHT:
+                    in_flight -= 1
+                case _Fact.DIAL:
+                    in_flight += 1
+                    if in_flight > len(ready) and budget.state(at_ms).at_ceiling:
+                        what = f"{in_flight} calls on their way for {len(ready)} agents, though no abandon is left"
+                        found.append(Violation(invariant="I14", what=what, ids=(row["id"],)))
+                case _:
+                    pass
+    return found[:VIOLATIONS_PER_CHECK_MAX]
+
+
+class _Fact(IntEnum):
+    """What happened; of facts of one millisecond, in this order."""
+
+    AGENT = 0
+    ANSWER = 1
+    ABANDON = 2
+    NO_MORE_IN_FLIGHT = 3
+    DIAL = 4
+
+
+def _story(attempts: Iterable[Row], states: Iterable[Row]) -> list[tuple[int, _Fact, Row]]:
+    story = [(row["at_ms"], _Fact.AGENT, row) for row in states]
+    for row in attempts:
+        story.append((row["planned_at_ms"], _Fact.DIAL, row))
+        out_ms = row["answered_at_ms"] or row["ended_at_ms"]
+        if out_ms is not None:
+            story.append((out_ms, _Fact.NO_MORE_IN_FLIGHT, row))
+        if row["answered_at_ms"] is not None:
+            story.append((row["answered_at_ms"], _Fact.ANSWER, row))
+        if row["outcome"] == "abandoned":
+            story.append((row["ended_at_ms"], _Fact.ABANDON, row))
+    return sorted(story, key=lambda fact: fact[:2])
+
+
+def _against_journal(attempts: Sequence[Row], heard: Sequence[Heard], policy: Policy | None) -> list[Violation]:
+    """I10, I13, I15: each leg has its row, who found nobody is counted, and none of them was left in silence."""
+    by_leg = {row["leg"]: row for row in attempts}
+    found: list[Violation] = []
+    for leg in heard:
+        row = by_leg.get(leg.channel_id)
+        if row is None:
+            found.append(Violation(invariant="I10", what=f"leg {leg.channel_id} has no attempt", ids=()))
+            continue
+        told, outcome = leg.message_ms, row["outcome"]
+        if leg.unheard and outcome is not None and outcome != "abandoned" and row["bridged_at_ms"] is None:
+            what = f"answered, found no engine, and is counted as {outcome}"
+            found.append(Violation(invariant="I13", what=what, ids=(row["id"],)))
+        if leg.answered_ms is None or outcome != "abandoned":
+            continue
+        campaign = policy.campaigns.get(CampaignId(row["campaign_id"])) if policy is not None else None
+        waited_ms = 0 if leg.unheard else campaign.abandon.connect_within_ms if campaign is not None else 60_000
+        silent_ms = (leg.ended_ms or leg.answered_ms) - leg.answered_ms if told is None else told - leg.answered_ms
+        if silent_ms > waited_ms + SILENCE_MAX_MS:
+            what = f"answered, and heard nothing for {silent_ms} ms" + ("" if told is not None else ", then the end")
+            found.append(Violation(invariant="I15", what=what, ids=(row["id"],)))
+    return found[:VIOLATIONS_PER_CHECK_MAX]
 
 
 def _against_carrier(attempts: Sequence[Row], carried: Sequence[Carried]) -> list[Violation]:

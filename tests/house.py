@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.ari": FLOORLESS,
     "engine.ami": FLOORLESS,
     "engine.sim": (*FLOORLESS, "engine.api"),  # its agents press the desk's buttons
-    "engine.sim.shift": (*SHELL, "engine.sim", "engine.recorder"),  # the whole engine on the simulated switch
+    "engine.sim.shift": (*SHELL, "engine.sim", "engine.recorder", "engine.verify"),  # the whole engine
     "engine.sim.__main__": (*SHELL, "engine.sim"),
     "engine.recorder": ("engine.core",),
     "engine.store": FLOORLESS,

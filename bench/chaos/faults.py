@@ -226,7 +226,7 @@ async def socket_aborts(chance: Random, port: int) -> Finding:
         await on.until(lambda view: view.talking >= 2, "conversations", TALKING_SOON_S)
         began, count = time.monotonic(), Dials(on)
         while line.seen["cuts"] < ABORTS:
-            await asyncio.sleep(chance.uniform(0.2, 1.2))
+            await asyncio.sleep(chance.uniform(0.5, 2.5))
             line.cut()
         took_s = time.monotonic() - began
         found.measured |= {"aborts": line.seen["cuts"], "calls_per_s": round(count.since() / took_s, 1)}

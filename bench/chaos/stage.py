@@ -22,7 +22,7 @@ import orjson
 
 from asterisk.carrier.plan import fate_of
 from asterisk.instance import Asterisk, find_binary
-from asterisk.journal import CarriedCall, Entry, carried_calls, read_journal
+from asterisk.journal import CarriedCall, Entry, carried_calls, heard_legs, read_journal
 from asterisk.pair import PairPorts, carrier_asterisk
 from asterisk.robots import RobotPhones
 from engine.clock import WallClock
@@ -62,7 +62,7 @@ campaigns:
     name: Storm
     pacing: {{mode: progressive}}
     trunks: [carrier]
-    ring_timeout: 15s
+    ring_timeout: 20s
     wrap_up: {{mode: timed, limit: 60s}}
     attempts:
       max: 3
@@ -270,7 +270,12 @@ class Stage:
         now_ms = WallClock().now_ms()
         async with AioDatabase.open(path, now_ms=now_ms) as database:
             found = await verify(
-                database, now_ms=now_ms, policy=self.loaded.policy, carried=self.carried(), at_rest=at_rest
+                database,
+                now_ms=now_ms,
+                policy=self.loaded.policy,
+                carried=self.carried(),
+                heard=heard_legs(self.journal()),
+                at_rest=at_rest,
             )
         return [str(violation) for violation in found]
 

@@ -27,6 +27,9 @@ RESYNC_EVERY_MS: Final = 10_000
 #: How often what the pacers have learned is saved.
 LEARNED_EVERY_MS: Final = 5 * 60_000
 
+#: What the audit says when an engine was asked to end.
+DRAINING: Final = "draining"
+
 
 class Floor:
     """All live call, agent and hopper state."""
@@ -248,6 +251,7 @@ def _drain(live: Live, event: events.DrainStarted, now_ms: int) -> None:
     _ = event
     live.draining = True
     live.keep_learned(now_ms)
+    live.emit(effects.SaveAudit(at_ms=now_ms, by="engine", action=DRAINING, subject=f"epoch:{live.epoch}"))
 
 
 #: Facts whose handlers themselves say which campaigns they concern; after any other all pacers are asked.

@@ -72,6 +72,7 @@ from engine.store.database import InlineDatabase
 from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreIoError
 from engine.store.store import LineUp, Store
+from engine.verify import verify
 
 CAMPAIGN: Final = CampaignId("spring")
 #: Shares agents, lines and numbers with the first, and may vanish from the configuration.
@@ -429,6 +430,10 @@ class _World:
             if self._engine is not None:
                 self._engine.cancel()
         self._check_end()
+        if not self.plan.clock_step_ms:  # else the times on disk run backwards, and rightly so
+            broken = await verify(self._database, now_ms=self.clock.now_ms(), at_rest=True)
+            if broken:
+                raise Broken("verified: " + "; ".join(map(str, broken)))
 
     async def _engines(self, group: asyncio.TaskGroup) -> None:
         """One life of the engine after another."""

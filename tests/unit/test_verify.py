@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from asterisk.journal import HeardLeg
+from engine.core.budget import AbandonRule, AtCeiling
 from engine.core.effects import SaveAgent, SaveAnswer, SaveAttempt, SaveAudit, SaveDisposition, SaveEnd, SaveLead
 from engine.core.model import (
     Agent,
+    AgentProfile,
     AgentState,
     AttemptPolicy,
     CallingHours,
@@ -20,6 +23,7 @@ from engine.core.model import (
     LeadId,
     LeadState,
     Outcome,
+    PhoneId,
     Policy,
     Trunk,
     TrunkId,
@@ -67,7 +71,14 @@ class Call:
     ended_ms: int | None
 
 
-def policy(*, attempts_max: int = 5, lines: int = 10, rate: float = 10, until_minute: int = 24 * 60) -> Policy:
+def policy(
+    *,
+    attempts_max: int = 5,
+    lines: int = 10,
+    rate: float = 10,
+    until_minute: int = 24 * 60,
+    abandon: AbandonRule | None = None,
+) -> Policy:
     campaign = Campaign(
         id=SPRING,
         name="Spring",
@@ -77,9 +88,11 @@ def policy(*, attempts_max: int = 5, lines: int = 10, rate: float = 10, until_mi
         attempts=AttemptPolicy(max=attempts_max, retry={}),
         hours=CallingHours(spans=(((0, until_minute),),) * 7, zone="UTC"),
         dispositions=(),
+        abandon=abandon or AbandonRule(at_ceiling=AtCeiling.STOP),
     )
     trunk = Trunk(id=DEMO, lines_max=lines, calls_per_second_max=rate)
-    return Policy(campaigns={SPRING: campaign}, trunks={DEMO: trunk}, agents={})
+    anna = AgentProfile(id=ANNA, name="Anna", phone=PhoneId("101"), campaigns=(SPRING,))
+    return Policy(campaigns={SPRING: campaign}, trunks={DEMO: trunk}, agents={ANNA: anna})
 
 
 async def a_days_work(database: InlineDatabase, store: Store) -> None:
@@ -197,12 +210,52 @@ PLANTED: dict[str, tuple[str, str, str]] = {
         "waits for a callback",
         "UPDATE leads SET state = 'callback', next_at_ms = 1800000000000 WHERE id = 1;",
     ),
+    "a word about a conversation that is not there": (
+        "I6",
+        "its conversation was not",
+        "DELETE FROM calls WHERE attempt_id = '1-2';",
+    ),
+    "a dial of an engine that was to end": (
+        "I20",
+        "asked to end",
+        """INSERT INTO audit SELECT max(seq) + 1, 1700000100000, 'engine', 'draining', 'epoch:1', '', '' FROM audit;""",
+    ),
     "times that run backwards": (
         "I19",
         "run backwards",
         "UPDATE attempts SET ended_at_ms = planned_at_ms - 1 WHERE id = '1-1';",
     ),
 }
+
+
+PAST_SQLITE: dict[str, tuple[str, str, tuple[str, ...], str]] = {
+    "a call whose lead is gone": (
+        "I6",
+        "a row of calls refers to one of leads",
+        ("1-2",),
+        "UPDATE calls SET lead_id = 99 WHERE attempt_id = '1-2';",
+    ),
+    "a value that the schema forbids": (
+        "I6",
+        "the file is damaged: CHECK constraint failed in leads",
+        (),
+        "UPDATE leads SET priority = 1000 WHERE id = 1;",
+    ),
+}
+
+
+@pytest.mark.parametrize("planted", PAST_SQLITE)
+async def test_what_sqlite_itself_would_have_refused_is_found(
+    database: InlineDatabase, store: Store, planted: str
+) -> None:
+    invariant, words, ids, statement = PAST_SQLITE[planted]
+    await a_days_work(database, store)
+    for pragma in ("foreign_keys = OFF", "ignore_check_constraints = ON"):
+        database._connection.execute(f"PRAGMA {pragma}")
+    await change(database, statement)
+    database._connection.execute("PRAGMA ignore_check_constraints = OFF")
+    found = await verify(database, now_ms=LATER)
+    assert any(v.invariant == invariant and words in v.what and v.ids == ids for v in found), found
 
 
 @pytest.mark.parametrize("planted", PLANTED)
@@ -282,6 +335,80 @@ async def test_more_calls_a_second_than_sold_are_found(database: InlineDatabase,
     assert await verify(database, now_ms=LATER, policy=policy(rate=3)) == []
     (found,) = await verify(database, now_ms=LATER, policy=policy(rate=2))
     assert (found.invariant, found.ids) == ("I22", ("1-4",))
+
+
+async def test_an_engine_started_after_the_drain_may_dial(database: InlineDatabase, store: Store) -> None:
+    await a_days_work(database, store)
+    await store.commit([SaveAudit(at_ms=NOON + 90_000, by="engine", action="draining", subject="epoch:1")])
+    assert [v.ids for v in await verify(database, now_ms=LATER)] == [("1-2",), ("1-3",)]
+    await store.next_epoch(NOON + 100_000)
+    assert await verify(database, now_ms=LATER) == []
+
+
+async def test_a_phone_that_we_let_ring_too_short_is_found(database: InlineDatabase, store: Store) -> None:
+    for n, (after_ms, tech_cause) in enumerate(((14_000, None), (14_000, 480), (16_000, None)), start=1):
+        await add_lead(database, n)
+        planned = attempt(n, n, at_ms=NOON + n * 60_000)
+        rang = replace(planned, accepted_at_ms=planned.planned_at_ms, ringing_at_ms=planned.planned_at_ms)
+        over = replace(ended(rang, Outcome.NO_ANSWER, after_ms=after_ms), tech_cause=tech_cause)
+        await store.commit([SaveAttempt(planned), SaveEnd(over, closed(n))])
+    (found,) = await verify(database, now_ms=LATER, policy=policy())
+    assert (found.invariant, found.ids) == ("I16", ("1-1",)), "the carrier's own end is none of ours"
+
+
+async def test_dialing_for_nobody_though_no_abandon_is_left_is_found(database: InlineDatabase, store: Store) -> None:
+    for n in range(1, 5):
+        await add_lead(database, n)
+    await store.commit([SaveAgent(Agent(id=ANNA, state=AgentState.READY), NOON)])
+    lost = replace(attempt(1, 1), answered_at_ms=NOON + 1_000)
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveEnd(ended(lost, Outcome.ABANDONED, after_ms=5_000), closed(1))])
+    for n in (2, 3):
+        await store.commit(unanswered(attempt(n, n, at_ms=NOON + n * 10_000), LATER))
+    await store.commit(unanswered(attempt(4, 4, at_ms=NOON + 3_000), LATER))
+    strict = policy(abandon=AbandonRule(at_ceiling=AtCeiling.ONE_TO_ONE))
+    found = await verify(database, now_ms=LATER, policy=strict)
+    assert [(v.invariant, v.ids) for v in found] == [("I14", ("1-2",)), ("I14", ("1-3",))], "1-4 was before the ceiling"
+    await change(database, "UPDATE attempts SET outcome = 'hung_up_early' WHERE id = '1-1';")
+    assert await verify(database, now_ms=LATER, policy=strict) == []
+
+
+# ── with the switch's own journal ────────────────────────────────────────────────────────────────────────────────
+
+
+async def heard_faults(database: InlineDatabase, *legs: HeardLeg) -> list[tuple[str, tuple[str, ...]]]:
+    return [(v.invariant, v.ids) for v in await verify(database, now_ms=LATER, policy=policy(), heard=legs)]
+
+
+def heard(n: int, *, message_ms: int | None, unheard: bool = True) -> HeardLeg:
+    """Answered at one second, gone at thirty."""
+    return HeardLeg(
+        channel_id=attempt(n, n).leg,
+        answered_ms=NOON + 1_000,
+        message_ms=None if message_ms is None else NOON + message_ms,
+        unheard=unheard,
+        ended_ms=NOON + 30_000,
+    )
+
+
+async def test_who_answered_and_was_left_in_silence_is_found(database: InlineDatabase, store: Store) -> None:
+    await add_lead(database, 1)
+    lost = replace(attempt(1, 1), answered_at_ms=NOON + 1_000)
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveEnd(ended(lost, Outcome.ABANDONED), closed(1))])
+    assert await heard_faults(database, heard(1, message_ms=1_010)) == []
+    assert await heard_faults(database, heard(1, message_ms=3_010)) == [("I15", ("1-1",))]
+    assert await heard_faults(database, heard(1, message_ms=3_010, unheard=False)) == [], "they waited for an agent"
+    assert await heard_faults(database, heard(1, message_ms=5_010, unheard=False)) == [("I15", ("1-1",))]
+    assert await heard_faults(database, heard(1, message_ms=None)) == [("I15", ("1-1",))]
+
+
+async def test_who_found_no_engine_and_is_not_counted_is_found(database: InlineDatabase, store: Store) -> None:
+    await add_lead(database, 1)
+    await store.commit(unanswered(attempt(1, 1), LATER))
+    assert await heard_faults(database, heard(1, message_ms=1_010)) == [("I13", ("1-1",))]
+
+
+async def test_a_leg_of_no_attempt_is_found(database: InlineDatabase) -> None:
+    assert await heard_faults(database, heard(1, message_ms=1_010)) == [("I10", ())]
 
 
 # ── with the carrier's record ────────────────────────────────────────────────────────────────────────────────────

@@ -41,6 +41,39 @@ WHERE a.queue_id IS NULL AND a.planned_at_ms > s.at_ms + :grace_ms
   AND s.list IN ('system', 'campaign:' || l.campaign_id, 'partner:' || l.source)
 LIMIT :limit;
 
+-- name: damaged
+SELECT 'the file is damaged: ' || integrity_check AS what, '' AS ids
+FROM pragma_integrity_check WHERE integrity_check <> 'ok' LIMIT :limit;
+
+-- name: torn
+SELECT 'a row of ' || f."table" || ' refers to one of ' || f.parent || ' that is not there' AS what,
+       coalesce(CASE f."table"
+         WHEN 'attempts' THEN (SELECT id FROM attempts WHERE rowid = f.rowid)
+         WHEN 'calls' THEN (SELECT attempt_id FROM calls WHERE rowid = f.rowid)
+         WHEN 'callbacks' THEN (SELECT attempt_id FROM callbacks WHERE rowid = f.rowid)
+       END, '') AS ids
+FROM pragma_foreign_key_check AS f LIMIT :limit;
+
+-- name: said_of_no_call
+SELECT 'a disposition was saved, its conversation was not' AS what, d.attempt_id AS ids
+FROM dispositions d LEFT JOIN calls c ON c.attempt_id = d.attempt_id WHERE c.attempt_id IS NULL LIMIT :limit;
+
+-- name: dialed_while_draining
+SELECT 'dialed by an engine that was asked to end' AS what, a.id AS ids
+FROM audit d JOIN attempts a ON a.planned_at_ms > d.at_ms
+  AND a.planned_at_ms < coalesce((SELECT min(e.started_at_ms) FROM epochs e WHERE e.started_at_ms > d.at_ms), 9000000000000000)
+WHERE d.action = 'draining' LIMIT :limit;
+
+-- name: cut_short
+SELECT 'rang ' || (ended_at_ms - coalesce(ringing_at_ms, accepted_at_ms)) || ' ms of ' || :ring_min_ms || ' and was ended by us' AS what,
+       id AS ids
+FROM attempts
+WHERE campaign_id = :campaign AND outcome = 'no_answer' AND tech_cause IS NULL
+  AND ended_at_ms - coalesce(ringing_at_ms, accepted_at_ms) < :ring_min_ms - :grace_ms LIMIT :limit;
+
+-- name: agent_states
+SELECT agent_id, at_ms, state FROM agent_log ORDER BY at_ms, agent_id;
+
 -- name: not_final
 SELECT 'state and outcome disagree' AS what, id AS ids FROM attempts
 WHERE (state = 'ended') <> (outcome IS NOT NULL) LIMIT :limit;
@@ -137,7 +170,7 @@ LIMIT :limit;
 
 -- name: attempts_page
 SELECT a.id, a.campaign_id, a.lead_id, a.number, a.trunk_id, a.planned_at_ms, a.accepted_at_ms, a.answered_at_ms,
-       a.ended_at_ms, a.outcome, l.zone
+       a.bridged_at_ms, a.ended_at_ms, a.outcome, a.leg, l.zone
 FROM attempts a JOIN leads l ON l.id = a.lead_id
 WHERE a.id > :after AND a.queue_id IS NULL ORDER BY a.id LIMIT :limit;
 
