@@ -159,8 +159,8 @@ def _join(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
         live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge, music=attempt.queue is not None))
 
 
-def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
-    """They hear each other."""
+def bridged(live: Live, attempt: Attempt, now_ms: int, *, over: bool = False) -> None:
+    """They hear each other; `over`: they did, while no engine ran."""
     agent = live.agents.get(attempt.agent) if attempt.agent else None
     if attempt.state in CONVERSING:
         return  # taken off hold, or told twice
@@ -173,7 +173,8 @@ def bridged(live: Live, attempt: Attempt, now_ms: int) -> None:
         effects.CancelTimer(("offer", agent.id)),
         effects.SaveAnswer(attempt),
     )
-    recording.talk_begins(live, live.agents[agent.id], live.attempts[attempt.id], now_ms)
+    if not over:
+        recording.talk_begins(live, live.agents[agent.id], live.attempts[attempt.id], now_ms)
 
 
 def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, now_ms: int) -> None:

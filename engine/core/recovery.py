@@ -290,7 +290,7 @@ def _conversation_found(live: Live, attempt: Attempt | None, leg: LegFound, now_
     return True
 
 
-def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int) -> None:
+def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int, *, over: bool = False) -> None:
     agent = live.agents.get(partner)
     if attempt.state in customers.CONVERSING and attempt.agent == partner:
         if attempt.state is CustomerState.HELD and agent is not None and agent.bridge is not None:
@@ -311,7 +311,7 @@ def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int) -> Non
             agent = live.move_agent(agent, AgentEvent.RESERVE, now_ms, attempt=attempt.id, disposed=False)
         if agent.state is AgentState.RESERVED:
             live.attempts[attempt.id] = replace(attempt, agent=partner)
-            customers.bridged(live, live.attempts[attempt.id], now_ms)
+            customers.bridged(live, live.attempts[attempt.id], now_ms, over=over)
             live.emit(effects.ScreenPop(partner, live.attempts[attempt.id]))
 
 
@@ -338,7 +338,7 @@ def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, no
         return
     partner = live.restored_talk.get(attempt.id)
     if partner is not None:
-        _talk_on(live, attempt, partner, now_ms)  # it ended while no engine ran: the agent still owes a word
+        _talk_on(live, attempt, partner, now_ms, over=True)  # it ended while no engine ran: the agent still owes a word
         attempt = live.attempts[attempt.id]
     _close(live, attempt, gone, now_ms)
 

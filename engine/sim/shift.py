@@ -14,6 +14,7 @@ import logging
 import random
 import sqlite3
 import tempfile
+import traceback
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -233,8 +234,14 @@ def play(plan: Plan) -> Report:
         except* Broken as broken:
             report.violations += [str(one) for one in _leaves(broken)]
         except* Exception as bugs:
-            report.violations += [f"{type(one).__name__}: {one}" for one in _leaves(bugs)]
+            report.violations += [f"{type(one).__name__}: {one}{_place(one)}" for one in _leaves(bugs)]
     return report
+
+
+def _place(bug: BaseException) -> str:
+    """Where it was raised, innermost last."""
+    frames = traceback.extract_tb(bug.__traceback__)[-3:]
+    return "".join(f" ← {Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
 def _suspended_at(task: asyncio.Task[Any]) -> str:

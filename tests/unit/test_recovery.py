@@ -22,6 +22,8 @@ from engine.core.model import (
     NotDialing,
     Outcome,
     PhoneNumber,
+    Recorded,
+    RecordingRule,
     TrunkId,
     agent_leg,
     customer_leg,
@@ -180,6 +182,17 @@ def test_a_conversation_that_ended_while_no_engine_ran_is_still_wrapped_up() -> 
     assert (floor.end().attempt.outcome, floor.end().change) == (Outcome.CONNECTED, None)
     assert not floor.dispose(attempt(CustomerState.TALKING), SOLD)
     assert floor.agent().state is AgentState.READY
+
+
+@pytest.mark.parametrize("kind", LegKind)
+def test_a_conversation_that_ended_while_no_engine_ran_is_not_recorded_any_more(kind: LegKind) -> None:
+    recorded = campaign(recording=RecordingRule(mode=Recorded.ALWAYS))
+    people = (profile(ANNA, leg_kind=kind), profile(BORYS))
+    floor = restart(restored(attempt(CustomerState.TALKING)), policy=policy(recorded, agents=people))
+    phones = (found(BORYSES),) if kind is LegKind.ON_DEMAND else (found(ANNAS), found(BORYSES))
+    orders = floor.tell(events.SwitchUp(phones))
+    assert floor.agent().state is AgentState.WRAP_UP
+    assert not floor.all(effects.StartRecording, orders)
 
 
 def test_a_conversation_that_ended_with_its_agents_phone_is_tried_again() -> None:
