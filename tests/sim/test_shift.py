@@ -80,10 +80,11 @@ def awaits_of(module: ModuleType, *functions: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.timeout(120)
 def test_the_engine_is_killed_at_every_await_of_its_own() -> None:
     reached: set[str] = set()
     for seed in range(1, 8):
-        plan = replace(faulty(seed), length_ms=300_000, kill_every_ms=4_000, away_ms=300, slow_disk_ms=50)
+        plan = replace(faulty(seed), length_ms=200_000, kill_every_ms=3_000, away_ms=300, slow_disk_ms=50)
         habits = Habits(cards=40, card_every_ms=5_000)
         plan = replace(plan, failed_write_share=0.1, supervisor_every_ms=5_000, habits=habits)
         reached |= {line for at in lived(plan).killed_at for line in at.split()}
