@@ -23,6 +23,7 @@ from crm_lite.words import (
     MODES,
     OUTCOMES,
     agent_state,
+    detection_words,
     dialing_words,
     held_words,
     refusal,
@@ -43,7 +44,7 @@ from engine.core.model import (
 )
 from engine.explain import held_leads, why_not
 from engine.store.errors import StoreError
-from engine.store.rows import CampaignCounts, LeadCard
+from engine.store.rows import CampaignCounts, LeadCard, User
 from engine.store.store import Store
 
 #: Calls that the floor lists; more of them are only counted.
@@ -178,6 +179,11 @@ class Floor(Channel):
             "customer_states": CUSTOMER_STATES,
             "number": lambda call: self._viewer.number(Phone(position=0, number=call.number)),
             "zone": self._viewer.zone,
+            "detection_off": [
+                (view.campaign, detection_words(self._viewer.words, view))
+                for view in crm.engine.snapshot().detection
+                if view.off
+            ],
             "why": {view.campaign: why_so_many(self._viewer.words, view) for view in crm.engine.snapshot().pacing},
             **campaign_context(self._switches),
         }
@@ -247,7 +253,15 @@ async def campaigns_page(request: web.Request) -> web.StreamResponse:
     user = user_of(request)
     rows = await campaign_rows(crm, crm.viewer(user))
     context = campaign_context(may(user, Right.SWITCH_CAMPAIGN))
-    return page(request, "campaigns.html", campaigns=rows, problem=request.query.get("problem", ""), **context)
+    problem = request.query.get("problem", "")
+    return page(request, "campaigns.html", campaigns=rows, problem=problem, detection=_detection(crm, user), **context)
+
+
+def _detection(crm: Crm, user: User) -> dict[str, str]:
+    """By campaign, where answering machines are detected, or were."""
+    words = crm.viewer(user).words
+    views = crm.engine.snapshot().detection
+    return {view.campaign: detection_words(words, view) for view in views if view.enabled or view.checked}
 
 
 async def why_page(request: web.Request) -> web.StreamResponse:
@@ -313,5 +327,6 @@ async def run_campaign(request: web.Request) -> web.StreamResponse:
     if refused:
         rows = await campaign_rows(crm, crm.viewer(user_of(request)))
         words = refusal(crm.viewer(user_of(request)).words, refused)
-        return page(request, "campaigns.html", code=409, campaigns=rows, problem=words, **campaign_context(True))
+        context = {"detection": _detection(crm, user_of(request)), **campaign_context(True)}
+        return page(request, "campaigns.html", code=409, campaigns=rows, problem=words, **context)
     return see_other("/campaigns")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from crm_lite.i18n import Words
-from engine.api import PacingView
+from engine.api import DetectionView, PacingView
 from engine.core.effects import DialingChanged
 from engine.core.model import (
     AgentState,
@@ -383,6 +383,32 @@ def why_so_many(words: Words, view: PacingView) -> tuple[str, list[str]]:
             }
         )
     return question, said
+
+
+def detection_words(words: Words, view: DetectionView) -> str:
+    """What supervisors read of answering-machine detection."""
+    if view.off:
+        said = [words.gettext("Switched itself off: too many persons were taken for machines.")]
+    else:
+        said = [words.gettext("on") if view.enabled else words.gettext("off")]
+    if view.checked:
+        said.append(
+            words.gettext(
+                "Of %(checked)s calls judged machines that operators took, %(persons)s were persons:"
+                " %(share)s (truly %(low)s to %(high)s; at most %(most)s)."
+            )
+            % {
+                "checked": words.number(view.checked),
+                "persons": words.number(view.persons),
+                "share": _percent(words, view.persons / view.checked),
+                "low": _percent(words, view.low),
+                "high": _percent(words, view.high),
+                "most": _percent(words, view.share_max),
+            }
+        )
+    elif view.enabled:
+        said.append(words.gettext("No call judged a machine was checked by an operator yet."))
+    return " ".join(said)
 
 
 def _percent(words: Words, share: float) -> str:

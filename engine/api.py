@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from engine.core.effects import DialingChanged, Notice
 from engine.core.events import DeskEvent
 from engine.core.model import Agent, Attempt, Policy
+from engine.core.screening import Detection
 
 #: Notices that may wait for one spectator; more, and the subscription ends: take a snapshot, not a backlog.
 NOTICES_PER_SPECTATOR_MAX: Final = 1_000
@@ -40,6 +41,20 @@ class PacingView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionView:
+    """A campaign's answering-machine detection and how often it took a person for a machine. Shares are 0 to 1."""
+
+    campaign: str
+    enabled: bool  # by config.yaml
+    off: bool  # it has switched itself off
+    checked: int  # calls judged machines that an agent took
+    persons: int  # of them
+    low: float  # where the true share of persons lies
+    high: float
+    share_max: float  # above it, detection goes off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FloorView:
     """All live state at one moment, as far as it is on disk or about to be."""
 
@@ -49,6 +64,22 @@ class FloorView:
     switch_problem: str  # "" when all is well, else the reason why nothing is dialed
     store_problem: str
     pacing: tuple[PacingView, ...] = ()  # one per campaign that has dialed since the start
+    detection: tuple[DetectionView, ...] = ()  # one per campaign
+
+
+def detection_view(campaign: str, detection: Detection) -> DetectionView:
+    """What is shown of a detection."""
+    policy, measured = detection.policy, detection.measured
+    return DetectionView(
+        campaign=campaign,
+        enabled=policy.enabled,
+        off=policy.enabled and measured.off,
+        checked=measured.checked,
+        persons=measured.persons,
+        low=measured.low,
+        high=measured.high,
+        share_max=policy.false_positives_max,
+    )
 
 
 class SubscriptionOverflow(Exception):

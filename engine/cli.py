@@ -19,6 +19,7 @@ import orjson
 
 if TYPE_CHECKING:
     from asterisk.conf import AsteriskInstance
+    from engine.api import DetectionView
     from engine.config import ConfigProblem, Loaded
     from engine.core.model import PhoneNumber
     from engine.leads.files import ImportReport
@@ -935,6 +936,50 @@ def pacing_line(view: Mapping[str, Any]) -> str:
         parts.append(f"abandoned {view['abandoned']:g} of {view['live_answers']:g} ({share:.2%})")
         parts.append(f"{view['abandons_left']:.1f} left")
     return ", ".join(parts) + "; " + _PACING_LIMITS.get(view["limit"], str(view["limit"]))
+
+
+@zvonar.command()
+@click.option("--campaign", "campaign_name", help="Only this campaign, by its key.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.pass_obj
+def amd(path: Path, campaign_name: str | None, as_json: bool) -> None:
+    """Say how often answering-machine detection took a person for a machine, by what agents found.
+
+    Example: zvonar amd --campaign demo
+    """
+    from engine.api import detection_view
+    from engine.core.recovery import checked_of
+    from engine.core.screening import Detection
+    from engine.store.store import Store
+
+    loaded = _loaded(path)
+    if campaign_name is not None and campaign_name not in loaded.config.campaigns:
+        known = ", ".join(loaded.config.campaigns)
+        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+
+    async def look(database: AioDatabase, _now_ms: int) -> list[DetectionView]:
+        store, found = Store(database), []
+        for campaign in loaded.policy.campaigns.values():
+            if campaign_name in {None, campaign.id}:
+                detection = Detection(campaign.amd)
+                detection.restore(checked_of(campaign, await store.checked(campaign.id)))
+                found.append(detection_view(campaign.id, detection))
+        return found
+
+    for view in _with_database(loaded, look):
+        click.echo(orjson.dumps(view).decode() if as_json else amd_line(view))
+
+
+def amd_line(view: DetectionView) -> str:
+    """A `DetectionView` in one line."""
+    state = "off by itself: too many persons taken for machines" if view.off else "on" if view.enabled else "off"
+    if not view.checked:
+        return f"{view.campaign}: {state}; no call judged a machine was checked yet"
+    share = f"{view.persons / view.checked:.1%}"
+    return (
+        f"{view.campaign}: {state}; of {view.checked} calls judged machines that agents took {view.persons} were"
+        f" persons: {share}, truly {view.low:.1%} to {view.high:.1%}; at most {view.share_max:.1%}"
+    )
 
 
 @zvonar.command()

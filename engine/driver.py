@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
-from engine.api import FloorView, PacingView
+from engine.api import FloorView, PacingView, detection_view
 from engine.clock import Clock
 from engine.core import attempts as rules
 from engine.core import effects, ordering
@@ -204,6 +204,7 @@ class Driver:
             dialing=tuple(live.dialing.values()),
             switch_problem=live.switch_problem,
             store_problem=live.store_problem,
+            detection=tuple(detection_view(id_, live.detections[id_]) for id_ in live.policy.campaigns),
             pacing=tuple(_pacing_view(id_, decision, live.campaigns[id_]) for id_, decision in live.decisions.items()),
         )
 

@@ -48,6 +48,7 @@ class Channel:
     creationtime: str
     app_name: str
     app_data: str
+    context: str = ""
 
     @classmethod
     def parse(cls, value: Json) -> "Channel":
@@ -59,6 +60,7 @@ class Channel:
             creationtime=value["creationtime"],
             app_name=dialplan.get("app_name", ""),  # absent before Asterisk 18
             app_data=dialplan.get("app_data", ""),
+            context=dialplan["context"],
         )
 
 

@@ -16,6 +16,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,7 @@ from engine.core.events import (
     CommandFailed,
     LegGone,
     LegHungUp,
+    LegJudged,
     LegOptedOut,
     OriginateAccepted,
     OriginateRefused,
@@ -100,6 +102,7 @@ class AriSwitch:
         """
         self._account = account
         self._clock = clock
+        self._chance = chance
         self._trunks = frozenset(trunks)
         self._phones = frozenset(phones)
         self._client = AriClient(
@@ -267,6 +270,8 @@ class AriSwitch:
             return True
         if isinstance(event, PhoneSeen) and event.phone not in self._phones:
             return True  # A trunk's contact.
+        if isinstance(event, LegJudged):
+            event = replace(event, draw=self._chance())
         if self._ended_meanwhile is not None and isinstance(event, LegHungUp):
             self._ended_meanwhile.add(event.leg)
         return self._sink(event)

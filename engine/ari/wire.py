@@ -19,6 +19,7 @@ from engine.core.effects import (
     OriginateCustomer,
     PauseRecording,
     PlayMessageAndHangup,
+    Screen,
     SendDigits,
     StartRecording,
     StopRecording,
@@ -30,6 +31,7 @@ from engine.core.events import (
     LegBridged,
     LegFound,
     LegHungUp,
+    LegJudged,
     LegOptedOut,
     LegRinging,
     PhoneSeen,
@@ -41,6 +43,7 @@ from engine.core.model import (
     PhoneId,
     PhoneNumber,
     TrunkId,
+    Verdict,
     agent_of_leg,
     attempt_of_leg,
     inbound_channel,
@@ -80,6 +83,14 @@ DESK_CALLER_ID: Final = "Zvonar <zvonar>"
 CALL_TONE: Final = "sound:beep"
 
 MESSAGE_CONTEXT: Final = "zvonar-message"
+VOICEMAIL_CONTEXT: Final = "zvonar-voicemail"
+SCREENING_CONTEXT: Final = "zvonar-amd"
+
+#: First argument of a leg that comes back from detection, and AMDSTATUS as a verdict; anything else is unsure.
+SCREENED: Final = "screened"
+VERDICTS: Final = {"HUMAN": Verdict.PERSON, "MACHINE": Verdict.MACHINE}
+#: AMD counts frames, and too few of them come from some lines: the dialplan's own clock ends it so much later.
+SCREEN_SLACK_MS: Final = 100
 
 
 #: What a carrier sends as a number → the number, if it is one.
@@ -98,8 +109,11 @@ def event_of(frame: Mapping[str, Any], reads: Reads = plain_number) -> SwitchEve
     """The fact that an event of Asterisk states about a leg or phone of ours, if it states one."""
     match frame["type"]:
         case "StasisStart":
-            channel = frame["channel"]["id"]
-            return LegAnswered(channel) if is_ours(channel) else arrived(channel, frame.get("args", ()), reads)
+            channel, args = frame["channel"]["id"], frame.get("args", ())
+            match args:
+                case [str(said), _, str(status), *_] if said == SCREENED and attempt_of_leg(channel):
+                    return LegJudged(channel, VERDICTS.get(status, Verdict.UNSURE))
+            return LegAnswered(channel) if is_ours(channel) else arrived(channel, args, reads)
         case "ChannelDestroyed":
             return LegHungUp(leg_of(frame["channel"]["id"]), frame["cause"], frame.get("tech_cause") or None)
         case "ChannelEnteredBridge":
@@ -180,13 +194,13 @@ def requests_of(  # noqa: C901, PLR0912 - one row per order
         case Hangup(leg=leg, bridge=bridge):
             ended = ari.channels.hangup(channel_of(leg))
             return (ended,) if bridge is None else (ended, ari.bridges.destroy(bridge))
-        case PlayMessageAndHangup(leg=leg, message=message):
-            channel = channel_of(leg)
-            reason = "abandoned" if channel == leg else "missed"
+        case Screen():
+            settings = (order.greeting_ms, order.silence_ms, order.within_ms, order.words_max)
+            late_s = (order.within_ms + SCREEN_SLACK_MS) / 1000
+            value = "-".join((*map(str, settings), f"{late_s:.3f}"))
             return (
-                ari.channels.setChannelVar(channel, variable="ZV_MESSAGE", value=message),
-                ari.channels.setChannelVar(channel, variable="ZV_REASON", value=reason),
-                to_message(channel),
+                ari.channels.setChannelVar(order.leg, variable="ZV_AMD", value=value),
+                _to(order.leg, SCREENING_CONTEXT),
             )
         case Mute(agent=agent, on=True):
             return (ari.channels.mute(agent, direction="in"),)
@@ -206,21 +220,40 @@ def requests_of(  # noqa: C901, PLR0912 - one row per order
             return (ari.recordings.unpause(name),)
         case StopRecording(name=name):
             return (ari.recordings.stop(name),)
+        case PlayMessageAndHangup():
+            return _message(order)
         case AskSwitch():
             return ()
         case _:
             assert_never(order)
 
 
+def _message(order: PlayMessageAndHangup) -> tuple[Request[Any], ...]:
+    channel, message = channel_of(order.leg), order.message
+    if order.machine:
+        said = ari.channels.setChannelVar(channel, variable="ZV_VOICEMAIL", value=message)
+        return (said, _to(channel, VOICEMAIL_CONTEXT))
+    reason = "abandoned" if channel == order.leg else "missed"
+    return (
+        ari.channels.setChannelVar(channel, variable="ZV_MESSAGE", value=message),
+        ari.channels.setChannelVar(channel, variable="ZV_REASON", value=reason),
+        to_message(channel),
+    )
+
+
 def to_message(channel_id: str) -> Request[None]:
     """Send a channel to the dialplan's message that nobody can speak now; it hangs up at its end."""
-    return ari.channels.continueInDialplan(channel_id, context=MESSAGE_CONTEXT, extension="s", priority=1)
+    return _to(channel_id, MESSAGE_CONTEXT)
+
+
+def _to(channel_id: str, context: str) -> Request[None]:
+    return ari.channels.continueInDialplan(channel_id, context=context, extension="s", priority=1)
 
 
 def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     """The legs whose earlier orders must be done before this one."""
     match order:
-        case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | PlayMessageAndHangup():
+        case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
@@ -254,6 +287,7 @@ def legs_found(
                 leg_of(other) for other in sorted(companions.get(channel.id, ())) if other != channel.id
             ),
             arrived=None if is_ours(channel.id) else arrived(channel.id, channel.app_data.split(",")[1:], reads),
+            screening=channel.context == SCREENING_CONTEXT,
         )
         for channel in channels
         if is_ours(channel.id) or _has_called_us(channel, application)

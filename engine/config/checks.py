@@ -11,10 +11,11 @@ from jinja2 import Environment, meta
 from jinja2.exceptions import TemplateSyntaxError
 
 from engine.config import yamlmarks
-from engine.config.forms import Address
+from engine.config.forms import Address, duration_text
 from engine.config.schema import AgentSettings, CampaignSettings, Config, Language, QueueSettings
 
 DISPOSITIONS_WITH_KEY_MAX: Final = 9  # keys 1 to 9 on the desk
+DETECTION_MS_MIN: Final = 1_500
 LABEL_CHARACTERS_MAX: Final = 30  # more does not fit a button
 SCRIPT_NAMES: Final = ("name", "agent", "campaign")  # what a script may use beside the lead's fields
 
@@ -84,6 +85,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
         burst = campaign.attempts.burst
         if burst is not None and burst.calls > campaign.attempts.max:
             yield ("campaigns", name, "attempts", "burst", "calls"), "more calls than attempts.max"
+        yield from _amd_contradictions(config, name, campaign)
         for index, disposition in enumerate(campaign.dispositions):
             if disposition in campaign.dispositions[:index]:
                 yield ("campaigns", name, "dispositions", index), f"{disposition} is here twice"
@@ -118,6 +120,21 @@ def _script_mistakes(config: Config, name: str, campaign: CampaignSettings) -> I
                 here,
                 f"{{{{ {used} }}}} is no field of a lead, nor {', '.join(SCRIPT_NAMES)}; {choices(used, known)}",
             )
+
+
+def _amd_contradictions(config: Config, name: str, campaign: CampaignSettings) -> Iterator[Finding]:
+    if not campaign.amd.enabled:
+        return
+    if not any(config.dispositions[disposition].machine for disposition in campaign.dispositions):
+        yield (
+            ("campaigns", name, "amd", "enabled"),
+            "no disposition of the campaign has `machine: yes`: agents could not say that it was a machine",
+        )
+    if campaign.abandon.connect_within < DETECTION_MS_MIN:
+        yield (
+            ("campaigns", name, "abandon", "connect_within"),
+            f"{duration_text(DETECTION_MS_MIN)} at least: detection listens within it",
+        )
 
 
 def doubts(config: Config) -> Iterator[Finding]:

@@ -415,6 +415,12 @@ def day_of_year(value: object) -> date:
         raise ValueError(f"expected a day such as 2026-01-31, got {value}") from None
 
 
+Day: TypeAlias = Annotated[
+    date,
+    Form(day_of_year, str, {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}, "a day such as 2026-01-31"),
+]
+
+
 def _per(value: object) -> law.Per:
     match value:
         case "day" | "week" | "month":

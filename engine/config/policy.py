@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import date, datetime, time
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from engine.core.law import Count, Key, Limit, Pack
 from engine.core.model import (
     AgentId,
     AgentProfile,
+    AmdPolicy,
     AttemptPolicy,
     Burst,
     CallingHours,
@@ -127,6 +128,7 @@ def _campaign(
             sounds=MappingProxyType({str(language): sound for language, sound in campaign.message.sounds.items()}),
             opt_out=str(campaign.message.opt_out),
         ),
+        amd=_amd(campaign),
         law=tuple(packs[name] for name in campaign.law),
         order=_order(campaign.order),
         recording=RecordingRule(
@@ -195,10 +197,28 @@ def _abandon_rule(campaign: CampaignSettings) -> budget.AbandonRule:
     )
 
 
+def _amd(campaign: CampaignSettings) -> AmdPolicy:
+    amd = campaign.amd
+    return AmdPolicy(
+        enabled=amd.enabled,
+        message=amd.message or "",
+        sample_share=amd.sample,
+        false_positives_max=amd.false_positives_max,
+        confidence=amd.confidence,
+        since_ms=0 if amd.since is None else _midnight_ms(amd.since, campaign.zone),
+        greeting_ms=amd.greeting,
+        silence_ms=amd.silence,
+        words_max=amd.words,
+    )
+
+
+def _midnight_ms(day: date, zone: str) -> int:
+    return round(datetime.combine(day, time.min, ZoneInfo(zone)).timestamp() * 1000)
+
+
 def _period(period: LegalPeriod, zone: str) -> budget.Period:
     if period.since is not None:
-        start = datetime.combine(period.since, time.min, ZoneInfo(zone))
-        return budget.Successive(start_ms=round(start.timestamp() * 1000), days=period.length_ms // DAY_MS)
+        return budget.Successive(start_ms=_midnight_ms(period.since, zone), days=period.length_ms // DAY_MS)
     return budget.Rolling(length_ms=period.length_ms) if period.length_ms else budget.CalendarDay(tz=zone)
 
 
@@ -219,4 +239,5 @@ def _disposition(name: str, disposition: DispositionSettings) -> Disposition:
         labels=MappingProxyType({str(language): label for language, label in disposition.labels.items()}),
         retry_after_ms=disposition.after or 0,
         contact=disposition.contact,
+        machine=disposition.machine,
     )

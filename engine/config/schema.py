@@ -13,6 +13,7 @@ from engine.config.forms import (
     DAY_MS,
     WEEKDAYS,
     Address,
+    Day,
     DayRange,
     FilePath,
     Flag,
@@ -214,6 +215,10 @@ class DispositionSettings(_Section):
         description="For kind retry: how long to wait before the next attempt.",
     )
     contact: Flag = Field(default=True, description="Counts as a conversation with the right person in reports.")
+    machine: Flag = Field(
+        default=False,
+        description="They reached an answering machine: tells how often detection is right (`amd`).",
+    )
 
     @model_validator(mode="after")
     def _wait_only_for_retry(self) -> Self:
@@ -457,6 +462,47 @@ class OrderTerm(_Section):
         return self
 
 
+class Amd(_Section):
+    """Answering-machine detection by Asterisk's AMD. It delays the greeting, and takes some persons for machines."""
+
+    enabled: Flag = Field(default=False, description="Judge who answers. Whoever is not clearly a machine is a person.")
+    message: SoundName | None = Field(
+        default=None,
+        description="The recording left on a machine after its greeting; without one, the call is hung up.",
+    )
+    sample: Share = Field(
+        default=0.1,
+        description="The share of calls judged machines that is put through to agents, whose dispositions (`machine`) "
+        "tell how many were persons.",
+    )
+    false_positives_max: Share = Field(
+        default=0.05,
+        description="The largest share of persons among calls judged machines; surely above it, detection goes off.",
+    )
+    confidence: Share = Field(default=0.95, description="How sure that must be, and how wide the interval shown is.")
+    since: Day | None = Field(
+        default=None,
+        description="Count only what was measured from this day on: after tuning, today; detection is on again.",
+    )
+    greeting: Annotated[int, duration("300ms", "5s")] = Field(
+        default=1_000,
+        description="A longer greeting is a machine's.",
+    )
+    silence: Annotated[int, duration("200ms", "3s")] = Field(
+        default=600,
+        description="So long a silence after a greeting: a person who waits for an answer.",
+    )
+    words: int = Field(default=3, ge=1, le=20, description="More words than this are a machine's.")
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.enabled and not self.sample:
+            raise ValueError("sample: without one nobody would know how many persons are hung up on")
+        if not 0.5 <= self.confidence < 1:
+            raise ValueError("confidence: from 50% to 99.9%")
+        return self
+
+
 class WrapUp(_Section):
     """The work after a call."""
 
@@ -511,6 +557,7 @@ class CampaignSettings(_Section):
     )
     abandon: Abandon = Field(default=Abandon(), description="The law's limit on answered calls that nobody takes.")
     message: MessageSettings = Field(default=MessageSettings(), description="What people hear when nobody is free.")
+    amd: Amd = Field(default=Amd(), description="Answering-machine detection.")
     wrap_up: WrapUp = Field(default=WrapUp(), description="The work after a call.")
     attempts: Attempts = Field(description="How often a lead is tried, and when again.")
     zone: Zone = Field(description="Time zone of leads whose own is not known.")

@@ -185,9 +185,9 @@ class AbandonBudget:
         """A person who answered (counted by `live_answer`) got no agent in time; belongs to the time of the answer."""
         self._count(now_ms, now_ms if answered_at_ms is None else answered_at_ms, abandoned=1)
 
-    def machine(self, now_ms: int) -> None:
-        """A call was judged a machine."""
-        self._count(now_ms, now_ms, machines=1)
+    def machine(self, now_ms: int, answered_at_ms: int | None = None) -> None:
+        """A call was judged a machine; belongs to the time of the answer."""
+        self._count(now_ms, now_ms if answered_at_ms is None else answered_at_ms, machines=1)
 
     def state(self, now_ms: int) -> BudgetState:
         """The account of the period with the least left."""

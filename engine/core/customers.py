@@ -24,13 +24,17 @@ from engine.core.model import (
     Outcome,
     Refusal,
     SystemPause,
+    Verdict,
     bridge_of_leg,
 )
 from engine.core.outcome import of_unanswered
+from engine.core.screening import VERDICT_SLACK_MS
 from engine.core.selection import pick_agent
 
 #: SIP answers that are about us and not about the number: the carrier wants a better password.
 NOT_LET_IN: Final = frozenset({401, 407})
+#: How long an agent given to a customer whom detection still holds waits for them.
+LATE_VERDICT_MS: Final = 1_000
 #: From our word to the first sound of the message: so much before the law's limit it is ordered.
 MESSAGE_START_MS: Final = 100
 UNANSWERED: Final = frozenset({CustomerState.PLANNED, CustomerState.DIALING, CustomerState.RINGING})
@@ -81,9 +85,10 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
         return
     campaign = live.campaigns[attempt.campaign]
     live.line(attempt.trunk).accepted()
+    screened = live.detections[campaign.id].on and not attempt.by_agent
     attempt = live.move_attempt(
         attempt,
-        CustomerEvent.ANSWERED,
+        CustomerEvent.ANSWERED_SCREENED if screened else CustomerEvent.ANSWERED,
         now_ms,
         answered_at_ms=now_ms,
         accepted_at_ms=attempt.accepted_at_ms or now_ms,
@@ -93,8 +98,73 @@ def answered(live: Live, attempt: Attempt, now_ms: int) -> None:
         effects.CancelTimer(("life", attempt.id)),
         effects.SaveAnswer(attempt),
     )
-    if attempt.agent is not None:
+    if screened:
+        live.emit(
+            effects.Screen(
+                leg=attempt.leg,
+                within_ms=patience_ms(campaign) - VERDICT_SLACK_MS,
+                greeting_ms=campaign.amd.greeting_ms,
+                silence_ms=campaign.amd.silence_ms,
+                words_max=campaign.amd.words_max,
+            )
+        )
+    elif attempt.agent is not None:
         _join(live, live.agents[attempt.agent], attempt, now_ms)
+
+
+def found_screening(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """A leg that an engine before us sent to detection, and had no time to say so: the clock runs from now."""
+    if not _legal(live, attempt, CustomerEvent.ANSWERED_SCREENED):
+        return
+    attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED_SCREENED, now_ms, answered_at_ms=now_ms)
+    at_ms = now_ms + patience_ms(live.campaigns[attempt.campaign])
+    live.emit(effects.SetTimer(("abandon", attempt.id), at_ms), effects.SaveAnswer(attempt))
+
+
+def judged(live: Live, attempt: Attempt, verdict: Verdict, draw: float, now_ms: int) -> None:
+    """Detection has spoken. Only "machine" keeps a customer from an agent; a sample of those is put through too."""
+    match attempt.state:
+        case CustomerState.SCREENING:
+            detection = live.detections[attempt.campaign]
+            sampled = draw < detection.policy.sample_share or not detection.on
+            if verdict is Verdict.MACHINE and not sampled:
+                live.emit(effects.SaveAnswer(replace(attempt, verdict=verdict)))
+                _leave_machine(live, attempt, CustomerEvent.MACHINE, now_ms)
+            else:
+                _let_through(live, attempt, verdict, now_ms)
+        case CustomerState.WAITING if attempt.agent is not None:
+            _join(live, live.agents[attempt.agent], attempt, now_ms)  # given to them while detection still had the leg
+        case CustomerState.LEAVING:
+            _send_off(live, attempt, now_ms)  # what was ordered meanwhile could not be done
+        case _:
+            live.counters["strange_events"] += 1
+
+
+def _let_through(live: Live, attempt: Attempt, verdict: Verdict, now_ms: int) -> Attempt:
+    attempt = live.move_attempt(attempt, CustomerEvent.HUMAN, now_ms, verdict=verdict)
+    live.emit(effects.SaveAnswer(attempt))
+    return attempt
+
+
+def _leave_machine(live: Live, attempt: Attempt, event: CustomerEvent, now_ms: int) -> None:
+    """Judged a machine, and no agent is to take it."""
+    attempt = live.move_attempt(attempt, event, now_ms, verdict=Verdict.MACHINE, outcome=Outcome.MACHINE)
+    live.emit(effects.CancelTimer(("abandon", attempt.id)))
+    _send_off(live, attempt, now_ms)
+
+
+def _send_off(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """Order what ends a leg that is leaving: its message, or the hang-up."""
+    left = live.campaigns[attempt.campaign].amd.message
+    if attempt.outcome in {Outcome.ABANDONED, *MISSED}:
+        play_message(live, attempt, now_ms)
+    elif attempt.outcome is Outcome.MACHINE and left:
+        live.emit(
+            effects.PlayMessageAndHangup(attempt.leg, left, machine=True),
+            effects.SetTimer(("life", attempt.id), now_ms + MESSAGE_MAX_MS),
+        )
+    else:
+        live.emit(effects.Hangup(attempt.leg), effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS))
 
 
 def patience_ms(campaign: Campaign) -> int:
@@ -199,6 +269,8 @@ def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outc
         return attempt.outcome
     if attempt.queue is not None:
         return Outcome.LEFT_QUEUE
+    if attempt.verdict is Verdict.MACHINE:
+        return Outcome.MACHINE
     if attempt.answered_at_ms is not None:
         return Outcome.HUNG_UP_EARLY
     return of_unanswered(cause, tech_cause)
@@ -206,11 +278,23 @@ def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outc
 
 def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Nobody took them in time: the message, never silence."""
-    if attempt.state is not CustomerState.WAITING or not live.connected:
+    if not live.connected:
         return  # Without a link nothing can be played; the next snapshot sets the clock again.
+    if attempt.state is CustomerState.SCREENING:
+        live.counters["verdicts_late"] += 1
+        attempt = _let_through(live, attempt, Verdict.UNSURE, now_ms)
+        _offer(live, attempt, now_ms)
+        if live.attempts[attempt.id].agent is not None:
+            live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + LATE_VERDICT_MS))
+            return
+    if attempt.state is not CustomerState.WAITING:
+        return
     if attempt.queue is not None and attempt.agent is not None:
         live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + inbound.OFFER_GRACE_MS))
         return  # an agent's phone rings for them just now
+    if attempt.verdict is Verdict.MACHINE and attempt.bridged_at_ms is None:
+        _leave_machine(live, attempt, CustomerEvent.LEAVE, now_ms)  # let through for the sample, and nobody was free
+        return
     attempt = live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=_unserved(attempt))
     play_message(live, attempt, now_ms)
 
@@ -219,6 +303,8 @@ def _unserved(attempt: Attempt) -> Outcome:
     # Who was bridged before lost their agent in mid-conversation: no abandoned answer, but no silence either.
     if attempt.bridged_at_ms is not None:
         return Outcome.CONNECTED
+    if attempt.verdict is Verdict.MACHINE:
+        return Outcome.MACHINE  # a message for the machine
     return Outcome.ABANDONED if attempt.queue is None else Outcome.TURNED_AWAY
 
 
@@ -318,6 +404,8 @@ def _forget_loaded(live: Live, now_ms: int) -> None:
 
 def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> None:
     """The switch did not do what we asked of this leg: ask what it has, and act on that."""
+    if attempt.state is CustomerState.SCREENING and command == "screen":
+        _let_through(live, attempt, Verdict.UNSURE, now_ms)
     live.counters[f"failed_{command}"] += 1
     if command == "music":
         live.without_music[attempt.id] = None
@@ -391,8 +479,8 @@ def _answered_against_our_hangup(live: Live, attempt: Attempt, now_ms: int) -> N
             attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED
         )
         live.emit(effects.SaveAnswer(attempt))
-    if attempt.outcome in {Outcome.ABANDONED, *MISSED}:
-        play_message(live, attempt, now_ms)
+    if attempt.outcome in {Outcome.ABANDONED, Outcome.MACHINE, *MISSED}:
+        _send_off(live, attempt, now_ms)
 
 
 def _legal(live: Live, attempt: Attempt, event: CustomerEvent) -> bool:

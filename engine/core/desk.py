@@ -38,6 +38,7 @@ from engine.core.model import (
     Outcome,
     Refusal,
     SystemPause,
+    Verdict,
     WrapUpMode,
     bridge_of_leg,
 )
@@ -263,6 +264,8 @@ def _decide_on(live: Live, attempt: Attempt, lead: Lead, disposition: Dispositio
             callback_at_ms=event.callback_at_ms if disposition.kind is DispositionKind.CALLBACK else None,
         )
     )
+    if attempt.verdict is Verdict.MACHINE:
+        live.check_verdict(attempt, not disposition.machine, now_ms)
     live.lead_changed(lead.campaign, change)
     if change.state is LeadState.SUPPRESSED:
         customers.suppressed(live, lead.id, now_ms)

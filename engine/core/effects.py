@@ -101,10 +101,25 @@ class Hangup:
 
 @dataclass(frozen=True, slots=True)
 class PlayMessageAndHangup:
-    """Send an answered leg to the dialplan's safe-harbour message, which hangs up at its end."""
+    """Send an answered leg to the dialplan's safe-harbour message, which hangs up at its end.
+
+    `machine`: leave the message on an answering machine, after its greeting.
+    """
 
     leg: LegId
     message: str
+    machine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """Have an answered leg judged, person or machine, within `within_ms`; the answer is `LegJudged`."""
+
+    leg: LegId
+    within_ms: int
+    greeting_ms: int
+    silence_ms: int
+    words_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +416,7 @@ Urgent = (
     | Bridge
     | Music
     | Hangup
+    | Screen
     | PlayMessageAndHangup
     | Hold
     | Mute

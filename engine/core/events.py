@@ -24,6 +24,7 @@ from engine.core.model import (
     Recording,
     SkipReason,
     TrunkId,
+    Verdict,
 )
 
 # ── from the switch ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -92,6 +93,15 @@ class LegHungUp:
 
 
 @dataclass(frozen=True, slots=True)
+class LegJudged:
+    """Answering-machine detection has spoken, and the leg is in our hands again. `draw`: chance, uniform in [0, 1)."""
+
+    leg: LegId
+    verdict: Verdict
+    draw: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class LegOptedOut:
     """The customer of this leg pressed the key for "no more calls"; may be told twice, and after the leg's end."""
 
@@ -124,6 +134,7 @@ class LegFound:
     ours_to_command: bool  # it is in our Stasis application, so REST commands work on it
     bridged_with: tuple[LegId, ...] = ()
     arrived: CallArrived | None = None  # of a call that came in: it may have come while nobody listened
+    screening: bool = False  # answering-machine detection has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +279,8 @@ class Restored:
     answers: Mapping[CampaignId, tuple[MinuteCount, ...]] = field(default_factory=dict)  # as far back as any law looks
     learned: Mapping[CampaignId, Mapping[str, Any]] = field(default_factory=dict)  # what the pacers knew
     recordings: tuple[Recording, ...] = ()  # that have no end on disk
+    #: Calls judged machines that agents took, with what they said, oldest first.
+    checked: Mapping[CampaignId, tuple[tuple[AttemptId, int, DispositionId], ...]] = field(default_factory=dict)
 
 
 # ── from the desk (each carries the command id that its answer will name) ────────────────────────────────────────
@@ -419,6 +432,7 @@ SwitchEvent = (
     | LegRinging
     | LegAnswered
     | LegBridged
+    | LegJudged
     | LegHungUp
     | LegOptedOut
     | CommandFailed

@@ -136,6 +136,15 @@ def _hung_up(live: Live, event: events.LegHungUp, now_ms: int) -> None:
         live.counters["late_events"] += 1
 
 
+def _judged(live: Live, event: events.LegJudged, now_ms: int) -> None:
+    attempt = _attempt_of(live, event.leg)
+    if attempt is not None:
+        customers.judged(live, attempt, event.verdict, event.draw, now_ms)
+    else:
+        live.counters["unknown_legs"] += 1
+        live.emit(effects.Hangup(event.leg))
+
+
 def _opted_out(live: Live, event: events.LegOptedOut, now_ms: int) -> None:
     attempt_id = live.attempt_at(event.leg)
     if attempt_id is not None:
@@ -261,6 +270,7 @@ _OF_ONE_CAMPAIGN: Final = (
     events.OriginateUnknown,
     events.LegRinging,
     events.LegAnswered,
+    events.LegJudged,
     events.LegBridged,
     events.LegHungUp,
     events.CommandFailed,
@@ -293,6 +303,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.LegAnswered: _answered,
     events.LegBridged: _bridged,
     events.LegHungUp: _hung_up,
+    events.LegJudged: _judged,
     events.LegOptedOut: _opted_out,
     events.CommandFailed: _command_failed,
     events.PhoneSeen: _phone_seen,

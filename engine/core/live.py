@@ -14,6 +14,7 @@ from typing import Any, Final
 from engine.core import attempts as rules
 from engine.core import effects, pacing, trunks
 from engine.core.books import PRESENT, Attempts, Roster
+from engine.core.law import Pack
 from engine.core.machines import AGENT, CUSTOMER, JOINT_AGENT, AgentEvent, CustomerEvent, step
 from engine.core.model import (
     COUNTED,
@@ -41,10 +42,12 @@ from engine.core.model import (
     QueueId,
     Recording,
     TrunkId,
+    Verdict,
     agent_leg,
     attempt_of_leg,
     queue_seat,
 )
+from engine.core.screening import Checked, Detection
 
 #: Conversations whose disposition may still be corrected from the desk.
 CORRECTIONS_MAX: Final = 1_000
@@ -125,6 +128,7 @@ class Live:
         self.pacers: dict[CampaignId, pacing.Pacer] = {}
         self.trunks: dict[TrunkId, trunks.Trunk] = {}
         self.dialing: dict[CampaignId, effects.DialingChanged] = {}
+        self.detections: dict[CampaignId, Detection] = {}
         self.decisions: dict[CampaignId, pacing.PacingDecision] = {}  # the last of each campaign, and all it weighed
         self.wanted: dict[CampaignId, int] = {}  # calls of it that are still to be placed
         self.asked: dict[CampaignId, None] = {}  # campaigns whose pacers are to be asked after this fact
@@ -157,19 +161,8 @@ class Live:
         waited_in = {attempt.queue for attempt in self.attempts.values()}
         self.queues = {id_: q for id_, q in self.queues.items() if id_ in waited_in} | dict(policy.queues)
         self.campaigns = {id_: c for id_, c in self.campaigns.items() if id_ in in_use} | dict(policy.campaigns)
-        for id_, campaign in self.campaigns.items():
-            hopper = self.hoppers.setdefault(id_, Hopper())
-            if campaign.law != lawful.get(id_, campaign.law):
-                hopper.reset()  # its leads carry no history, or one that is too short
-            self.running.setdefault(id_, False)
-            pacer = self.pacers.get(id_)
-            if pacer is None:
-                self.pacers[id_] = _pacer(campaign)
-                continue
-            if pacer.policy != campaign.pacing:
-                pacer.switch(campaign.pacing)
-            if pacer.rule != campaign.abandon:
-                pacer.obey(now_ms, campaign.abandon)
+        for campaign in self.campaigns.values():
+            self._adopt_campaign(campaign, lawful, now_ms)
         self._serve()
         for trunk_id, trunk in policy.trunks.items():
             limits = trunks.TrunkLimits(name=trunk_id, lines=trunk.lines_max, calls_per_s=trunk.calls_per_second_max)
@@ -187,6 +180,22 @@ class Live:
         for agent in self.agents.values():
             self.roster.seat(agent.id, self.seats_of(agent.id), agent.state)
         self.ask_all()
+
+    def _adopt_campaign(self, campaign: Campaign, lawful: Mapping[CampaignId, tuple[Pack, ...]], now_ms: int) -> None:
+        id_ = campaign.id
+        hopper = self.hoppers.setdefault(id_, Hopper())
+        if campaign.law != lawful.get(id_, campaign.law):
+            hopper.reset()  # its leads carry no history, or one that is too short
+        self.running.setdefault(id_, False)
+        detection = self.detections.setdefault(id_, Detection(campaign.amd))
+        if detection.policy != campaign.amd:
+            detection.obey(campaign.amd)
+        pacer = self.pacers.setdefault(id_, _pacer(campaign))
+        if pacer.policy != campaign.pacing:
+            pacer.switch(campaign.pacing)
+        if pacer.rule != campaign.abandon:
+            pacer.obey(now_ms, campaign.abandon)
+        self.charge_misjudged(id_)
 
     def _serve_others(self, agent: Agent, before: frozenset[CampaignId], now_ms: int) -> None:
         """Tell the pacers of an agent at work whose campaigns changed."""
@@ -208,6 +217,27 @@ class Live:
             self.pacers[campaign] = _pacer(self.campaigns[campaign], learned)
         except (KeyError, TypeError, ValueError):
             self.counters["learned_damaged"] += 1
+
+    def charge_misjudged(self, campaign: CampaignId) -> None:
+        """Machines that were persons count against the budget, by what is measured of them."""
+        self.pacers[campaign].budget.misjudged(self.detections[campaign].misjudged_share)
+
+    def check_verdict(self, attempt: Attempt, person: bool, now_ms: int) -> None:
+        """An agent says what a call judged a machine was; too many persons, and detection is off."""
+        detection = self.detections[attempt.campaign]
+        off = detection.check(Checked(attempt=attempt.id, at_ms=attempt.answered_at_ms or now_ms, person=person))
+        self.charge_misjudged(attempt.campaign)
+        if off:
+            measured = detection.measured
+            self.emit(
+                effects.SaveAudit(
+                    at_ms=now_ms,
+                    by="engine",
+                    action="amd_switched_off",
+                    subject=attempt.campaign,
+                    detail=f"{measured.persons} of {measured.checked} calls judged machines were persons",
+                )
+            )
 
     def keep_learned(self, now_ms: int) -> None:
         """Save what the pacers have learned of answers, talks and wrap-ups."""
@@ -389,11 +419,10 @@ class Live:
         self.ask(moved.seat)
         self.asked.update(self.short)  # a line may be free now, or a trunk well again
         pacer = self.pacers[moved.campaign]
-        if moved.answered_at_ms is not None and attempt.answered_at_ms is None and moved.queue is None:
-            if moved.by_agent:
-                pacer.budget.live_answer(now_ms, moved.answered_at_ms)
-            else:
-                pacer.human(now_ms, moved.id, moved.answered_at_ms)
+        if moved.answered_at_ms is not None and moved.queue is None:
+            self._tell_answer(pacer, attempt, moved, now_ms)
+        if moved.outcome is Outcome.MACHINE is not attempt.outcome:
+            pacer.machine(now_ms, moved.id, moved.answered_at_ms)
         if moved.outcome is Outcome.ABANDONED is not attempt.outcome:
             self._settle_abandoned(moved, now_ms)
             self.wanted.pop(moved.campaign, None)
@@ -436,6 +465,23 @@ class Live:
             effects.AttemptChanged(attempt),
         )
         return attempt
+
+    def _tell_answer(self, pacer: pacing.Pacer, before: Attempt, after: Attempt, now_ms: int) -> None:
+        """A live answer counts when it is one: at once, or when detection does not say "machine"."""
+        assert after.answered_at_ms is not None
+        machine = after.verdict is Verdict.MACHINE
+        if after.state is CustomerState.SCREENING:
+            if before.answered_at_ms is None:
+                pacer.answered(now_ms, after.id)
+        elif before.state is CustomerState.SCREENING and machine:
+            if after.state is CustomerState.WAITING:
+                pacer.checking(now_ms, after.id)
+        elif before.answered_at_ms is None and after.by_agent:
+            pacer.budget.live_answer(now_ms, after.answered_at_ms)
+        elif before.answered_at_ms is None or before.state is CustomerState.SCREENING:
+            pacer.human(now_ms, after.id, after.answered_at_ms)
+        elif machine and after.bridged_at_ms is not None and before.bridged_at_ms is None:
+            pacer.taken(now_ms, after.answered_at_ms)
 
     def _follow(self, agent: Agent, event: AgentEvent, attempt: Attempt, now_ms: int) -> None:
         match event:
@@ -532,7 +578,7 @@ class Live:
 
     def _settle_pacer(self, attempt: Attempt, outcome: Outcome, now_ms: int) -> None:
         pacer = self.pacers[attempt.campaign]
-        if attempt.outcome in {Outcome.ABANDONED, Outcome.CANCELLED}:
+        if attempt.outcome in {Outcome.ABANDONED, Outcome.CANCELLED, Outcome.MACHINE}:
             return  # told when it was decided
         if outcome is Outcome.ABANDONED and attempt.answered_at_ms is not None:
             self._settle_abandoned(attempt, now_ms)
@@ -546,7 +592,7 @@ class Live:
             case Outcome.NO_ANSWER:
                 pacer.no_answer(now_ms, attempt.id)
             case Outcome.MACHINE:
-                pacer.machine(now_ms, attempt.id)
+                pacer.machine(now_ms, attempt.id, attempt.answered_at_ms)
             case Outcome.CANCELLED:
                 pacer.cancelled(now_ms, attempt.id)
             case Outcome.HUNG_UP_EARLY | Outcome.LOST | Outcome.ABANDONED:

@@ -103,6 +103,14 @@ COUNTED: Final = frozenset(Outcome) - {Outcome.CONGESTION, Outcome.FAILED, Outco
 LIVE_ANSWERS: Final = frozenset({Outcome.CONNECTED, Outcome.ABANDONED, Outcome.HUNG_UP_EARLY})
 
 
+class Verdict(StrEnum):
+    """What answering-machine detection said of an answer; whoever is not judged a machine is taken for a person."""
+
+    PERSON = "person"
+    MACHINE = "machine"
+    UNSURE = "unsure"
+
+
 class CustomerState(StrEnum):
     """Where a customer's leg is."""
 
@@ -186,6 +194,7 @@ class Disposition:
     labels: Mapping[str, str]
     retry_after_ms: int = 0
     contact: bool = True
+    machine: bool = False  # they reached an answering machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +304,21 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AmdPolicy:
+    """Whether and how answering machines are told from persons, and what becomes of them."""
+
+    enabled: bool = False
+    message: str = ""  # left after the greeting; without one they are hung up on
+    sample_share: float = 0.1  # of those judged machines, put through to agents to see whether they are
+    false_positives_max: float = 0.05  # as a share of those judged machines; above it detection is off
+    confidence: float = 0.95
+    since_ms: int = 0  # what was measured before does not count
+    greeting_ms: int = 1_000  # a longer one is a machine's
+    silence_ms: int = 600  # after a greeting: a person waits for an answer
+    words_max: int = 3  # more of them are a machine's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
     """Leads, policy and agents under one name."""
 
@@ -312,6 +336,7 @@ class Campaign:
     abandon: AbandonRule = field(default_factory=AbandonRule)
     talk_max_ms: int = 3_600_000
     message: Message = field(default_factory=Message)
+    amd: AmdPolicy = field(default_factory=AmdPolicy)
     law: tuple[Pack, ...] = ()  # all of them must let a call pass
     recording: RecordingRule = field(default_factory=RecordingRule)
     order: Order | None = None  # of the line; None: the usual one
@@ -475,6 +500,7 @@ class Attempt:
     cause: int | None = None
     tech_cause: int | None = None
     recording: Recording | None = None  # that runs, or is paused
+    verdict: Verdict | None = None  # of answering-machine detection, where it was asked
     by_agent: bool = False  # dialed at `agent`'s word and for them alone: no pacer counts it
     queue: QueueId | None = None  # they called us
 

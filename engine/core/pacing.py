@@ -228,17 +228,26 @@ class Pacer:
         """The line is up; machine detection, if any, starts."""
         self._ended(self._forecast.call_answered(now_ms, call))
 
+    def checking(self, now_ms: int, call: str) -> None:
+        """Judged a machine, and wants an agent all the same: a live answer (`taken`) or a `machine` only later."""
+        self._ended(self._forecast.call_judged(now_ms, call, PERSON))
+
+    def taken(self, now_ms: int, answered_at_ms: int) -> None:
+        """An agent has taken a call that was `checking`: a live answer."""
+        self.budget.live_answer(now_ms, answered_at_ms)
+
     def human(self, now_ms: int, call: str, answered_at_ms: int | None = None) -> None:
         """A person (or whatever detection lets through) wants an agent, since then or now."""
         self._ended(self._forecast.call_judged(now_ms, call, PERSON))
         self.budget.live_answer(now_ms, answered_at_ms)
         self._thrift.live_answer(self.budget.state(now_ms), self.budget.share, self._present)
 
-    def machine(self, now_ms: int, call: str) -> None:
-        """Judged a machine."""
-        self._ended(self._forecast.call_judged(now_ms, call, MACHINE))
+    def machine(self, now_ms: int, call: str, answered_at_ms: int | None = None) -> None:
+        """Judged a machine; no agent takes it, or none was free for one that was `checking`."""
+        if call not in self._forecast.waiting:
+            self._ended(self._forecast.call_judged(now_ms, call, MACHINE))
         self._ended(self._forecast.call_ended(now_ms, call))
-        self.budget.machine(now_ms)
+        self.budget.machine(now_ms, answered_at_ms)
 
     def failed(self, now_ms: int, call: str) -> None:
         """Busy, invalid, refused, congestion."""

@@ -6,7 +6,7 @@ taken over as it is; what is gone is closed; what is nobody's is hung up. An unk
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -21,7 +21,9 @@ from engine.core.model import (
     AgentState,
     Attempt,
     AttemptId,
+    Campaign,
     CustomerState,
+    DispositionId,
     Lead,
     LeadChange,
     LeadState,
@@ -29,11 +31,13 @@ from engine.core.model import (
     Outcome,
     Recording,
     SystemPause,
+    Verdict,
     agent_of_leg,
     bridge_of_leg,
     customer_leg,
 )
 from engine.core.outcome import of_unanswered
+from engine.core.screening import Checked
 
 #: A leg younger than this may be missing from a snapshot that was taken while it was being made.
 SNAPSHOT_GRACE_MS: Final = 5_000
@@ -53,9 +57,7 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
         else:
             _close_without_campaign(live, attempt, now_ms)
     _recordings_restored(live, event.recordings)
-    for campaign, pacer in live.pacers.items():
-        # Last: answers of open attempts are in the recount.
-        pacer.budget.restore(event.answers.get(campaign, ()), now_ms)
+    _recount(live, event, now_ms)  # after the open attempts: their answers are in it
     live.restored_ready = dict(event.logged_in)
     for agent_id, attempt, lead in event.undisposed:
         served = live.campaigns.get(attempt.campaign)
@@ -70,6 +72,21 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
         else:
             change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
             live.emit(effects.SaveLead(change, now_ms))
+
+
+def _recount(live: Live, event: Restored, now_ms: int) -> None:
+    for campaign, pacer in live.pacers.items():
+        live.detections[campaign].restore(checked_of(live.campaigns[campaign], event.checked.get(campaign, ())))
+        live.charge_misjudged(campaign)
+        pacer.budget.restore(event.answers.get(campaign, ()), now_ms)
+
+
+def checked_of(campaign: Campaign, said: Iterable[tuple[AttemptId, int, DispositionId]]) -> Iterator[Checked]:
+    """What agents' words say of calls judged machines. Of a word that is gone from the file nobody knows any more."""
+    for attempt, at_ms, disposition in said:
+        found = campaign.disposition(disposition)
+        if found is not None:
+            yield Checked(attempt=attempt, at_ms=at_ms, person=not found.machine)
 
 
 def _recordings_restored(live: Live, recordings: Iterable[Recording]) -> None:
@@ -112,7 +129,11 @@ def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> No
         pacer.placed(min(now_ms, attempt.planned_at_ms), attempt.id)
         if attempt.ringing_at_ms is not None:
             pacer.ringing(min(now_ms, attempt.ringing_at_ms), attempt.id)
-        if attempt.answered_at_ms is not None:
+        if attempt.answered_at_ms is not None and attempt.state is CustomerState.SCREENING:
+            pacer.answered(min(now_ms, attempt.answered_at_ms), attempt.id)
+        elif attempt.answered_at_ms is not None and attempt.verdict is Verdict.MACHINE:
+            pacer.checking(min(now_ms, attempt.answered_at_ms), attempt.id)
+        elif attempt.answered_at_ms is not None:
             pacer.human(min(now_ms, attempt.answered_at_ms), attempt.id)
 
 
@@ -243,8 +264,10 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
     elif not leg.answered:
         return  # it rings on
     elif not leg.ours_to_command:
-        if attempt.state in {*customers.UNANSWERED, CustomerState.WAITING}:
-            customers.heard_message(live, attempt, now_ms)
+        _dialplan_leg_found(live, attempt, leg, now_ms, anew=anew)
+    elif attempt.state is CustomerState.SCREENING and anew:
+        # No order of ours is on its way: the verdict is lost, or nobody has asked for it.
+        customers.judged(live, attempt, attempt.verdict or Verdict.UNSURE, 1.0, now_ms)
     elif attempt.state in customers.UNANSWERED:
         customers.answered(live, attempt, now_ms)
     elif attempt.state is CustomerState.WAITING:
@@ -260,6 +283,20 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
     elif attempt.state is CustomerState.TALKING and now_ms - (attempt.bridged_at_ms or 0) > SNAPSHOT_GRACE_MS:
         live.counters["conversations_unbridged"] += 1
         _bridge_again(live, attempt)
+
+
+def _dialplan_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int, *, anew: bool) -> None:
+    """It is being judged, or hears the message."""
+    if leg.screening and attempt.state in customers.UNANSWERED:
+        customers.found_screening(live, attempt, now_ms)
+    elif leg.screening and attempt.state is CustomerState.SCREENING and anew:
+        live.emit(effects.SetTimer(("abandon", attempt.id), _abandon_at_ms(live, attempt, now_ms)))
+    elif not leg.screening and attempt.state in {
+        *customers.UNANSWERED,
+        CustomerState.SCREENING,
+        CustomerState.WAITING,
+    }:
+        customers.heard_message(live, attempt, now_ms)
 
 
 def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int) -> None:
@@ -355,6 +392,8 @@ def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> N
         outcome = attempt.outcome
     elif attempt.queue is not None:
         outcome = Outcome.LEFT_QUEUE
+    elif attempt.verdict is Verdict.MACHINE:
+        outcome = Outcome.MACHINE
     elif attempt.answered_at_ms is not None:
         outcome = Outcome.ABANDONED  # nobody knows: the law's counter takes the worse case
     else:

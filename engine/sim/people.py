@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from engine.api import Engine
 from engine.core.events import (
@@ -34,9 +34,11 @@ from engine.core.model import (
     CustomerState,
     DispositionKind,
     LeadId,
+    LegId,
     PhoneNumber,
     RecordAct,
     SkipReason,
+    Verdict,
     WrapUpMode,
 )
 
@@ -64,6 +66,11 @@ class Habits:
     queue_patience_ms: int = 60_000  # how long one who calls us waits with music
     message_ms: int = 4_000
     opt_out_share: float = 0.1  # of those who hear the message
+    machine_share: float = 0.0  # of answers
+    misheard_share: float = 0.1  # of persons whom detection takes for machines
+    overheard_share: float = 0.2  # of machines that it takes for persons
+    unsure_share: float = 0.1  # of answers of which it has no opinion
+    detection_ms: int = 1_200
     wrap_ms: int = 15_000
     pause_share: float = 0.05  # of conversations, after which the agent asks for a pause
     pause_ms: int = 120_000
@@ -97,6 +104,9 @@ class CustomerFate:
     patience_ms: int
     talk_ms: int
     message_ms: int
+    machine: bool = False  # an answering machine answers
+    verdict: Verdict = Verdict.PERSON  # what detection will say
+    detection_ms: int = 0
     opts_out: bool = False  # presses the key while they hear the message
 
 
@@ -134,6 +144,7 @@ class People:
             talk_ms=int(chance.expovariate(1 / habits.talk_ms)),
             message_ms=habits.message_ms,
             opts_out=chance.random() < habits.opt_out_share,
+            **self._heard(),
         )
 
     def caller(self) -> CustomerFate:
@@ -149,6 +160,20 @@ class People:
             talk_ms=int(chance.expovariate(1 / habits.talk_ms)),
             message_ms=habits.message_ms,
         )
+
+    def _heard(self) -> dict[str, Any]:
+        """Who answers, and what detection makes of them."""
+        habits, chance = self.habits, self._chance
+        if not habits.machine_share:
+            return {}
+        machine = chance.random() < habits.machine_share
+        wrong = chance.random() < (habits.overheard_share if machine else habits.misheard_share)
+        verdict = Verdict.MACHINE if machine is not wrong else Verdict.PERSON
+        return {
+            "machine": machine,
+            "verdict": Verdict.UNSURE if chance.random() < habits.unsure_share else verdict,
+            "detection_ms": int(chance.expovariate(1 / habits.detection_ms)),
+        }
 
     def phone(self) -> PhoneFate:
         """What the next call to a desk phone meets."""
@@ -172,14 +197,16 @@ class SimAgent:
         chance: random.Random,
         habits: Habits,
         now_ms: Callable[[], int],
+        hears_machine: Callable[[LegId], bool] = lambda _: False,
     ) -> None:
-        """`engine` is the one that runs now; None while none does."""
+        """`engine` is the one that runs now; None while none does. `hears_machine`: who is on that leg."""
         self.id = agent
         self.going_home = False
         self._engine = engine
         self._chance = chance
         self._habits = habits
         self._now_ms = now_ms
+        self._hears_machine = hears_machine
         self._seen: Agent | None = None
         self._news = asyncio.Event()
         self._commands = 0
@@ -328,8 +355,9 @@ class SimAgent:
         )
         if attempt is None or campaign is None:
             return None
+        machine = self._hears_machine(attempt.leg)
         fits = [d for d in campaign.dispositions if attempt.lead is not None or d.kind is DispositionKind.FINAL]
-        disposition = self._chance.choice(fits)
+        disposition = self._chance.choice([d for d in fits if d.machine is machine] or fits)
         at_ms = self._now_ms() + 60_000 + int(self._chance.expovariate(1 / 1_800_000))
         return Dispose(
             command=self._id(),

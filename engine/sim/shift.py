@@ -34,6 +34,7 @@ from engine.core.model import (
     AgentId,
     AgentProfile,
     AgentState,
+    AmdPolicy,
     Attempt,
     AttemptId,
     AttemptPolicy,
@@ -64,6 +65,7 @@ from engine.core.model import (
     agent_of_leg,
 )
 from engine.core.pacing import OnTimeout, PacingPolicy, Predictive, Preview, Progressive, Ratio
+from engine.core.screening import Checked, Detection
 from engine.driver import Driver
 from engine.recorder import said_step
 from engine.sim.people import Habits, People, SimAgent
@@ -81,6 +83,7 @@ SECOND: Final = CampaignId("autumn")
 TRUNK: Final = TrunkId("carrier")
 HOTLINE: Final = QueueId("hotline")
 OUR_NUMBER: Final = PhoneNumber("+380441230000")
+VOICEMAIL: Final = DispositionId("voicemail")
 #: 2025-11-24 08:00 UTC, a Monday.
 START_MS: Final = 1_763_971_200_000
 #: The campaigns' own zone.
@@ -124,6 +127,7 @@ class Plan:
     recording: RecordingRule = field(default_factory=RecordingRule)
     campaigns: int = 1  # or 2
     calls_in_every_ms: int = 0  # people who call us
+    amd: AmdPolicy = field(default_factory=AmdPolicy)
     habits: Habits = field(default_factory=Habits)
     faults: Faults = field(default_factory=Faults)
     kill_every_ms: int = 0
@@ -160,6 +164,13 @@ def faulty(seed: int) -> Plan:
             phone_loss_every_ms=chance.choice((0, 900_000)),
             talk_ms=chance.choice((20_000, 90_000)),
             cards=chance.choice((0, 0, 80)),
+            machine_share=chance.choice((0.0, 0.5)),
+        ),
+        amd=AmdPolicy(
+            enabled=chance.random() < 0.5,
+            message=chance.choice(("", "acme/voicemail")),
+            sample_share=chance.choice((0.1, 0.5)),
+            false_positives_max=chance.choice((0.05, 0.5)),
         ),
         faults=Faults(
             lost=0.01 * harsh,
@@ -396,6 +407,7 @@ class _World:
                 chance=random.Random(f"{plan.seed} {id_}"),
                 habits=plan.habits,
                 now_ms=self.clock.now_ms,
+                hears_machine=self.switch.machines.__contains__,
             )
             for id_ in self.policy.agents
         }
@@ -825,11 +837,13 @@ class _World:
             "conversations have no outcome": "SELECT count(*) FROM attempts WHERE bridged_at_ms IS NOT NULL"
             " AND outcome <> 'connected'",
             "answers have a wrong outcome": "SELECT count(*) FROM attempts WHERE answered_at_ms IS NOT NULL"
-            " AND queue_id IS NULL AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early')",
+            " AND queue_id IS NULL AND outcome NOT IN ('connected', 'abandoned', 'hung_up_early', 'machine')",
             "calls that came in have a wrong outcome": "SELECT count(*) FROM attempts WHERE queue_id IS NOT NULL"
             " AND outcome NOT IN ('connected', 'left_queue', 'turned_away', 'out_of_hours')",
             "callers reached nobody and are not called back": "SELECT count(*) FROM attempts a WHERE a.number <> ''"
             " AND a.outcome IN ('left_queue', 'turned_away', 'out_of_hours') AND a.lead_id IS NULL",
+            "persons were kept from agents": "SELECT count(*) FROM attempts WHERE outcome = 'machine'"
+            " AND verdict IS NOT 'machine'",
         }
         for words, query in checks.items():
             (count,) = self.disk.execute(query).fetchone()
@@ -849,19 +863,33 @@ class _World:
         if broken:
             raise Broken("at the end: " + "; ".join(broken))
 
+    def _measured_anew(self) -> float:
+        """The share of machines that were persons, by what agents said on disk."""
+        detection = Detection(self.policy.campaigns[CAMPAIGN].amd)
+        rows = self.disk.execute(
+            "SELECT a.id, a.answered_at_ms, c.disposition_id <> ? FROM attempts a JOIN calls c ON c.attempt_id = a.id"
+            " WHERE a.verdict = 'machine' AND c.disposition_id IS NOT NULL AND a.campaign_id = ?"
+            " ORDER BY a.answered_at_ms",
+            (VOICEMAIL, CAMPAIGN),
+        )
+        detection.restore(Checked(attempt=AttemptId(row[0]), at_ms=row[1], person=bool(row[2])) for row in rows)
+        return detection.misjudged_share
+
     def _miscounted(self) -> list[str]:
         """Whether the abandonment budget, carried over every restart, is what a recount of the disk gives."""
         if self._floor is None or self.plan.clock_step_ms:
             return []
         rows = self.disk.execute(
-            "SELECT answered_at_ms / 60000 * 60000, count(*), sum(outcome = 'abandoned') FROM attempts"
+            "SELECT answered_at_ms / 60000 * 60000, sum(outcome <> 'machine'), sum(outcome = 'abandoned'),"
+            " sum(outcome = 'machine') FROM attempts"
             " WHERE answered_at_ms IS NOT NULL AND queue_id IS NULL AND campaign_id = ? GROUP BY 1 ORDER BY 1",
             (CAMPAIGN,),
         )
-        counts = [MinuteCount(minute_ms=row[0], live_answers=row[1], abandoned=row[2]) for row in rows]
+        counts = [MinuteCount(minute_ms=row[0], live_answers=row[1], abandoned=row[2], machines=row[3]) for row in rows]
         budget, now_ms = self._floor.live.pacers[CAMPAIGN].budget, self.clock.now_ms()
         recount = AbandonBudget(self.policy.campaigns[CAMPAIGN].abandon)
         recount.restore(counts, now_ms)
+        recount.misjudged(self._measured_anew())
         held, counted = budget.state(now_ms), recount.state(now_ms)
         if (held.live_answers, held.abandoned) == (counted.live_answers, counted.abandoned):
             return []
@@ -873,6 +901,9 @@ def _policy(plan: Plan) -> Policy:
     dispositions = tuple(
         Disposition(id=DispositionId(kind.value), kind=kind, labels={}, retry_after_ms=600_000)
         for kind in DispositionKind
+    )
+    voicemail = Disposition(
+        id=VOICEMAIL, kind=DispositionKind.RETRY, labels={}, retry_after_ms=600_000, contact=False, machine=True
     )
     campaign = Campaign(
         id=CAMPAIGN,
@@ -888,7 +919,8 @@ def _policy(plan: Plan) -> Policy:
             },
         ),
         hours=CallingHours(spans=(plan.hours,) * 7, zone=ZONE),
-        dispositions=dispositions,
+        dispositions=(*dispositions, *((voicemail,) if plan.amd.enabled else ())),
+        amd=plan.amd,
         wrap_up_mode=plan.wrap_up,
         recording=plan.recording,
         abandon=AbandonRule(connect_within_ms=2_000 if not plan.on_demand_share else 6_000),

@@ -28,6 +28,7 @@ from engine.core.effects import (
     OriginateCustomer,
     PauseRecording,
     PlayMessageAndHangup,
+    Screen,
     SendDigits,
     StartRecording,
     StopRecording,
@@ -41,6 +42,7 @@ from engine.core.events import (
     LegFound,
     LegGone,
     LegHungUp,
+    LegJudged,
     LegOptedOut,
     LegRinging,
     OriginateAccepted,
@@ -52,7 +54,7 @@ from engine.core.events import (
     SwitchSlow,
     SwitchUp,
 )
-from engine.core.model import BridgeId, LegId, PhoneNumber, TrunkId, agent_of_leg, inbound_leg
+from engine.core.model import BridgeId, LegId, PhoneNumber, TrunkId, Verdict, agent_of_leg, inbound_leg
 from engine.sim.people import People
 from engine.switch import Sink
 
@@ -95,6 +97,7 @@ class Place(Enum):
 
     DIALING = auto()
     STASIS = auto()  # the engine
+    SCREENING = auto()  # detection
     MESSAGE = auto()  # the dialplan
 
 
@@ -113,6 +116,8 @@ class Channel:
     muted: bool = False
     message_ms: int = 0
     opts_out: bool = False
+    verdict: Verdict = Verdict.PERSON
+    detection_ms: int = 0
     talk_ms: int = 0
     patience: asyncio.TimerHandle | None = None
     music: bool = False
@@ -164,6 +169,7 @@ class SimSwitch:
         self._journal: dict[LegId, LegGone] = {}  # ended since the last snapshot
         self.opted_out: list[LegId] = []  # the journal tells them all, and to each engine from the start
         self._opt_outs_told = 0
+        self.machines: set[LegId] = set()  # legs that answering machines have answered
         self._snapshots: list[set[LegId]] = []  # legs that ended while a snapshot was on its way
 
     # ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -415,7 +421,9 @@ class SimSwitch:
             self._on_invite(Invite(self._clock.now_ms(), order))
         fate = self._people.customer(order.number)
         channel = Channel(order.leg, order.number, order.trunk, message_ms=fate.message_ms, talk_ms=fate.talk_ms)
-        channel.opts_out = fate.opts_out
+        channel.opts_out, channel.verdict, channel.detection_ms = fate.opts_out, fate.verdict, fate.detection_ms
+        if fate.machine:
+            self.machines.add(order.leg)
         self.channels[order.leg] = channel
         ring_ms = min(fate.rings_after_ms, order.ring_timeout_ms)
         end_ms = ring_ms + fate.after_ms
@@ -483,14 +491,22 @@ class SimSwitch:
                 return self._leave_bridge(customer)
             case Hold(customer=customer, bridge=bridge):
                 return bridge in self._bridges and self._join(customer, bridge)
-            case PlayMessageAndHangup(leg=leg):
-                channel = self.channels.get(leg)
-                if channel is None or channel.place is not Place.STASIS:
-                    return False
-                self._play_message(channel)
-                return True
+            case PlayMessageAndHangup() | Screen():
+                return self._continue(order)
             case _:
                 raise AssertionError(f"not a command: {order}")
+
+    def _continue(self, order: PlayMessageAndHangup | Screen) -> bool:
+        """Send a leg on into the dialplan."""
+        channel = self.channels.get(order.leg)
+        if channel is None or channel.place is not Place.STASIS:
+            return False
+        if isinstance(order, Screen):
+            channel.place = Place.SCREENING
+            self._later(channel, min(channel.detection_ms, order.within_ms), self._judge, channel)
+        else:
+            self._play_message(channel)
+        return True
 
     # ── what happens to channels ─────────────────────────────────────────────────────────────────────────────────
 
@@ -510,6 +526,15 @@ class SimSwitch:
             self._play_message(channel)
         else:
             self._end(channel, NORMAL_CLEARING, None)
+
+    def _judge(self, channel: Channel) -> None:
+        """Detection is done: back to the engine, or to the message where none is."""
+        if self.connected:
+            channel.place = Place.STASIS
+            self._tell(LegJudged(channel.leg, channel.verdict, self._chance.random()))
+        else:
+            self.disturbed.add(channel.leg)
+            self._play_message(channel)
 
     def _play_message(self, channel: Channel) -> None:
         channel.place, channel.bridge = Place.MESSAGE, None
@@ -575,7 +600,7 @@ class SimSwitch:
 
 def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     match order:
-        case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | PlayMessageAndHangup():
+        case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
@@ -595,4 +620,5 @@ def _found(channel: Channel, members: Mapping[BridgeId, Sequence[LegId]]) -> Leg
         ours_to_command=channel.place is Place.STASIS,
         bridged_with=tuple(leg for leg in others if leg != channel.leg),
         arrived=channel.arrived,
+        screening=channel.place is Place.SCREENING,
     )

@@ -41,6 +41,7 @@ from engine.core.model import (
     BridgeId,
     CampaignId,
     CustomerState,
+    DispositionId,
     Lead,
     LeadChange,
     LeadId,
@@ -53,7 +54,9 @@ from engine.core.model import (
     QueueId,
     Recording,
     TrunkId,
+    Verdict,
 )
+from engine.core.screening import SAMPLES_MAX
 from engine.store import queries
 from engine.store.database import Database, Row, Rows, rows_of
 from engine.store.errors import StoreBug
@@ -146,6 +149,7 @@ class _Sql:
     logged_in_agents: Query
     campaign_runs: Query
     learned_pacing: Query
+    checked_verdicts: Query
     answers_by_minute: Query
     save_pacing: Query
     touch: Query
@@ -298,6 +302,9 @@ class Store:
             answers={
                 CampaignId(row["campaign_id"]): await self.answers(CampaignId(row["campaign_id"])) for row in runs
             },
+            checked={
+                CampaignId(row["campaign_id"]): await self.checked(CampaignId(row["campaign_id"])) for row in runs
+            },
             learned={CampaignId(row["campaign_id"]): orjson.loads(row["learned"]) for row in learned},
             recordings=tuple(map(_recording, recordings)),
         )
@@ -306,6 +313,14 @@ class Store:
         """Answers and abandons by the minute, oldest first, as far back as any legal period reaches."""
         rows = await rows_of(self._database, SQL.answers_by_minute(campaign=campaign, history_ms=HISTORY_MS))
         return tuple(MinuteCount(**row) for row in map(dict, rows))
+
+    async def checked(self, campaign: CampaignId) -> tuple[tuple[AttemptId, int, DispositionId], ...]:
+        """Calls judged machines that agents took: attempt, time of the answer, the agent's word; oldest first."""
+        rows = await rows_of(self._database, SQL.checked_verdicts(campaign=campaign, limit=SAMPLES_MAX))
+        return tuple(
+            (AttemptId(row["id"]), row["answered_at_ms"], DispositionId(row["disposition_id"]))
+            for row in reversed(rows)
+        )
 
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> dict[LeadId, Lead]:
         """Those leads, as the core sees them; unknown ids are absent. With `since_ms` as `due_leads` with a history."""
@@ -446,6 +461,7 @@ def _save_answer(write: SaveAnswer) -> Iterator[Statement]:
         answered_at_ms=attempt.answered_at_ms,
         bridged_at_ms=attempt.bridged_at_ms,
         agent=attempt.agent,
+        verdict=attempt.verdict,
     )
     yield from _save_call(attempt)
 
@@ -745,4 +761,5 @@ def _attempt(row: Row) -> Attempt:
         cause=row["cause"],
         tech_cause=row["tech_cause"],
         queue=None if row["queue_id"] is None else QueueId(row["queue_id"]),
+        verdict=None if row["verdict"] is None else Verdict(row["verdict"]),
     )

@@ -28,6 +28,7 @@ from engine.core.effects import (
     OriginateCustomer,
     PauseRecording,
     PlayMessageAndHangup,
+    Screen,
     SendDigits,
     StartRecording,
     StopRecording,
@@ -37,6 +38,7 @@ from engine.core.events import (
     LegAnswered,
     LegBridged,
     LegHungUp,
+    LegJudged,
     LegOptedOut,
     LegRinging,
     OriginateAccepted,
@@ -54,6 +56,7 @@ from engine.core.model import (
     PhoneId,
     PhoneNumber,
     TrunkId,
+    Verdict,
     agent_leg,
     bridge_of_leg,
     customer_leg,
@@ -66,7 +69,7 @@ T = TypeVar("T", bound=SwitchEvent)
 WAIT_S = 8.0
 
 #: The last two digits choose the fate (docs/number-plan.md).
-ANSWERS_AND_STAYS, PRESSES_NINE, BUSY, UNANSWERED, DEAD = "03", "09", "20", "30", "40"
+ANSWERS_AND_STAYS, PRESSES_NINE, SILENT, VOICEMAIL, BUSY, UNANSWERED, DEAD = "03", "09", "06", "10", "20", "30", "40"
 _ids = itertools.count(1)
 
 
@@ -326,6 +329,39 @@ async def test_a_customer_nobody_can_take_hears_the_message_to_its_end(phone: Ph
     phone.switch.send(PlayMessageAndHangup(leg, "beep"))
     await phone.fact(LegHungUp, leg)
     assert not phone.has(CommandFailed, leg)
+
+
+@pytest.mark.parametrize(
+    ("ending", "verdict"),
+    [(ANSWERS_AND_STAYS, Verdict.PERSON), (VOICEMAIL, Verdict.MACHINE), (SILENT, Verdict.UNSURE)],
+    ids=["person", "machine", "unsure"],
+)
+async def test_detection_judges_who_answers_and_gives_the_leg_back(phone: Phone, ending: str, verdict: Verdict) -> None:
+    leg = phone.dial(ending)
+    await phone.fact(LegAnswered, leg)
+    phone.switch.send(Screen(leg=leg, within_ms=2_500, greeting_ms=1_000, silence_ms=600, words_max=3))
+    judged = await phone.fact(LegJudged, leg)
+    assert judged.verdict is verdict
+    assert 0 <= judged.draw < 1
+    phone.switch.send(Music(leg))  # it may be commanded again
+    phone.switch.send(PlayMessageAndHangup(leg, "beep", machine=True))
+    phone.switch.send(Hangup(leg))
+    await phone.fact(LegHungUp, leg)
+    assert not phone.has(CommandFailed, leg)
+
+
+async def test_a_snapshot_shows_whom_detection_has(phone: Phone) -> None:
+    leg = phone.dial(SILENT)
+    await phone.fact(LegAnswered, leg)
+    phone.switch.send(Screen(leg=leg, within_ms=2_500, greeting_ms=1_000, silence_ms=600, words_max=3))
+    phone.switch.send(AskSwitch())
+    await phone.fact(SwitchUp, nth=2)
+    phone.switch.send(AskSwitch())
+    (found,) = (await phone.fact(SwitchUp, nth=3)).legs
+    assert (found.leg, found.answered, found.screening) == (leg, True, True)
+    await phone.fact(LegJudged, leg)
+    phone.switch.send(Hangup(leg))
+    await phone.fact(LegHungUp, leg)
 
 
 async def test_the_key_for_no_more_calls_pressed_during_the_message_is_told(phone: Phone) -> None:

@@ -31,7 +31,7 @@ class FakeChannel:
     in_app: bool = False
     stub: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
-    presses: bool = False  # the key for "no more calls", once the message plays
+    number: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The channel as ARI shows it."""
@@ -43,7 +43,13 @@ class FakeChannel:
             "caller": {"name": "", "number": ""},
             "connected": {"name": "", "number": ""},
             "accountcode": "",
-            "dialplan": {"context": "", "exten": "", "priority": 1, "app_name": app_name, "app_data": app_data},
+            "dialplan": {
+                "context": self.stub[0] if self.stub else "",
+                "exten": "",
+                "priority": 1,
+                "app_name": app_name,
+                "app_data": app_data,
+            },
             "creationtime": TIMESTAMP,
             "language": "en",
         }
@@ -65,7 +71,7 @@ class FakeAri:
         self.requests: list[tuple[str, str, Query]] = []
         self.hushed: set[str] = set()
         self.garbled: set[str] = set()
-        self.fates = {"03": "answer", "09": "answer", "20": "busy", "30": "ring", "40": "dead"}
+        self.fates = dict.fromkeys(("03", "06", "09", "10"), "answer") | {"20": "busy", "30": "ring", "40": "dead"}
         self.connects = 0
         self.after_listing: Callable[[], Awaitable[None]] | None = None  # runs between a snapshot and its arrival
         self.closing_requests: list[str] = []
@@ -249,7 +255,7 @@ class FakeAri:
         channel = FakeChannel(
             query["channelId"], f"PJSIP/{trunk}-{next(self._ids):08x}", stub=stub, variables=variables
         )
-        channel.presses = number.endswith("09")
+        channel.number = number
         self.channels[channel.id] = channel
         await self.emit("ChannelCreated", channel=channel.as_json())
         await self.emit("Dial", peer=channel.as_json(), dialstring="", dialstatus="", forward="")
@@ -277,6 +283,16 @@ class FakeAri:
 
         self._timers.append(loop.call_later(after_s, end))
 
+    def _judge(self, channel: FakeChannel) -> None:
+        async def back() -> None:
+            channel.in_app = True
+            word = {"03": "HUMAN", "10": "MACHINE"}.get(channel.number[-2:], "NOTSURE")
+            args = ["screened", channel.variables.get("ZV_ATTEMPT", ""), word]
+            await self.emit("StasisStart", channel=channel.as_json(), args=args)
+
+        if channel.id in self.channels:
+            self._endings.append(asyncio.get_running_loop().create_task(back()))
+
     async def _channel(self, verb: str, channel_id: str, operation: list[str], query: Query) -> Reply:
         channel = self.channels.get(channel_id)
         if channel is None:
@@ -289,10 +305,13 @@ class FakeAri:
                 channel.in_app = False
                 channel.stub = (query["context"],)
                 await self.emit("StasisEnd", channel=channel.as_json())
-                if channel.presses and query["context"] == "zvonar-message":
+                if channel.number.endswith("09") and query["context"] == "zvonar-message":
                     said = {"eventname": "ZvonarOptOut", "userevent": {}}
                     await self.emit("ChannelUserevent", channel=channel.as_json(), **said)
-                self._later(0.01, channel_id, 16)  # The message is short.
+                if query["context"] == "zvonar-amd":
+                    self._timers.append(asyncio.get_running_loop().call_later(0.2, self._judge, channel))
+                else:
+                    self._later(0.01, channel_id, 16)  # The message is short.
                 return 204, None
             case "POST", "play" if channel.in_app:
                 return 201, {"id": query.get("playbackId", "p"), "state": "queued"}

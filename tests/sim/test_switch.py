@@ -10,18 +10,34 @@ import pytest
 
 from engine.clock import WallClock
 from engine.core.events import LegHungUp, SwitchDied, SwitchUp
-from engine.core.model import PhoneNumber, TrunkId
+from engine.core.model import PhoneNumber, TrunkId, Verdict
 from engine.sim.people import CustomerFate, Habits, People
 from engine.sim.switch import Faults, SimSwitch
 from tests.contract.test_switch import *  # noqa: F403  (the same suite, another switch)
-from tests.contract.test_switch import ANSWERS_AND_STAYS, BUSY, DEAD, PRESSES_NINE, UNANSWERED, Phone, running_switch
+from tests.contract.test_switch import (
+    ANSWERS_AND_STAYS,
+    BUSY,
+    DEAD,
+    PRESSES_NINE,
+    SILENT,
+    UNANSWERED,
+    VOICEMAIL,
+    Phone,
+    running_switch,
+)
 
 # What the simulated switch is never asked: it has every trunk that is configured.
 del test_a_trunk_that_asterisk_does_not_have_refuses_and_the_rest_works  # noqa: F821
 
 HOUR_MS: Final = 3_600_000
 CAUSES: Final = {BUSY: (17, 486), DEAD: (1, 404)}
-AFTER_MS: Final = {ANSWERS_AND_STAYS: 5, PRESSES_NINE: 5, UNANSWERED: HOUR_MS}
+ANSWERS: Final = {
+    ANSWERS_AND_STAYS: Verdict.PERSON,
+    PRESSES_NINE: Verdict.PERSON,
+    SILENT: Verdict.UNSURE,
+    VOICEMAIL: Verdict.MACHINE,
+}
+AFTER_MS: Final = {**dict.fromkeys(ANSWERS, 5), UNANSWERED: HOUR_MS}
 
 
 class NumberPlan(People):
@@ -32,7 +48,10 @@ class NumberPlan(People):
         cause, sip = CAUSES.get(ending, (19, None))
         return CustomerFate(
             rings_after_ms=5,
-            answers=ending in {ANSWERS_AND_STAYS, PRESSES_NINE},
+            answers=ending in ANSWERS,
+            machine=ending == VOICEMAIL,
+            verdict=ANSWERS.get(ending, Verdict.PERSON),
+            detection_ms=100,
             opts_out=ending == PRESSES_NINE,
             after_ms=AFTER_MS.get(ending, 0),
             cause=cause,

@@ -25,13 +25,14 @@ GROWING = (
     "audit",
     "suppressions",
 )
-#: Walks that are meant: only what is open is in these partial indexes, and the audit is read from its end.
+#: Walks that are meant: only what is open, or a sample, is in these partial indexes; the audit is read from its end.
 MEANT = {
     "open_attempts": "SCAN attempts USING INDEX attempts_open_lead",
     "undisposed_attempts": "SCAN c USING INDEX calls_undisposed",
     "append_audit": "SCAN audit",
     "leads_to_index": "SCAN u",  # from the end of what waits
     "append_audit_once": "SCAN audit",
+    "checked_verdicts": "SEARCH a USING INDEX attempts_checked (campaign_id=?)",
     "agent_times": "SCAN g USING COVERING INDEX sqlite_autoindex_agents_1",  # the agents, a few hundred
 }
 #: These read one end of a campaign's part of an index and stop.

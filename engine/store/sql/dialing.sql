@@ -97,7 +97,7 @@ WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :at_ms;
 -- name: answer_attempt
 UPDATE attempts
 SET state = :state, accepted_at_ms = :accepted_at_ms, ringing_at_ms = :ringing_at_ms,
-    answered_at_ms = :answered_at_ms, bridged_at_ms = :bridged_at_ms, agent_id = :agent
+    answered_at_ms = :answered_at_ms, bridged_at_ms = :bridged_at_ms, agent_id = :agent, verdict = :verdict
 WHERE id = :id AND ended_at_ms IS NULL;
 
 -- name: save_call
@@ -385,10 +385,19 @@ SELECT campaign_id, running FROM campaign_runs ORDER BY campaign_id;
 -- name: learned_pacing
 SELECT campaign_id, learned FROM pacing ORDER BY campaign_id;
 
+-- name: checked_verdicts
+-- Calls judged machines that agents took and gave a word to, the newest first.
+SELECT a.id, a.answered_at_ms, c.disposition_id
+FROM attempts a JOIN calls c ON c.attempt_id = a.id
+WHERE a.campaign_id = :campaign AND a.verdict = 'machine' AND a.bridged_at_ms IS NOT NULL AND c.disposition_id IS NOT NULL
+ORDER BY a.answered_at_ms DESC LIMIT :limit;
+
 -- name: answers_by_minute
--- As far back from the last answer as any legal period reaches. A judged machine answered too, but no person did.
+-- As far back from the last answer as any legal period reaches. A judged machine answered too, but no person did; one
+-- that an agent took to see is an answer as any other, and who is still being judged is none yet.
 SELECT answered_at_ms - answered_at_ms % 60000 AS minute_ms,
-  sum(outcome IS NOT 'machine') AS live_answers, sum(outcome IS 'abandoned') AS abandoned,
+  sum(outcome IS NOT 'machine' AND state <> 'screening'
+      AND NOT (outcome IS NULL AND verdict IS 'machine' AND bridged_at_ms IS NULL)) AS live_answers, sum(outcome IS 'abandoned') AS abandoned,
   sum(outcome IS 'machine') AS machines
 FROM attempts
 WHERE campaign_id = :campaign AND queue_id IS NULL AND answered_at_ms > (
