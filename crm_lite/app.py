@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from crm_lite import campaigns, deskpage, dnc, imports, leads, people
+from crm_lite import campaigns, deskpage, dnc, imports, intake, leads, people
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
@@ -48,6 +48,7 @@ INDEX_PAUSE_S: Final = 0.02
 ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/healthz", people.healthz, Right.ANYONE),
     ("POST", "/csp-report", people.csp_report, Right.ANYONE),
+    ("POST", "/api/v1/leads", intake.take_lead, Right.ANYONE),  # the token of a partner is asked there
     ("GET", "/login", people.login_page, Right.ANYONE),
     ("POST", "/login", people.log_in, Right.ANYONE),
     ("GET", "/", people.home, Right.SIGNED_IN),
@@ -81,6 +82,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/dnc/import", dnc.import_numbers, Right.DO_NOT_CALL),
     ("GET", "/import/{report:[0-9a-f]{32}}/rejects", imports.rejects, Right.IMPORT_LEADS),
 )
+#: Asked by machines, which have no page of ours; none of these heeds a session.
+FOR_MACHINES: Final = frozenset({"/csp-report", "/api/v1/leads"})
 _RIGHTS: Final = web.AppKey("rights", dict[web.AbstractRoute, Right])
 
 ERRORS: Final = {
@@ -112,6 +115,7 @@ def make_app(engine: Engine, database: Database, loaded: Loaded, clock: Clock) -
     app = web.Application(middlewares=[_outermost, _own_pages_only, _signed_in], client_max_size=BODY_BYTES_MAX)
     app[CRM] = crm
     app[imports.SHELF] = imports.RejectShelf()
+    intake.set_up(app)
     app[_RIGHTS] = {app.router.add_route(method, path, handler): right for method, path, handler, right in ROUTES}
     for route in app.router.add_static("/static", WEB_DIR / "static"):
         app[_RIGHTS][route] = Right.ANYONE
@@ -217,7 +221,7 @@ def _error_page(request: web.Request, code: int) -> web.Response:
 @web.middleware
 async def _own_pages_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Only our own pages may change something."""
-    if request.path != "/csp-report" and not same_origin(request.method, request.headers, request.host):
+    if request.path not in FOR_MACHINES and not same_origin(request.method, request.headers, request.host):
         raise web.HTTPForbidden
     return await handler(request)
 

@@ -26,7 +26,8 @@ def cookie_name(settings: Settings) -> str:
     return "__Host-zvonar" if settings.secure else "zvonar"
 
 
-def _address(request: web.Request) -> str:
+def address_of(request: web.Request) -> str:
+    """Who is at the other end, also behind our own proxy."""
     forwarded = request.headers.get("X-Forwarded-For", "")
     if request.app[CRM].settings.behind_proxy and forwarded:
         return forwarded.rsplit(",", 1)[-1].strip()[:64]
@@ -51,7 +52,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
     form = await request.post()
     login = _text(form, "login")
     try:
-        user, token = await crm.sessions.log_in(login, _text(form, "password"), _address(request))
+        user, token = await crm.sessions.log_in(login, _text(form, "password"), address_of(request))
     except LoginRefused as refused:
         code, wait_minutes = (429, -(-refused.wait_s // 60)) if refused.wait_s else (422, 0)
         response = page(request, "login.html", code=code, login=login, problem="wrong", wait_minutes=wait_minutes)

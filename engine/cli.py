@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from engine.core.model import PhoneNumber
     from engine.leads.files import ImportReport
     from engine.store.database import AioDatabase
+    from engine.store.partners import Partner
 
 T = TypeVar("T")
 #: Leads of one group that `explain campaign --leads` prints.
@@ -530,6 +532,82 @@ def erase(path: Path, number: int, yes: bool) -> None:
 
     _listing(loaded, forget)
     click.echo(f"lead {number}: forgotten")
+
+
+# ── partners ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@zvonar.group()
+def partner() -> None:
+    """Who may send leads by POST /api/v1/leads."""
+
+
+_PARTNER = click.argument("key")
+
+
+@partner.command("add")
+@_PARTNER
+@click.option("--campaign", "campaign_name", required=True, help="The campaign that gets the partner's leads.")
+@click.pass_obj
+def partner_add(path: Path, key: str, campaign_name: str) -> None:
+    """Let a partner send leads. The token is printed this once: only its hash is kept.
+
+    Example: zvonar partner add shop --campaign demo
+    """
+    loaded = _loaded(path)
+    _list_of(loaded, campaign_name, None)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", key):
+        raise click.BadParameter("small letters, digits, _ . -", param_hint="KEY")
+
+    async def add(database: AioDatabase, now_ms: int) -> str | None:
+        from engine.core.model import CampaignId
+        from engine.store.partners import Partners
+
+        return await Partners(database).add(key, CampaignId(campaign_name), by=_who(), at_ms=now_ms)
+
+    token = _with_database(loaded, add)
+    if token is None:
+        _fail(f"{key} is there already; a new token: zvonar partner revoke {key}, then add again")
+    _say(f"{key}: may send leads into {campaign_name}; the token, told only now:")
+    click.echo(token)
+
+
+@partner.command("revoke")
+@_PARTNER
+@click.pass_obj
+def partner_revoke(path: Path, key: str) -> None:
+    """Take no more leads with a partner's token, from this moment on."""
+    loaded = _loaded(path)
+
+    async def revoke(database: AioDatabase, now_ms: int) -> bool:
+        from engine.store.partners import Partners
+
+        return await Partners(database).revoke(key, by=_who(), at_ms=now_ms)
+
+    if not _with_database(loaded, revoke):
+        _fail(f"{key} sends no leads")
+    click.echo(f"{key}: sends no more leads")
+
+
+@partner.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print partners as JSON.")
+@click.pass_obj
+def partner_list(path: Path, as_json: bool) -> None:
+    """Say who sends leads, into which campaign, how many, and how many were new and good."""
+    loaded = _loaded(path)
+
+    async def look(database: AioDatabase, now_ms: int) -> tuple[Partner, ...]:
+        from engine.store.partners import Partners
+
+        return await Partners(database).all()
+
+    found = _with_database(loaded, look)
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        state = "revoked" if one.revoked_at_ms is not None else "open"
+        click.echo(f"{one.key}\t{one.campaign}\t{state}\t{one.sent} sent\t{one.accepted} accepted")
 
 
 # ── the database and its users ───────────────────────────────────────────────────────────────────────────────────

@@ -6,6 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from engine.cli import zvonar as zvonar_command
 from engine.core import effects, events
 from engine.core.invariants import violations
 from engine.core.model import AgentId, CommandId, LeadId, LeadState, PhoneNumber
@@ -85,11 +88,24 @@ def test_a_previewed_lead_gives_way() -> None:
 # ── the whole engine, and another process ────────────────────────────────────────────────────────────────────────
 
 
+def config_file(directory: Path) -> str:
+    """The office's configuration, for the shell."""
+    path = directory / "config.yaml"
+    path.write_text(f"database: {directory}/office.db\n{CONFIG}", encoding="utf-8")
+    return str(path)
+
+
+async def shell(directory: Path, *words: str) -> str:
+    """What one command prints; it works beside the engine, through a connection of its own."""
+    told = await asyncio.to_thread(CliRunner().invoke, zvonar_command, ["-c", config_file(directory), *words])
+    assert told.exit_code == 0, told.output
+    return told.stdout
+
+
 async def zvonar(directory: Path, *words: str) -> str:
     """Run one command in a process of its own."""
-    (directory / "config.yaml").write_text(f"database: {directory}/office.db\n{CONFIG}", encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from engine.cli import main; main()", "-c", str(directory / "config.yaml"), *words),
+        *(sys.executable, "-c", "from engine.cli import main; main()", "-c", config_file(directory), *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -127,20 +143,20 @@ async def test_a_ringing_call_ends_within_a_second_of_another_process_s_word(tmp
 async def test_the_shell_puts_on_takes_off_and_prints(tmp_path: Path) -> None:
     async with office(tmp_path) as place:
         (tmp_path / "register.csv").write_text("Телефон\n067 123 45 01\n067 123 45 02\n12\n", encoding="utf-8")
-        assert "2 added, 0 were there, 1 bad rows" in await zvonar(
+        assert "2 added, 0 were there, 1 bad rows" in await shell(
             tmp_path, "dnc", "import", str(tmp_path / "register.csv"), "--reason", "register"
         )
-        added = await zvonar(tmp_path, "dnc", "add", "067 123 45 03", "--campaign", "spring", "--reason", "asked")
+        added = await shell(tmp_path, "dnc", "add", "067 123 45 03", "--campaign", "spring", "--reason", "asked")
         assert added == "campaign:spring: 1 added, 0 were there\n"
         assert (await place.records.lead_card(LeadId(3))).state is LeadState.SUPPRESSED  # type: ignore[union-attr]
-        await zvonar(tmp_path, "dnc", "remove", "0671234501", "--reason", "by mistake")
-        listed = await zvonar(tmp_path, "dnc", "list")
+        await shell(tmp_path, "dnc", "remove", "0671234501", "--reason", "by mistake")
+        listed = await shell(tmp_path, "dnc", "list")
         assert [line.split("\t")[:2] for line in listed.splitlines()] == [
             ["+380671234502", "system"],
             ["+380671234503", "campaign:spring"],
         ]
         assert (await place.records.lead_card(LeadId(1))).state is LeadState.NEW  # type: ignore[union-attr]
-        assert "forgotten" in await zvonar(tmp_path, "erase", "4", "--yes")
+        assert "forgotten" in await shell(tmp_path, "erase", "4", "--yes")
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.store import dnc, imports, records, search, store
+from engine.store import dnc, imports, partners, records, search, store
 from engine.store.database import InlineDatabase, connect
 from engine.store.queries import Query
 
@@ -40,7 +40,9 @@ ENDS = {"leave_line", "next_times", "zones_in_line"}
 #: Counts walk one campaign's part of an index; a page asks for them once in a while.
 COUNTS = {"count_leads", "held_by_rule", "due_in_line", "count_due"}
 QUERIES: dict[str, Query] = {
-    name: query for module in (store, records, imports, dnc, search) for name, query in vars(module.SQL).items()
+    name: query
+    for module in (store, records, imports, dnc, search, partners)
+    for name, query in vars(module.SQL).items()
 }
 
 
