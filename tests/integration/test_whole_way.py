@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -170,8 +171,7 @@ async def engine_process(config: Path, log: Path) -> AsyncIterator[asyncio.subpr
 @pytest.fixture
 async def center(asterisk_root: Path) -> AsyncIterator[CallCenter]:
     """Engine, its Asterisk, the carrier, three desk phones, three operators and a supervisor with log-ins."""
-    root = asterisk_root / "way"
-    root.mkdir()
+    root = Path(tempfile.mkdtemp(prefix="way-", dir=asterisk_root))
     ports: PairPorts = free_pair_ports()
     web, control = free_ports(8)[-2:]
     config = root / "config.yaml"
