@@ -60,6 +60,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/patterns", people.patterns, Right.PATTERNS),
     ("GET", "/desk", deskpage.desk_page, Right.DESK),
     ("GET", "/ws/desk", deskpage.desk_socket, Right.DESK),
+    ("GET", "/desk/transfer", deskpage.transfer_menu, Right.DESK),
     ("GET", "/desk/calls/{attempt}", deskpage.earlier_call, Right.DESK),
     ("GET", "/live", campaigns.live_page, Right.FLOOR),
     ("GET", "/ws/floor", campaigns.floor_socket, Right.FLOOR),

@@ -32,6 +32,7 @@ from engine.core.events import (
     AgentReady,
     AgentRecord,
     AgentSkip,
+    AgentTransfer,
     DeskEvent,
     Dispose,
 )
@@ -42,6 +43,7 @@ from engine.core.model import (
     Attempt,
     AttemptId,
     Campaign,
+    CampaignId,
     CommandId,
     CustomerState,
     DispositionId,
@@ -74,6 +76,7 @@ class Conversation:
     history: tuple[PastAttempt, ...]
     draft: Mapping[str, object] | None
     caller: Caller | None = None  # somebody who called and has no lead yet
+    notes: tuple[tuple[AgentId, str], ...] = ()  # of colleagues who handed the customer on
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +187,13 @@ class Desk(Channel):
             card = await self._crm.records.lead_card(lead)
             history = await self._crm.records.lead_history(lead)
             draft = await self._crm.records.draft(self._agent_id, lead, attempt) if attempt else None
+            notes = await self._crm.records.drafts_of_others(self._agent_id, attempt) if attempt else ()
         except StoreError:
             # The customer is on the line: a note and a result without a card beat no desk. It is read again soon.
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
             return Conversation(attempt, None, (), None)
         typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
-        return Conversation(attempt, card, tuple(history), typed)
+        return Conversation(attempt, card, tuple(history), typed, notes=notes)
 
     async def again(self, attempt: AttemptId) -> str | None:
         """The form of an earlier conversation, to give or correct its result; None when it is not this agent's."""
@@ -249,6 +253,7 @@ class Desk(Channel):
             edits=self._viewer.edits and card is not None,
             history=[past for past in conversation.history if past.id != conversation.attempt],
             why=why_this_client(self._viewer.words, attempt, conversation, campaign, self._viewer.zone, now_ms),
+            notes=conversation.notes,
             callback_presets=callback_presets(self._viewer, card.zone if card else None, now_ms),
             script=self._script(campaign, card),
             viewer=self._viewer,
@@ -490,7 +495,7 @@ def day_start_ms(now_ms: int, zone: ZoneInfo) -> int:
 
 
 #: Buttons of one conversation: pressed too late, they must not touch the next one.
-OF_THIS_CALL: Final = frozenset({Verb.HANGUP, Verb.HOLD, Verb.MUTE, Verb.DIGITS, Verb.RECORD})
+OF_THIS_CALL: Final = frozenset({Verb.HANGUP, Verb.HOLD, Verb.MUTE, Verb.DIGITS, Verb.RECORD, Verb.TRANSFER})
 
 
 class NotACommand(Exception):
@@ -550,6 +555,15 @@ def desk_event(  # noqa: C901, PLR0912 - one row per button
             except ValueError as error:
                 raise NotACommand("act") from error
             return AgentRecord(command=command, by=login, agent=agent, act=act)
+        case Verb.TRANSFER:
+            to, team = _text(args, "to", 64), _text(args, "team", 64)
+            return AgentTransfer(
+                command=command,
+                by=login,
+                agent=agent,
+                to=AgentId(to) if to else None,
+                team=CampaignId(team) if team else None,
+            )
         case Verb.DISPOSE:
             wanted = _text(args, "callback", 32)
             return Dispose(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from aiohttp import web
 
 from crm_lite.auth import Right, may
@@ -10,8 +12,8 @@ from crm_lite.desk import Desk, carry_out
 from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do
 from crm_lite.web_keys import CRM, SESSION, language_of, page, user_of
-from crm_lite.words import SKIP_REASONS, refusal
-from engine.core.model import AgentId, AttemptId, SkipReason
+from crm_lite.words import SKIP_REASONS, agent_state, refusal
+from engine.core.model import AgentId, AgentState, AttemptId, SkipReason
 from engine.store.rows import StoredSession, User
 
 
@@ -29,6 +31,35 @@ async def desk_page(request: web.Request) -> web.StreamResponse:
 def new_desk(crm: Crm, agent: AgentId, viewer: Viewer) -> Desk:
     """A desk with a feed of its own."""
     return Desk(crm, agent, viewer, name=f"{agent}-{crm.live.epoch}-{crm.live.next_number()}")
+
+
+async def transfer_menu(request: web.Request) -> web.StreamResponse:
+    """To whom the operator may hand the customer on, as they are now."""
+    crm, user = request.app[CRM], user_of(request)
+    if user.agent is None:
+        raise web.HTTPForbidden
+    viewer, policy, board = crm.viewer(user), crm.engine.policy(), crm.live.board
+    there = {AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP}
+    colleagues = []
+    for profile in policy.agents.values():
+        agent = board.agents.get(profile.id)
+        if profile.id != user.agent and agent is not None:
+            look = agent_state(viewer.words, agent.state, None)
+            colleagues.append((profile.id, profile.name, *look, agent.state not in there))
+    free = Counter(
+        campaign
+        for profile in policy.agents.values()
+        for campaign in profile.campaigns
+        if profile.id in board.agents and board.agents[profile.id].state is AgentState.READY
+    )
+    html = crm.pages.render(
+        viewer.words.language,
+        "desk/transfer.html",
+        me=user.agent,
+        colleagues=sorted(colleagues, key=lambda one: (one[-1], one[2] != AgentState.READY.value, one[1])),
+        teams=[(campaign.id, campaign.name, free[campaign.id]) for campaign in policy.campaigns.values()],
+    )
+    return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
 async def earlier_call(request: web.Request) -> web.StreamResponse:

@@ -60,6 +60,7 @@ class Verb(StrEnum):
     MUTE = "mute"
     DIGITS = "digits"
     RECORD = "record"
+    TRANSFER = "transfer"
     DISPOSE = "dispose"
     ATTACH = "attach"
     CALLER = "caller"

@@ -168,6 +168,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.CALLER_KNOWN: N_("This call has its client already."),
     Refusal.BAD_DIGITS: N_("Only digits, * and # can be sent."),
     "not_mergeable": N_("One of the two is in a call, must not be called, or is merged already."),
+    Refusal.COLLEAGUE_AWAY: N_("Nobody is there to take the call. Choose another colleague or team."),
     Refusal.NOT_RECORDED: N_("Conversations of this campaign are not recorded."),
     Refusal.ALWAYS_RECORDED: N_("This campaign records every conversation; the recording can be paused."),
     "busy": N_("Too many commands at once. Wait a second."),

@@ -131,6 +131,7 @@ def _campaign(
         amd=_amd(campaign),
         law=tuple(packs[name] for name in campaign.law),
         order=_order(campaign.order),
+        requeue_wait_ms=campaign.requeue_wait,
         recording=RecordingRule(
             mode=Recorded(campaign.recording.mode),
             consent=Consent(campaign.recording.consent),

@@ -576,6 +576,11 @@ class CampaignSettings(_Section):
         max_length=8,
         description="Law packs that every call must obey, beside the rules here: " + LAW_PACKS,
     )
+    requeue_wait: Annotated[int, duration("10s", "1h")] = Field(
+        default=120_000,
+        description="How long a customer waits with music for a colleague after a transfer, or after the operator's "
+        "phone was lost; then the message is played.",
+    )
     recording: RecordingSettings = Field(
         default=RecordingSettings(),
         description="Whether conversations are recorded, one file each, named with the attempt.",

@@ -14,8 +14,10 @@ from engine.core.model import (
     MISSED,
     Agent,
     AgentId,
+    AgentState,
     Attempt,
     AttemptId,
+    BridgeId,
     Campaign,
     CustomerState,
     LeadId,
@@ -173,7 +175,12 @@ def patience_ms(campaign: Campaign) -> int:
 
 
 def wait_ms(live: Live, attempt: Attempt) -> int:
-    """How long this customer waits for an agent: whom we called hardly, who called us as the queue says."""
+    """How long this customer waits for an agent: whom we called hardly, who called us as the queue says.
+
+    Who had an agent already waits with music, as long as the campaign says.
+    """
+    if attempt.bridged_at_ms is not None:
+        return live.campaigns[attempt.campaign].requeue_wait_ms
     if attempt.queue is not None:
         return live.queues[attempt.queue].wait_max_ms
     return patience_ms(live.campaigns[attempt.campaign])
@@ -201,8 +208,15 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     if attempt.queue is not None:
         attempt = inbound.recognised(live, attempt, now_ms)
     owner = live.leads[attempt.lead].owner if attempt.lead is not None else None
+    if attempt.wanted is not None:
+        wanted = live.agents[attempt.wanted]
+        if wanted.state is AgentState.READY:
+            give(live, attempt, wanted.id, now_ms)
+        if wanted.state is not AgentState.LOGGED_OUT:
+            return
+        attempt = live.attempts[attempt.id] = replace(attempt, wanted=None)
     chosen = pick_agent(map(live.agents.__getitem__, live.roster.ready.get(attempt.seat, ())), owner)
-    if chosen is None and attempt.queue is not None:
+    if chosen is None and attempt.queue is not None and attempt.team is None:
         chosen = inbound.previewing(live, attempt)
         if chosen is not None:
             live.move_agent(live.agents[chosen], AgentEvent.PREVIEW_OVER, now_ms)
@@ -212,7 +226,7 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 def give(live: Live, attempt: Attempt, chosen: AgentId, now_ms: int) -> None:
     """A waiting customer goes to this agent, who is ready."""
-    attempt = replace(attempt, agent=chosen)
+    attempt = replace(attempt, agent=chosen, wanted=None)
     live.attempts[attempt.id] = attempt
     agent = live.move_agent(live.agents[chosen], AgentEvent.RESERVE, now_ms, attempt=attempt.id, disposed=False)
     _join(live, agent, attempt, now_ms)
@@ -226,7 +240,7 @@ def _join(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
     else:
         assert agent.leg is not None
         assert agent.bridge is not None
-        live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge, music=attempt.queue is not None))
+        live.emit(effects.Bridge(attempt.leg, agent.leg, agent.bridge, music=hears_music(attempt)))
 
 
 def bridged(live: Live, attempt: Attempt, now_ms: int, *, over: bool = False) -> None:
@@ -276,6 +290,11 @@ def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outc
     return of_unanswered(cause, tech_cause)
 
 
+def hears_music(attempt: Attempt) -> bool:
+    """Whether a customer who waits does so with music: who called us, and who had an agent already."""
+    return attempt.queue is not None or attempt.bridged_at_ms is not None
+
+
 def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Nobody took them in time: the message, never silence."""
     if not live.connected:
@@ -289,7 +308,12 @@ def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
             return
     if attempt.state is not CustomerState.WAITING:
         return
-    if attempt.queue is not None and attempt.agent is not None:
+    if attempt.wanted is not None:
+        live.attempts[attempt.id] = replace(attempt, wanted=None)  # from now on whoever of the team is free
+        live.ask(attempt.seat)
+        live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + wait_ms(live, attempt)))
+        return
+    if hears_music(attempt) and attempt.agent is not None:
         live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + inbound.OFFER_GRACE_MS))
         return  # an agent's phone rings for them just now
     if attempt.verdict is Verdict.MACHINE and attempt.bridged_at_ms is None:
@@ -407,7 +431,7 @@ def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> N
     if attempt.state is CustomerState.SCREENING and command == "screen":
         _let_through(live, attempt, Verdict.UNSURE, now_ms)
     live.counters[f"failed_{command}"] += 1
-    if command == "music":
+    if command in {"music", "hold"} and attempt.state is CustomerState.WAITING:
         live.without_music[attempt.id] = None
     if command == "startrecording":
         recording.failed(live, attempt, now_ms)
@@ -427,13 +451,15 @@ def phone_rang_out(live: Live, agent: Agent, now_ms: int) -> None:
         release_customer(live, attempt.id, now_ms)
 
 
-def release_customer(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
-    """Their agent fell away before or while they talked: back to the head of the line."""
+def release_customer(live: Live, attempt_id: AttemptId, now_ms: int, bridge: BridgeId | None = None) -> None:
+    """Their agent fell away before or while they talked: back to the head of the line, out of the agent's `bridge`."""
     attempt = live.attempts.get(attempt_id)
     if attempt is None:
         return
     joint = JOINT_CUSTOMER.get((AgentEvent.LEG_LOST, attempt.state))
     if joint is not None:
+        if bridge is not None and attempt.state is CustomerState.TALKING:
+            live.emit(effects.Hold(attempt.leg, bridge, on=True))
         attempt = live.move_attempt(replace(attempt, agent=None), joint, now_ms)
         live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + wait_ms(live, attempt)))
         inbound.music(live, attempt)

@@ -338,10 +338,10 @@ def leg_hung_up(live: Live, agent: Agent, now_ms: int) -> None:
         live.start_wrap_up(agent, attempt, now_ms)  # their conversation is over: what is lost is only the phone
         in_call = False
     agent = live.agents[agent.id]
-    attempt_id = None if in_call else agent.attempt
+    bridge, attempt_id = agent.bridge, None if in_call else agent.attempt
     live.move_agent(agent, event, now_ms, leg=None, bridge=None, wish=None, wish_reason="", attempt=attempt_id)
     if in_call and attempt is not None:
-        customers.release_customer(live, attempt.id, now_ms)
+        customers.release_customer(live, attempt.id, now_ms, bridge)
 
 
 def phone_seen(live: Live, agent: Agent, registered: bool, now_ms: int) -> None:

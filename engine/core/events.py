@@ -381,6 +381,15 @@ class AgentRecord(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTransfer(DeskCommand):
+    """Hands the customer on: to a colleague (or oneself, later), or to whoever of a team is free first."""
+
+    agent: AgentId
+    to: AgentId | None = None
+    team: CampaignId | None = None  # None: the team that has the call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispose(DeskCommand):
     """The agent's result of a conversation; may come while talking, in wrap-up, or be a correction."""
 
@@ -454,6 +463,7 @@ DeskEvent = (
     | AgentMute
     | AgentDigits
     | AgentRecord
+    | AgentTransfer
     | Dispose
     | AgentAttach
     | CampaignSwitched

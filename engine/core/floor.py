@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.core import customers, desk, dialing, effects, events, inbound, previews, recording, recovery
+from engine.core import customers, desk, dialing, effects, events, handover, inbound, previews, recording, recovery
 from engine.core.live import NEVER_MS, Live
 from engine.core.model import (
     Agent,
@@ -158,6 +158,8 @@ def _lead_fetched(live: Live, event: events.LeadFetched, now_ms: int) -> None:
 
 def _command_failed(live: Live, event: events.CommandFailed, now_ms: int) -> None:
     attempt, agent = _attempt_of(live, event.leg), _agent_of(live, event.leg)
+    if event.command == "stoprecording":
+        live.stop_again = True
     if agent is not None and event.command == "mute":
         desk.mute_failed(live, agent, now_ms)
     if attempt is not None:
@@ -293,6 +295,7 @@ _OF_ONE_CAMPAIGN: Final = (
     events.AgentMute,
     events.AgentDigits,
     events.AgentRecord,
+    events.AgentTransfer,
     events.Dispose,
 )
 _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
@@ -338,6 +341,7 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentMute: desk.mute,
     events.AgentDigits: desk.send_digits,
     events.AgentRecord: recording.command,
+    events.AgentTransfer: handover.transfer,
     events.Dispose: desk.dispose,
     events.AgentAttach: inbound.attach,
     events.CampaignSwitched: desk.switch_campaign,

@@ -90,10 +90,12 @@ def _turn_away(live: Live, attempt: Attempt, outcome: Outcome, now_ms: int) -> N
 
 
 def music(live: Live, attempt: Attempt) -> None:
-    """Who waits in a queue hears music."""
+    """Who waits in a queue hears music, and who waits for another agent."""
     live.without_music.pop(attempt.id, None)
     if attempt.queue is not None:
         live.emit(effects.Music(attempt.leg, live.queues[attempt.queue].music))
+    elif attempt.bridged_at_ms is not None:
+        live.emit(effects.Music(attempt.leg))
 
 
 def gone(live: Live, leg: LegId) -> None:

@@ -122,7 +122,7 @@ def _waiting(live: Live) -> Iterator[str]:
         offered = attempt.queue is None or may_be_offered(live, attempt)
         if attempt.state is CustomerState.WAITING and attempt.agent is None and offered:
             for agent in free:
-                if live.serves(agent.id, attempt):
+                if attempt.wanted == agent.id or (attempt.wanted is None and live.serves(agent.id, attempt)):
                     yield f"attempt {attempt.id} waits while {agent.id} is ready"
     queued = Counter(a.queue for a in live.attempts.values() if a.state is CustomerState.WAITING and a.agent is None)
     for queue in live.queues.values():

@@ -51,6 +51,8 @@ from engine.core.screening import Checked, Detection
 
 #: Conversations whose disposition may still be corrected from the desk.
 CORRECTIONS_MAX: Final = 1_000
+#: Recordings whose end is still ordered again after a lost link.
+ENDING_MAX: Final = 1_000
 NEVER_MS: Final = 1 << 62
 #: A snapshot of the switch is not asked for more often: what failed for one leg often fails for many.
 ASK_EVERY_MS: Final = 500
@@ -139,7 +141,9 @@ class Live:
         self.store_problem = ""
         self.engine_problem = ""
         self.draining = False
-        self.restored_recordings: list[Recording] = []  # of conversations that have ended
+        #: Recordings that were ordered to end: until a snapshot is told over the same link, the order may be lost.
+        self.ending: OrderedDict[str, Recording] = OrderedDict()
+        self.stop_again = False  # such an order failed
         self.restored_talk: dict[AttemptId, AgentId] = {}  # who talked with whom before the restart
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
         self.counters: Counter[str] = Counter()  # what the switch got wrong, by name; a metric
@@ -459,11 +463,8 @@ class Live:
         assert attempt.recording is not None
         recording, attempt = attempt.recording, replace(attempt, recording=None)
         self.attempts[attempt.id] = attempt
-        self.emit(
-            effects.StopRecording(attempt.leg, recording.name),
-            effects.SaveRecording(recording, now_ms),
-            effects.AttemptChanged(attempt),
-        )
+        self.end_recording(recording, attempt.leg)
+        self.emit(effects.SaveRecording(recording, now_ms), effects.AttemptChanged(attempt))
         return attempt
 
     def _tell_answer(self, pacer: pacing.Pacer, before: Attempt, after: Attempt, now_ms: int) -> None:
@@ -482,6 +483,13 @@ class Live:
             pacer.human(now_ms, after.id, after.answered_at_ms)
         elif machine and after.bridged_at_ms is not None and before.bridged_at_ms is None:
             pacer.taken(now_ms, after.answered_at_ms)
+
+    def end_recording(self, recording: Recording, leg: LegId) -> None:
+        """Order the file's end, and again while the order may have been lost."""
+        self.emit(effects.StopRecording(leg, recording.name))
+        self.ending[recording.name] = recording
+        while len(self.ending) > ENDING_MAX:
+            self.ending.popitem(last=False)
 
     def _follow(self, agent: Agent, event: AgentEvent, attempt: Attempt, now_ms: int) -> None:
         match event:

@@ -36,6 +36,7 @@ class CustomerEvent(StrEnum):
     HELD = "held"
     RESUMED = "resumed"
     AGENT_LOST = "agent_lost"
+    HANDED_ON = "handed_on"  # to a colleague or a team: they wait for one
     ARRIVED = "arrived"  # they called us
     LEAVE = "leave"  # we hang up, or send to the message: abandoned, suppressed, hung up by the agent
     HUNG_UP = "hung_up"
@@ -115,10 +116,12 @@ CUSTOMER: Final[Mapping[tuple[C, CustomerEvent], C]] = {
     (C.WAITING, _C.HUNG_UP): C.ENDED,
     (C.TALKING, _C.HELD): C.HELD,
     (C.TALKING, _C.AGENT_LOST): C.WAITING,
+    (C.TALKING, _C.HANDED_ON): C.WAITING,
     (C.TALKING, _C.LEAVE): C.LEAVING,
     (C.TALKING, _C.HUNG_UP): C.ENDED,
     (C.HELD, _C.RESUMED): C.TALKING,
     (C.HELD, _C.AGENT_LOST): C.WAITING,
+    (C.HELD, _C.HANDED_ON): C.WAITING,
     (C.HELD, _C.LEAVE): C.LEAVING,
     (C.HELD, _C.HUNG_UP): C.ENDED,
     (C.LEAVING, _C.ANSWERED): C.LEAVING,  # they beat our hang-up

@@ -339,6 +339,7 @@ class Campaign:
     amd: AmdPolicy = field(default_factory=AmdPolicy)
     law: tuple[Pack, ...] = ()  # all of them must let a call pass
     recording: RecordingRule = field(default_factory=RecordingRule)
+    requeue_wait_ms: int = 120_000  # with music, of who had an agent and waits for one again
     order: Order | None = None  # of the line; None: the usual one
 
     @property
@@ -503,6 +504,8 @@ class Attempt:
     verdict: Verdict | None = None  # of answering-machine detection, where it was asked
     by_agent: bool = False  # dialed at `agent`'s word and for them alone: no pacer counts it
     queue: QueueId | None = None  # they called us
+    team: CampaignId | None = None  # handed on to those who serve this campaign
+    wanted: AgentId | None = None  # waits for this agent first
 
     @property
     def paced(self) -> bool:
@@ -512,6 +515,8 @@ class Attempt:
     @property
     def seat(self) -> CampaignId:
         """Under which name the roster has the agents who may take it."""
+        if self.team is not None:
+            return self.team
         return self.campaign if self.queue is None else queue_seat(self.queue)
 
 
@@ -567,6 +572,7 @@ class Refusal(StrEnum):
     BAD_DIGITS = "bad_digits"
     LEAD_NEEDED = "lead_needed"  # this result changes a lead, and the caller has none yet
     CALLER_KNOWN = "caller_known"  # the call has its lead already
+    COLLEAGUE_AWAY = "colleague_away"
     NOT_RECORDED = "not_recorded"
     ALWAYS_RECORDED = "always_recorded"
 

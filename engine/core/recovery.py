@@ -95,18 +95,20 @@ def _recordings_restored(live: Live, recordings: Iterable[Recording]) -> None:
         if attempt is not None:
             live.attempts[attempt.id] = replace(attempt, recording=recording)
         else:
-            live.restored_recordings.append(recording)
+            live.ending[recording.name] = recording
 
 
-def _end_recordings_left(live: Live, now_ms: int) -> None:
-    """Their conversations ended while no engine ran: the next one in that bridge is not theirs."""
+def _end_recordings_left(live: Live, now_ms: int, *, anew: bool) -> None:
+    """The order to end them may have been lost: the next conversation in that bridge is not theirs."""
     for attempt in list(live.attempts.values()):
         if attempt.recording is not None and attempt.state not in customers.CONVERSING:
             live.stop_recording(attempt, now_ms)
-    for recording in live.restored_recordings:
+    again, live.stop_again = anew or live.stop_again, False
+    for recording in live.ending.values() if again else ():
         leg = customer_leg(recording.attempt)
         live.emit(effects.StopRecording(leg, recording.name), effects.SaveRecording(recording, now_ms))
-    live.restored_recordings.clear()
+    if not again:
+        live.ending.clear()
 
 
 def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> None:
@@ -180,7 +182,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
     live.restored_talk.clear()
-    _end_recordings_left(live, now_ms)
+    _end_recordings_left(live, now_ms, anew=anew)
 
 
 def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
@@ -334,6 +336,11 @@ def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int, *, ove
             live.counters["holds_repeated"] += 1  # they hear every word: the order may have been lost
             live.emit(effects.Hold(attempt.leg, agent.bridge, on=True))
         return
+    left = attempt.state is CustomerState.WAITING and attempt.bridged_at_ms is not None and attempt.agent != partner
+    if left and attempt.id not in live.restored_talk and agent is not None and agent.bridge is not None:
+        live.counters["transfers_repeated"] += 1  # handed on, and still in the bridge where the next one will be
+        live.emit(effects.Hold(attempt.leg, agent.bridge, on=True))
+        return
     if agent is None or (agent.attempt is not None and agent.attempt != attempt.id):
         live.counters["conversations_unexplained"] += 1
         return
@@ -362,7 +369,7 @@ def _bridge_again(live: Live, attempt: Attempt) -> None:
     # The agent's bridge itself may be what is missing.
     live.emit(
         effects.OpenBridge(agent.leg, agent.bridge),
-        effects.Bridge(attempt.leg, agent.leg, agent.bridge, music=attempt.queue is not None),
+        effects.Bridge(attempt.leg, agent.leg, agent.bridge, music=customers.hears_music(attempt)),
     )
 
 

@@ -22,6 +22,7 @@ from engine.core.events import (
     AgentReady,
     AgentRecord,
     AgentSkip,
+    AgentTransfer,
     DeskEvent,
     Dispose,
 )
@@ -80,6 +81,7 @@ class Habits:
     mute_share: float = 0.05
     digits_share: float = 0.02
     record_share: float = 0.05
+    transfer_share: float = 0.08
     preview_ms: int = 8_000
     skip_share: float = 0.15  # of previews
     impatient_share: float = 0.05  # of calls that an agent dialed and takes back
@@ -325,6 +327,7 @@ class SimAgent:
                 habits.record_share,
                 AgentRecord(command=self._id(), by=self.id, agent=self.id, act=chance.choice(tuple(RecordAct))),
             ),
+            (habits.transfer_share, self._transfer()),
             (habits.early_share, None if agent.disposed else self._disposition(agent)),
             (habits.pause_share, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")),
             (habits.logout_share, self._say(AgentLogout)),
@@ -337,6 +340,13 @@ class SimAgent:
     def _attach(self, attempt: Attempt) -> DeskEvent:
         lead = LeadId(self._chance.randint(1, 80))
         return AgentAttach(command=self._id(), by=self.id, agent=self.id, attempt=attempt.id, lead=lead)
+
+    def _transfer(self) -> DeskEvent:
+        """To a colleague, to myself later, or to the team."""
+        engine = self._engine()
+        people = [agent.id for agent in engine.snapshot().agents] if engine is not None else []
+        to = self._chance.choice([None, self.id, *people])
+        return AgentTransfer(command=self._id(), by=self.id, agent=self.id, to=to)
 
     def _owes(self, agent: Agent) -> bool:
         """Whether a disposition is required, also of who has logged out."""

@@ -488,7 +488,7 @@ class SimSwitch:
                 channel = self.channels.get(customer)
                 return channel is not None and channel.place is Place.STASIS
             case Hold(customer=customer, on=True):
-                return self._leave_bridge(customer)
+                return self._leave_bridge(customer, music=True)
             case Hold(customer=customer, bridge=bridge):
                 return bridge in self._bridges and self._join(customer, bridge)
             case PlayMessageAndHangup() | Screen():
@@ -561,11 +561,11 @@ class SimSwitch:
                 self._later(channel, channel.talk_ms, self._end, channel, 0, None)
         return True
 
-    def _leave_bridge(self, leg: LegId) -> bool:
+    def _leave_bridge(self, leg: LegId, *, music: bool) -> bool:
         channel = self.channels.get(leg)
         if channel is None or channel.place is not Place.STASIS:
             return False
-        channel.bridge = None
+        channel.bridge, channel.music = None, music
         return True
 
     def _close_bridge(self, bridge: BridgeId) -> None:

@@ -86,6 +86,7 @@ class _Sql:
     own_calls: Query
     agent_times: Query
     draft: Query
+    drafts_of_others: Query
     save_draft: Query
     drop_draft: Query
 
@@ -367,6 +368,11 @@ class Records:
         """The note being typed on that conversation."""
         row = await one(self._database, SQL.draft(agent=agent, lead=lead, attempt=attempt))
         return None if row is None else Draft(text=row["text"], at_ms=row["at_ms"])
+
+    async def drafts_of_others(self, agent: AgentId, attempt: AttemptId) -> tuple[tuple[AgentId, str], ...]:
+        """What those typed who had this conversation before `agent`, oldest first."""
+        rows = await rows_of(self._database, SQL.drafts_of_others(agent=agent, attempt=attempt))
+        return tuple((AgentId(row["agent_id"]), row["text"]) for row in rows)
 
     async def save_draft(self, agent: AgentId, lead: LeadId | None, attempt: AttemptId, text: str, now_ms: int) -> None:
         """Keep it; an empty text forgets it, an older one than that on disk is dropped. ValueError over DRAFT_MAX."""

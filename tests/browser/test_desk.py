@@ -295,3 +295,22 @@ async def test_the_microphone_and_digits_by_keys(place: Office, sign_in: SignIn)
     await page.keyboard.press("Alt+KeyM")
     await expect(page.locator("#bar_state")).not_to_contain_text("Вас не слышат")
     assert [o.on for o in place.switch.orders if isinstance(o, Mute)] == [True, False]
+
+
+async def test_a_customer_and_the_note_go_on_to_a_colleague(place: Office, sign_in: SignIn) -> None:
+    olena, ivan = await sign_in("olena"), await sign_in("ivan")
+    await at_work(place, olena)
+    await answered(place, olena)
+    await olena.keyboard.type(NOTE)
+    await place.dial(running=False)
+    await at_work(place, ivan)
+    await place.dial(running=False)
+    await olena.keyboard.press("F8")
+    await olena.locator('#transfer-menu [data-to="ivan"]').click()
+    await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await expect(ivan.locator("#desk")).to_have_attribute("data-state", "talking")
+    await expect(ivan.locator(".card-name")).to_have_text("Іваненко Петро")
+    await expect(ivan.locator(".handed")).to_contain_text(NOTE)
+    await expect(ivan.locator(".handed")).to_contain_text("Олена Коваль")
+    await olena.keyboard.press("F2")
+    await expect(olena.locator("#desk")).to_have_attribute("data-state", "ready")

@@ -256,7 +256,7 @@ BUGS: Final = (
     Bug(
         "a lost phone keeps its customer",
         "engine/core/desk.py",
-        "        customers.release_customer(live, attempt.id, now_ms)\n",
+        "        customers.release_customer(live, attempt.id, now_ms, bridge)\n",
         "        pass\n",
         f"{CUSTOMERS}::test_the_agents_phone_is_lost_in_talk_and_the_customer_goes_to_the_next_agent",
     ),

@@ -332,7 +332,8 @@ def test_the_agents_phone_is_lost_in_talk_and_nobody_is_free() -> None:
     phone = floor.agent().leg
     assert phone is not None
     floor.hang_up(phone)
-    orders = floor.wait(2_000)
+    assert not floor.all(effects.PlayMessageAndHangup, floor.wait(60_000)), "they wait with music"
+    orders = floor.wait(60_000)
     assert floor.all(effects.PlayMessageAndHangup, orders)
     floor.hang_up(attempt.leg)
     end = floor.end()

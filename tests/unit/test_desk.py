@@ -488,3 +488,17 @@ def test_a_recording_that_the_switch_refused_is_not_shown() -> None:
     floor.tell(events.CommandFailed(leg, "startrecording", "no room"))
     assert floor.attempt(leg).recording is None
     assert floor.last(effects.SaveRecording).ended_at_ms == floor.now_ms
+
+
+def test_the_end_of_a_recording_is_ordered_again_when_the_order_was_lost() -> None:
+    floor = talking(recording=RECORDED)
+    leg = floor.dialed()[0]
+    agent = floor.agent()
+    assert agent.leg is not None
+    name = floor.last(effects.StartRecording).name
+    floor.hang_up(leg)
+    floor.tell(events.CommandFailed(leg, "stoprecording", "no link"))
+    phones = (events.LegFound(agent.leg, True, True),)
+    again = floor.all(effects.StopRecording, floor.tell(events.SwitchUp(phones)))
+    assert [order.name for order in again] == [name]
+    assert not floor.all(effects.StopRecording, floor.tell(events.SwitchUp(phones)))

@@ -353,19 +353,30 @@ desk.addEventListener("click", (event) => {
 });
 
 async function press(button) {
-  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "" } = button.dataset;
+  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "", to = "", team = "" } = button.dataset;
   // Seen at once; the truth comes with the next frame. Digits follow one another: their buttons stay.
   button.setAttribute("aria-busy", "true");
   if (!digits) {
     button.disabled = true;
     for (const menu of desk.querySelectorAll(".menu")) menu.hidePopover?.();
   }
+  if (verb === "transfer") await saveNote(tabs.current); // it travels along
   const lead = Number(desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
-  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits, act });
+  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits, act, to, team });
   button.removeAttribute("aria-busy");
   if (answer.type === "nack") toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
   offline();
 }
+
+// Colleagues come and go: the menu is asked for whenever it opens.
+document.getElementById("transfer-menu").addEventListener("toggle", async (event) => {
+  if (event.newState !== "open") return;
+  const menu = event.currentTarget;
+  const answer = await fetch(menu.dataset.from).catch(() => null);
+  if (!answer?.ok) return toast("bad", t("No connection to the server."));
+  menu.innerHTML = await answer.text();
+  menu.querySelector("button:not(:disabled)")?.focus();
+});
 
 // While the keypad is open, digits are tones and not results: heard before all other keys.
 addEventListener(

@@ -168,6 +168,9 @@ GROUP BY agent_id, state, pause_reason ORDER BY agent_id, state, pause_reason;
 -- A caller's note may be older than their lead.
 SELECT text, at_ms FROM drafts WHERE agent_id = :agent AND attempt_id = :attempt AND (lead_id = :lead OR lead_id IS NULL);
 
+-- name: drafts_of_others
+SELECT agent_id, text FROM drafts WHERE attempt_id = :attempt AND agent_id <> :agent AND text <> '' ORDER BY at_ms, agent_id;
+
 -- name: save_draft
 INSERT INTO drafts (agent_id, attempt_id, lead_id, text, at_ms) VALUES (:agent, :attempt, :lead, :text, :at_ms)
 ON CONFLICT (agent_id, attempt_id) DO UPDATE SET text = excluded.text, at_ms = excluded.at_ms

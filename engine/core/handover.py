@@ -1,0 +1,71 @@
+"""Blind transfers: a customer goes on to a colleague, to a team, or waits for the same operator.
+
+Theory of operation. Whoever hands a customer on is out at once and has their wrap-up; the customer hears music and is
+again one who waits, with a time limit: for one operator (`wanted`) first, and when that has run out for anyone of the
+team. They had their conversation, so nothing here counts as abandoned; at the end of all waiting stands the message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from engine.core import customers, effects
+from engine.core.events import AgentTransfer
+from engine.core.live import Live
+from engine.core.machines import CustomerEvent
+from engine.core.model import Agent, AgentState, Attempt, CustomerState, Refusal
+
+#: Colleagues who take a customer now, or when they are through with theirs.
+_AT_WORK: Final = frozenset({AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP})
+
+
+def transfer(live: Live, event: AgentTransfer, now_ms: int) -> str:
+    """Hand the customer on: to a colleague, to a team, or back to oneself after a wait (`to` is the agent)."""
+    agent = live.agents.get(event.agent)
+    attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
+    if agent is None or attempt is None or agent.state is not AgentState.TALKING:
+        return Refusal.NO_CALL
+    if attempt.state not in customers.CONVERSING:
+        return Refusal.NO_CALL
+    if live.switch_problem:
+        return Refusal.SWITCH_DOWN
+    refusal = _nobody(live, event, agent, attempt)
+    if not refusal:
+        _hand_on(live, event, agent, attempt, now_ms)
+    return refusal
+
+
+def _nobody(live: Live, event: AgentTransfer, agent: Agent, attempt: Attempt) -> str:
+    if event.team is not None and event.team not in live.policy.campaigns:
+        return Refusal.UNKNOWN_CAMPAIGN
+    if event.to is not None:
+        to = live.agents.get(event.to)
+        if to is None:
+            return Refusal.UNKNOWN_AGENT
+        leaves = to.wish is AgentState.LOGGED_OUT
+        return "" if to.state in _AT_WORK and not leaves else Refusal.COLLEAGUE_AWAY
+    seat = event.team or attempt.seat
+    others = (one for one in live.agents.values() if one.id != agent.id and one.state in _AT_WORK)
+    return "" if any(seat in live.seats_of(one.id) for one in others) else Refusal.COLLEAGUE_AWAY
+
+
+def _hand_on(live: Live, event: AgentTransfer, agent: Agent, attempt: Attempt, now_ms: int) -> None:
+    assert agent.bridge is not None
+    if attempt.state is CustomerState.TALKING:  # else they hear music already
+        live.emit(effects.Hold(attempt.leg, agent.bridge, on=True))
+    team = event.team if event.team is not None else attempt.team
+    attempt = replace(attempt, agent=None, team=team, wanted=event.to)
+    attempt = live.move_attempt(attempt, CustomerEvent.HANDED_ON, now_ms)
+    live.emit(
+        effects.SetTimer(("abandon", attempt.id), now_ms + customers.wait_ms(live, attempt)),
+        effects.SaveAudit(
+            at_ms=now_ms,
+            by=event.by,
+            action="call_transferred",
+            subject=attempt.id,
+            detail=event.to or attempt.seat,
+        ),
+    )
+    live.start_wrap_up(agent, attempt, now_ms)
+    live.put_agent(replace(live.agents[agent.id], attempt=None, disposed=False), now_ms)
