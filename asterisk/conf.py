@@ -131,6 +131,11 @@ class Paths:
         return self.root / "keys"
 
     @property
+    def music(self) -> Path:
+        """Music on hold."""
+        return self.root / "music"
+
+    @property
     def conf(self) -> Path:
         return self.etc / "asterisk.conf"
 
@@ -223,7 +228,7 @@ def render_files(instance: AsteriskInstance, binary: Binary, secrets: Secrets) -
         "voice": _voice(instance.language, binary),
     }
     names = ["asterisk", "modules", "logger", "http", "ari", "manager", "rtp", "pjsip", "cel", "cel_custom", "cdr"]
-    names += ["indications", "amd"]
+    names += ["indications", "amd", "musiconhold"]
     files = {f"{name}.conf": _template(f"{name}.conf").render(**known) for name in names}
     files |= {f"{name}.conf": f"; Nothing to set.\n{section}" for name, section in _QUIET.items()}
     files["modules.conf"] = _only_present(files["modules.conf"], binary)

@@ -29,6 +29,7 @@ from asterisk.conf import (
     render_pjsip,
     write_if_changed,
 )
+from asterisk.music import keep_tune
 from asterisk.process import spawn
 
 _HERE = Path(__file__).parent
@@ -70,6 +71,7 @@ def find_binary(major: int = 22) -> Binary:
 def render(instance: AsteriskInstance, binary: Binary) -> list[str]:
     """Write the instance's configuration, each file only if it changed; the names of those that did."""
     instance.paths.make()
+    keep_tune(instance.paths.music)
     _link_recordings(instance)
     files = render_files(instance, binary, load_or_make_secrets(instance.paths))
     return write_if_changed(instance.paths.etc, files)
