@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import random
 import re
 import signal
 import sys
@@ -895,6 +896,26 @@ def demo(path: Path) -> None:
     from engine.demo import show
 
     serve(show(_loaded(path)))
+
+
+@zvonar.command()
+@click.argument("caller", required=False)
+@click.option("--to", "dialed", help="Our number that is dialed; without it, the first one of `inbound`.")
+@click.pass_obj
+def demo_call(path: Path, caller: str | None, dialed: str | None) -> None:
+    """Let somebody of the demo's public network call you: CALLER is their number, a stranger's if not given."""
+    from engine.demo import CannotCall, call_in
+
+    loaded = _loaded(path)
+    ours = [number for queue in loaded.policy.queues.values() for number in queue.numbers]
+    if dialed is None and not ours:
+        raise click.ClickException(f"{loaded.path}: `inbound` has no queue: nobody could take the call")
+    number = caller or f"+7000777{random.randrange(10_000):04}"  # noqa: S311 - a number, no secret
+    try:
+        asyncio.run(call_in(loaded, number, dialed or ours[0]))
+    except CannotCall as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{number} calls {dialed or ours[0]}")
 
 
 def serve(work: Coroutine[Any, Any, None]) -> None:

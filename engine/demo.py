@@ -10,15 +10,17 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import click
 import orjson
 
 from asterisk.carrier.plan import carrier_dialplan
-from asterisk.conf import AsteriskInstance, Trunk
+from asterisk.conf import AsteriskInstance, Trunk, load_or_make_secrets
 from asterisk.instance import Asterisk, AsteriskFailed, find_binary
 from asterisk.robots import RobotFailed, RobotPhones
 from crm_lite.auth import create_user
 from engine.app import CannotStart, Parts, run
+from engine.ari.client import AriAccount
 from engine.clock import Clock
 from engine.config import Loaded
 from engine.config.schema import Demo
@@ -43,6 +45,8 @@ CALL_BACK_AFTER_MS: Final = 10 * 60_000
 CARRIER_ARI_OFFSET, CARRIER_AMI_OFFSET, ROBOTS_CONTROL_OFFSET = 1, 2, 3
 CARRIER_RTP_PORTS: Final = (17_000, 17_999)
 PASSWORD_BYTES: Final = 9
+#: When somebody who called us has waited or talked enough.
+CALLER_STAYS_S: Final = 90
 
 
 async def show(loaded: Loaded) -> None:
@@ -55,10 +59,53 @@ async def show(loaded: Loaded) -> None:
         await run(loaded, play=lambda parts: _play(parts, demo, scope))
 
 
+async def call_in(loaded: Loaded, caller: str, dialed: str) -> None:
+    """Let somebody of the demo's public network call us. Raises CannotCall."""
+    demo = loaded.config.demo
+    if demo is None:
+        raise CannotCall(f"{loaded.path}: there is no demo carrier without the section `demo`")
+    carrier = _carrier(loaded, demo)
+    if not (carrier.paths.keys / "secrets.json").exists():
+        raise CannotCall("the demo carrier does not run: start `make run` first")
+    known = load_or_make_secrets(carrier.paths)
+    account = AriAccount(url=carrier.ari_url, user=known.ari_user, secret=known.ari_password, app="demo-call")
+    headers = {"Authorization": aiohttp.encode_basic_auth(account.user, account.secret)}
+    query = {
+        "endpoint": f"PJSIP/{dialed}@engine",
+        "context": "person",
+        "extension": "s",
+        "priority": "1",
+        "callerId": caller,
+    }
+    body = {"variables": {"RING_S": "0", "TALK_S": str(CALLER_STAYS_S)}}
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.post(f"{account.url}/channels", params=query, json=body) as answer,
+        ):
+            if not answer.ok:
+                raise CannotCall(f"the demo carrier places no call: it answers {answer.status}")
+    except aiohttp.ClientConnectionError as error:
+        raise CannotCall("the demo carrier does not run: start `make run` first") from error
+
+
+class CannotCall(Exception):
+    """Why no call was placed, in words for the person who asked for it."""
+
+
 async def _start_carrier(loaded: Loaded, demo: Demo, scope: AsyncExitStack) -> None:
+    try:
+        carrier = Asterisk(_carrier(loaded, demo), await asyncio.to_thread(find_binary), die_with_parent=True)
+        await carrier.start()
+    except AsteriskFailed as error:
+        raise CannotStart(f"the demo carrier does not start: {error}") from None
+    scope.push_async_callback(carrier.stop)
+
+
+def _carrier(loaded: Loaded, demo: Demo) -> AsteriskInstance:
     trunk = loaded.config.trunks[demo.trunk]
     settings = loaded.config.asterisk
-    instance = AsteriskInstance(
+    return AsteriskInstance(
         name="carrier",
         root=loaded.resolve(Path("var/asterisk/carrier")).absolute(),
         sip_address=trunk.host.host,
@@ -70,12 +117,6 @@ async def _start_carrier(loaded: Loaded, demo: Demo, scope: AsyncExitStack) -> N
         trunks=(Trunk(name="engine", host=settings.sip.host, port=settings.sip.port, context="public", qualify_s=0),),
         language=loaded.config.languages[0],
     )
-    try:
-        carrier = Asterisk(instance, await asyncio.to_thread(find_binary), die_with_parent=True)
-        await carrier.start()
-    except AsteriskFailed as error:
-        raise CannotStart(f"the demo carrier does not start: {error}") from None
-    scope.push_async_callback(carrier.stop)
 
 
 async def _play(parts: Parts, demo: Demo, scope: AsyncExitStack) -> None:
@@ -199,7 +240,10 @@ async def _dispose(driver: Driver, agent: Agent, chance: random.Random) -> None:
     campaign: Campaign | None = driver.policy().campaigns.get(attempt.campaign) if attempt else None
     if attempt is None or campaign is None:
         return
-    said = chance.choice([d for d in campaign.dispositions if d.kind is not DispositionKind.DNC])
+    fits = [d for d in campaign.dispositions if d.kind is not DispositionKind.DNC]
+    if attempt.lead is None:  # a stranger: what changes no lead
+        fits = [d for d in fits if d.kind is DispositionKind.FINAL]
+    said = chance.choice(fits)
     at_ms = attempt.planned_at_ms + CALL_BACK_AFTER_MS if said.kind is DispositionKind.CALLBACK else None
     order = Dispose(
         command=_command(),
