@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.core import attempts as rules
 from engine.core import effects, lawful, pacing, trunks
+from engine.core.books import PRESENT
 from engine.core.events import LeadsChanged, LeadsFetched
 from engine.core.live import NEVER_MS, Hopper, Live
 from engine.core.machines import CustomerEvent
@@ -27,6 +28,7 @@ from engine.core.model import (
     Outcome,
     TrunkId,
     customer_leg,
+    queue_seat,
 )
 
 #: Leads asked of the store at a time, and the hopper's size.
@@ -135,7 +137,7 @@ def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecisio
         # The call rate spreads a decision's calls over time: some may be due only now.
         return live.decisions[campaign.id] if live.wanted.get(campaign.id) else None
     live.decisions[campaign.id] = decision
-    live.wanted[campaign.id] = decision.place
+    live.wanted[campaign.id] = _less_held_back(live, campaign, decision.place)
     if decision.dialing > decision.ready:
         for call in pacer.cancel_now(now_ms, wanted_elsewhere=elsewhere):
             take_back(live, live.attempts[AttemptId(call)], now_ms)
@@ -147,6 +149,26 @@ def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecisio
 def trunks_room(live: Live, campaign: Campaign) -> int:
     """Free lines of the campaign's trunks; the call rate spreads them over time, so it is not counted here."""
     return sum(max(0, live.trunks[t].limits.lines - live.trunks[t].in_use) for t in campaign.trunks)
+
+
+def held_back(live: Live, campaign: Campaign) -> int:
+    """Agents of this campaign, busy now, whom callers in queues will have before any call that is placed now."""
+    total = 0
+    for queue in live.queues.values():
+        seat = queue_seat(queue.id)
+        callers = live.attempts.unserved[seat] - len(live.roster.ready.get(seat, ()))
+        if callers > 0:
+            both = {campaign.id, seat}
+            busy = (a for a in live.agents.values() if a.state in PRESENT and a.state is not AgentState.READY)
+            total += min(callers, sum(both <= set(live.seats_of(agent.id)) for agent in busy))
+    return total
+
+
+def _less_held_back(live: Live, campaign: Campaign, place: int) -> int:
+    """The calls for those agents who will be free for them."""
+    present = live.roster.present[campaign.id]
+    held = held_back(live, campaign) if place and live.queues else 0
+    return place * max(0, present - held) // present if held else place
 
 
 def _wanted_elsewhere(live: Live, campaign: Campaign) -> int:

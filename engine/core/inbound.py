@@ -20,7 +20,6 @@ from engine.core.model import (
     AgentId,
     Attempt,
     AttemptId,
-    CampaignId,
     CustomerState,
     InboundQueue,
     Lead,
@@ -218,11 +217,3 @@ def previewing(live: Live, attempt: Attempt) -> AgentId | None:
     looking = [live.agents[claim.agent] for lead, claim in live.claims.items() if lead not in live.to_dial]
     mine = [agent for agent in looking if live.serves(agent.id, attempt)]
     return min(mine, key=lambda agent: (agent.idle_since_ms, agent.id)).id if mine else None
-
-
-def waiting(live: Live, campaign: CampaignId) -> int:
-    """Callers in queues whose agents serve this campaign too: so many agents are not the pacer's."""
-    kin = live.roster.kin.get(campaign, {})
-    return sum(
-        live.attempts.unserved[queue_seat(queue.id)] for queue in live.queues.values() if queue_seat(queue.id) in kin
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.core import effects, events
-from engine.core.inbound import waiting
+from engine.core.dialing import held_back
 from engine.core.invariants import violations
 from engine.core.model import (
     AgentState,
@@ -219,7 +219,7 @@ def test_no_further_call_is_placed_while_somebody_waits() -> None:
     assert floor.agent().attempt == floor.attempt(waiting_leg).id, "the agent was free when they called"
     floor.wait(2_000)
     second = floor.call_in("+380501112233")
-    assert waiting(floor.live, SPRING) == 1
+    assert held_back(floor.live, floor.live.campaigns[SPRING]) == 1, "anna is the caller's as soon as she is free"
     floor.ready(BORYS)
     assert floor.attempt(second).agent == BORYS
     assert len(floor.dialed()) == 1
