@@ -167,6 +167,11 @@ bench-pacing-real: python3  ## Predictive against progressive on a real Asterisk
 	@$(SETUP) test
 	@$(PY) -m bench.pacing_real $(ARGS)
 
+.PHONY: bench-desk
+bench-desk: python3  ## 300 desks on one engine: answer to painted card, button to answer, memory, page weight
+	@$(SETUP) test
+	@$(PY) -m bench.desk $(ARGS)
+
 .PHONY: bench-floor
 bench-floor: python3  ## What one fact costs the core, with 30, 100 and 300 agents
 	@$(SETUP) unit

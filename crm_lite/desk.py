@@ -56,7 +56,7 @@ from engine.core.model import (
     WrapUpMode,
 )
 from engine.store.errors import StoreError
-from engine.store.rows import LeadCard, OwnCall, PastAttempt
+from engine.store.rows import AgentTime, LeadCard, OwnCall, PastAttempt
 
 #: A card that the store did not give is asked for again.
 READ_AGAIN_S: Final = 1.0
@@ -77,6 +77,16 @@ class Conversation:
     draft: Mapping[str, object] | None
     caller: Caller | None = None  # somebody who called and has no lead yet
     notes: tuple[tuple[AgentId, str], ...] = ()  # of colleagues who handed the customer on
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """An operator's day as it was read at `at_ms`."""
+
+    counts: Mapping[str, int]
+    times: tuple[AgentTime, ...]
+    own: tuple[OwnCall, ...]
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,8 @@ class Desk(Channel):
         self._conversation: Conversation | None = None
         self._previewed: tuple[Previewed, Conversation] | None = None
         self._shown: dict[str, object] = {}
-        self._shift_of: tuple[object, ...] = ()
+        self._day: Day | None = None
+        self._day_of: tuple[object, ...] = ()
 
     def whole(self) -> Mapping[str, object]:
         """The content of a snapshot."""
@@ -184,16 +195,14 @@ class Desk(Channel):
 
     async def _read(self, lead: LeadId, attempt: AttemptId | None) -> Conversation:
         try:
-            card = await self._crm.records.lead_card(lead)
-            history = await self._crm.records.lead_history(lead)
-            draft = await self._crm.records.draft(self._agent_id, lead, attempt) if attempt else None
+            card, history, draft = await self._crm.records.conversation(lead, self._agent_id, attempt)
             notes = await self._crm.records.drafts_of_others(self._agent_id, attempt) if attempt else ()
         except StoreError:
             # The customer is on the line: a note and a result without a card beat no desk. It is read again soon.
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
             return Conversation(attempt, None, (), None)
         typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
-        return Conversation(attempt, card, tuple(history), typed, notes=notes)
+        return Conversation(attempt, card, history, typed, notes=notes)
 
     async def again(self, attempt: AttemptId) -> str | None:
         """The form of an earlier conversation, to give or correct its result; None when it is not this agent's."""
@@ -285,13 +294,7 @@ class Desk(Channel):
         return filled_in(self._viewer.words.label(scripts), values)
 
     async def _idle(self, agent: Agent) -> str:
-        now_ms = self._clock.now_ms()
-        since_ms = day_start_ms(now_ms, self._crm.settings.zone)
-        try:
-            day: Mapping[str, int] | None = await self._crm.records.agent_day(self._agent_id, since_ms)
-            own = await self._crm.records.own_calls(self._agent_id, since_ms, OWN_CALLS_MAX)
-        except StoreError:
-            day, own = None, ()
+        day = await self._read_day(agent)
         policy = self._crm.engine.policy()
         profile = policy.agents.get(self._agent_id)
         return self._crm.pages.render(
@@ -305,30 +308,39 @@ class Desk(Channel):
                 for campaign in (profile.campaigns if profile else ())
                 if campaign in policy.campaigns
             ],
-            day=day,
-            own_calls=[self._call_line(call) for call in own],
+            day=day.counts if day else None,
+            own_calls=[self._call_line(call) for call in day.own] if day else [],
             zone=self._viewer.zone,
             switch_problem=self._crm.live.board.switch_problem,
             store_problem=self._crm.live.board.store_problem,
             dialing_words=dialing_words,
         )
 
-    async def _shift(self, agent: Agent) -> dict[str, object]:
-        """The foot of the desk; not while a customer is about to be heard, and only when something can have changed."""
+    async def _read_day(self, agent: Agent) -> Day | None:
+        """The operator's day so far; read again only when something can have changed it. None: the store is silent."""
         key = (agent.state, agent.since_ms, agent.disposed)
-        if key == self._shift_of or agent.state in (AgentState.RESERVED, AgentState.TALKING):
-            return {}
+        if self._day_of == key:
+            return self._day
         now_ms = self._clock.now_ms()
         since_ms = day_start_ms(now_ms, self._crm.settings.zone)
         try:
-            day = await self._crm.records.agent_day(self._agent_id, since_ms)
-            times = await self._crm.records.agent_times(since_ms, now_ms, agent=self._agent_id)
+            counts, times, own = await self._crm.records.own_day(self._agent_id, since_ms, now_ms, OWN_CALLS_MAX)
         except StoreError:
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
+            return None
+        self._day_of, self._day = key, Day(counts, times, own, now_ms)
+        return self._day
+
+    async def _shift(self, agent: Agent) -> dict[str, object]:
+        """The foot of the desk; not while a customer is about to be heard."""
+        if agent.state in (AgentState.RESERVED, AgentState.TALKING):
             return {}
-        self._shift_of = key
-        shift = shift_of(day, times, agent, self._crm.settings, self._viewer.words, now_ms)
-        return {"shift": self._crm.pages.render(self._viewer.words.language, "desk/shift.html", shift=shift)}
+        day = await self._read_day(agent)
+        if day is None:
+            return {}
+        words = self._viewer.words
+        shift = shift_of(day.counts, day.times, agent, self._crm.settings, words, day.at_ms)
+        return {"shift": self._crm.pages.render(words.language, "desk/shift.html", shift=shift)}
 
     def _bar(self, agent: Agent, attempt: Attempt | None, campaign: Campaign | None) -> dict[str, object]:
         look, word, icon = agent_state(self._viewer.words, agent.state, attempt)

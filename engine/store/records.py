@@ -256,6 +256,21 @@ class Records:
             _past_attempt(row) for row in await rows_of(self._database, SQL.lead_history(lead=lead, limit=HISTORY_MAX))
         )
 
+    async def conversation(
+        self, lead: LeadId, agent: AgentId, attempt: AttemptId | None
+    ) -> tuple[LeadCard | None, tuple[PastAttempt, ...], Draft | None]:
+        """Card, history and the note being typed, in one go: a customer is on the line."""
+        cards, history, drafts = await self._database.read(
+            SQL.lead_card(lead=lead),
+            SQL.lead_history(lead=lead, limit=HISTORY_MAX),
+            SQL.draft(agent=agent, lead=lead, attempt=attempt or ""),
+        )
+        return (
+            _card(cards[0]) if cards else None,
+            tuple(_past_attempt(row) for row in history),
+            Draft(text=drafts[0]["text"], at_ms=drafts[0]["at_ms"]) if drafts else None,
+        )
+
     async def disposition_history(self, attempt: AttemptId) -> tuple[PastDisposition, ...]:
         """Every disposition of a conversation, first to last correction."""
         return tuple(
@@ -344,23 +359,24 @@ class Records:
         row = await one(self._database, SQL.own_call(agent=agent, attempt=attempt))
         return None if row is None else _own_call(row)
 
-    async def own_calls(self, agent: AgentId, since_ms: int, limit: int) -> tuple[OwnCall, ...]:
-        """The agent's conversations since then that are over: those without a result first, then the last ones."""
-        bound = SQL.own_calls(agent=agent, since_ms=since_ms, limit=min(limit, ROWS_PER_PAGE_MAX))
-        return tuple(_own_call(row) for row in await rows_of(self._database, bound))
+    async def own_day(
+        self, agent: AgentId, since_ms: int, until_ms: int, limit: int
+    ) -> tuple[Mapping[str, int], tuple[AgentTime, ...], tuple[OwnCall, ...]]:
+        """The agent's day in one go: its counts (`agent_day`), its times, and its conversations that are over.
+
+        Of the conversations, those without a result come first, then the last ones.
+        """
+        day, times, own = await self._database.read(
+            SQL.agent_day(agent=agent, since_ms=since_ms),
+            SQL.agent_times(since_ms=since_ms, until_ms=until_ms, agent=agent),
+            SQL.own_calls(agent=agent, since_ms=since_ms, limit=min(limit, ROWS_PER_PAGE_MAX)),
+        )
+        return dict(day[0]), tuple(_agent_time(row) for row in times), tuple(_own_call(row) for row in own)
 
     async def agent_times(self, since_ms: int, until_ms: int, *, agent: AgentId | None = None) -> tuple[AgentTime, ...]:
         """How long each agent (or one) was in each state between the two times."""
         bound = SQL.agent_times(since_ms=since_ms, until_ms=until_ms, agent=agent)
-        return tuple(
-            AgentTime(
-                agent=AgentId(row["agent_id"]),
-                state=AgentState(row["state"]),
-                pause_reason=row["pause_reason"],
-                time_ms=row["time_ms"],
-            )
-            for row in await rows_of(self._database, bound)
-        )
+        return tuple(_agent_time(row) for row in await rows_of(self._database, bound))
 
     # ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -400,6 +416,15 @@ def _user(row: Row) -> User:
         password_hash=row["password_hash"],
         disabled=bool(row["disabled"]),
         preferences=orjson.loads(row["preferences"]),
+    )
+
+
+def _agent_time(row: Row) -> AgentTime:
+    return AgentTime(
+        agent=AgentId(row["agent_id"]),
+        state=AgentState(row["state"]),
+        pause_reason=row["pause_reason"],
+        time_ms=row["time_ms"],
     )
 
 

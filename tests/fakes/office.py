@@ -196,7 +196,10 @@ class FakeSwitch:
 
     def answer(self) -> None:
         """The oldest ringing customer lifts the handset."""
-        leg = next(leg for leg in self.customers if leg in self.legs and not self.legs[leg].answered)
+        self.pick_up(next(leg for leg in self.customers if leg in self.legs and not self.legs[leg].answered))
+
+    def pick_up(self, leg: LegId) -> None:
+        """This customer lifts the handset."""
         self.legs[leg] = LegFound(leg, True, True)
         self._tell(LegAnswered(leg))
 

@@ -299,7 +299,7 @@ async def test_a_card_that_could_not_be_read_comes_as_soon_as_it_can(
 
     async with at_desk(place) as wire:
         with monkeypatch.context() as broken:
-            broken.setattr(place.crm.records, "lead_card", locked)
+            broken.setattr(place.crm.records, "conversation", locked)
             await in_conversation(place, wire)
             assert "Іваненко" not in wire.shown["work"]
             assert 'id="note"' in wire.shown["work"]
