@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from crm_lite import campaigns, deskpage, dnc, imports, intake, leads, people
+from crm_lite import campaigns, deskpage, dnc, exports, imports, intake, leads, people
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
@@ -77,6 +77,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/leads/{lead:[0-9]{1,15}}/unmerge", leads.unmerge_leads, Right.MERGE_LEADS),
     ("GET", "/import", imports.import_page, Right.IMPORT_LEADS),
     ("POST", "/import", imports.upload, Right.IMPORT_LEADS),
+    ("GET", "/export", exports.export_page, Right.EXPORT_LEADS),
+    ("POST", "/export", exports.export_file, Right.EXPORT_LEADS),
     ("GET", "/dnc", dnc.dnc_page, Right.DO_NOT_CALL),
     ("POST", "/dnc", dnc.add_numbers, Right.DO_NOT_CALL),
     ("POST", "/dnc/remove", dnc.remove_number, Right.DO_NOT_CALL),

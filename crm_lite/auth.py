@@ -59,6 +59,7 @@ class Right(Enum):
     SEE_NUMBERS = auto()
     IMPORT_LEADS = auto()
     DO_NOT_CALL = auto()
+    EXPORT_LEADS = auto()
     PATTERNS = auto()
 
 
@@ -76,6 +77,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.SEE_NUMBERS: _LEADERS,
     Right.IMPORT_LEADS: _LEADERS,
     Right.DO_NOT_CALL: _LEADERS,
+    Right.EXPORT_LEADS: _LEADERS,
     Right.PATTERNS: frozenset({Role.ENGINEER, Role.ADMIN}),
 }
 

@@ -27,6 +27,7 @@ MENU: Final = (
     ("/campaigns", N_("Campaigns"), Right.FLOOR),
     ("/leads", N_("Leads"), Right.READ_LEADS),
     ("/import", N_("Import"), Right.IMPORT_LEADS),
+    ("/export", N_("Export"), Right.EXPORT_LEADS),
     ("/dnc", N_("Do not call"), Right.DO_NOT_CALL),
     ("/patterns", N_("Patterns"), Right.PATTERNS),
 )

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -349,6 +349,76 @@ def _moment(at_ms: int | None, zone: str) -> str:
     if at_ms is None:
         return "never by itself"
     return f"{datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
+
+
+@zvonar.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--campaign", "campaign_name", help="Only leads of this campaign.")
+@click.option(
+    "--state", type=click.Choice(["new", "retry", "callback", "closed", "suppressed"]), help="Only in this state."
+)
+@click.option("--disposition", help="Only with this last result, by its key.")
+@click.option("--partner", help="Only from this partner.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="The last result was given on this day or later.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last result was given on this day or before.")
+@click.pass_obj
+def export(
+    path: Path,
+    file: Path,
+    campaign_name: str | None,
+    state: str | None,
+    disposition: str | None,
+    partner: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> None:
+    """Write leads with their last results to a file (.xlsx or .csv); days are this machine's.
+
+    What strangers wrote stays text there: no formula is calculated.
+
+    Example: zvonar export sold.xlsx --campaign demo --disposition sale --since 2026-11-01
+    """
+    from engine.core.model import CampaignId, DispositionId, LeadState
+    from engine.leads.export import export_leads, labels_of
+    from engine.store.exports import Wanted
+
+    loaded = _loaded(path)
+    if campaign_name:
+        _list_of(loaded, campaign_name, None)
+    if disposition and disposition not in loaded.config.dispositions:
+        known = ", ".join(loaded.config.dispositions)
+        raise click.BadParameter(f"{disposition} is unknown; known: {known}", param_hint="--disposition")
+    wanted = Wanted(
+        campaign=CampaignId(campaign_name) if campaign_name else None,
+        state=LeadState(state) if state else None,
+        disposition=DispositionId(disposition) if disposition else None,
+        source=partner,
+        since_ms=None if since is None else int(since.astimezone().timestamp() * 1000),
+        until_ms=None if until is None else int((until + timedelta(days=1)).astimezone().timestamp() * 1000),
+    )
+
+    async def write(database: AioDatabase, now_ms: int) -> int:
+        return await export_leads(
+            database,
+            file,
+            wanted,
+            labels=labels_of(loaded.config, loaded.config.languages[0]),
+            zone=_here(),
+            by=_who(),
+            now_ms=now_ms,
+        )
+
+    try:
+        count = _listing(loaded, write)
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}")
+    click.echo(f"{file}: {count} leads")
+
+
+def _here() -> tzinfo:
+    zone = datetime.now().astimezone().tzinfo
+    assert zone is not None
+    return zone
 
 
 # ── do-not-call lists ────────────────────────────────────────────────────────────────────────────────────────────

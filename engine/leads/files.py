@@ -189,7 +189,7 @@ def reject_file(path: Path, file: LeadFile, translate: Translate) -> Iterator[Ca
     titles = {column.index: column.title for column in file.layout.columns}
     width = max(len(file.header), max(titles, default=-1) + 1)
     header = [titles.get(index, "") for index in range(width)]
-    with _writer(path) as write:
+    with table_writer(path) as write:
         write([*header, translate(N_("Row")), translate(N_("Reason"))])
 
         def rejected(row: RejectedRow) -> None:
@@ -201,7 +201,8 @@ def reject_file(path: Path, file: LeadFile, translate: Translate) -> Iterator[Ca
 
 
 @contextmanager
-def _writer(path: Path) -> Iterator[_Writer]:
+def table_writer(path: Path) -> Iterator[_Writer]:
+    """Writes rows to a file (.csv, else XLSX), in little memory; what a spreadsheet would calculate is made text."""
     if path.suffix.lower() == ".csv":
         with path.open("w", encoding="utf-8-sig", newline="") as text:
             writer = csv.writer(text, delimiter=";")

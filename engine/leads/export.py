@@ -1,0 +1,130 @@
+"""Leads into a spreadsheet or a text table. What came from strangers stays text there: no formula, no link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any, Final
+
+from engine.config import Config
+from engine.leads.files import Translate, table_writer
+from engine.leads.sheets import Cell
+from engine.messages import N_
+from engine.store.database import Database
+from engine.store.exports import ExportedLead, Wanted, field_names, pages
+from engine.store.store import SQL as DIALING
+
+#: A sheet of XLSX ends there; the header is one.
+XLSX_LEADS_MAX: Final = 1_048_575
+#: Numbers of a lead that get columns of their own.
+NUMBERS_MAX: Final = 3
+SUFFIXES: Final = (".xlsx", ".csv")
+
+
+class TooManyLeads(ValueError):
+    """More than a sheet of XLSX holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """How the configuration names what the file shows by key, in one language."""
+
+    dispositions: dict[str, str]
+    fields: dict[str, str]
+
+
+def labels_of(config: Config, language: str) -> Labels:
+    """The names in that language, else in any."""
+
+    def said(labels: Mapping[Any, str], key: str) -> str:
+        return labels.get(language) or next(iter(labels.values()), key)
+
+    return Labels(
+        dispositions={key: said(one.labels, key) for key, one in config.dispositions.items()},
+        fields={key: said(one.labels, key) for key, one in config.lead_fields.items()},
+    )
+
+
+async def export_leads(
+    database: Database,
+    path: Path,
+    wanted: Wanted,
+    *,
+    labels: Labels,
+    zone: tzinfo,
+    by: str,
+    now_ms: int,
+    translate: Translate = str,
+) -> int:
+    """Write the wanted leads to `path` (.xlsx or .csv); how many. Raises TooManyLeads, StoreError, OSError."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path.name}: a file of leads ends in {' or '.join(SUFFIXES)}")
+    others = [name for name in await field_names(database, wanted) if name not in labels.fields]
+    columns = [*labels.fields, *others]
+    count = 0
+    with table_writer(path) as write:
+        phones = [f"{translate(N_('Phone'))} {position}" for position in range(1, NUMBERS_MAX + 1)]
+        who, *rest = map(translate, _HEAD)
+        write([who, *phones, *rest, *labels.fields.values(), *others])
+
+        def write_page(page: Sequence[ExportedLead]) -> None:
+            for lead in page:
+                write([*_cells(lead, labels, zone), *(lead.fields.get(name) for name in columns)])
+
+        async for page in pages(database, wanted):
+            count += len(page)
+            if path.suffix.lower() == ".xlsx" and count > XLSX_LEADS_MAX:
+                raise TooManyLeads(f"more than {XLSX_LEADS_MAX} leads do not fit into XLSX: choose CSV, or fewer")
+            await database.aside(lambda page=page: write_page(page))  # type: ignore[misc]
+    await database.write(
+        DIALING.append_audit(
+            at_ms=now_ms,
+            actor=by,
+            action="leads_exported",
+            subject=f"campaign:{wanted.campaign or '*'}",
+            detail=f"{count}",
+        )
+    )
+    return count
+
+
+_HEAD: Final = (
+    N_("Name"),
+    N_("Campaign"),
+    N_("State"),
+    N_("Attempts"),
+    N_("Outcome"),
+    N_("Result"),
+    N_("Result given"),
+    N_("Operator"),
+    N_("Note"),
+    N_("Partner"),
+    N_("External ID"),
+    N_("Time zone"),
+    N_("Priority"),
+    N_("Lead"),
+)
+
+
+def _cells(lead: ExportedLead, labels: Labels, zone: tzinfo) -> list[Cell]:
+    numbers = [*lead.numbers[:NUMBERS_MAX], *[None] * (NUMBERS_MAX - len(lead.numbers))]
+    given = lead.disposed_at_ms
+    return [
+        lead.name,
+        *numbers,
+        lead.campaign,
+        lead.state.value,
+        lead.attempts_count,
+        lead.outcome,
+        labels.dispositions.get(lead.disposition, lead.disposition),
+        None if given is None else f"{datetime.fromtimestamp(given / 1000, zone):%Y-%m-%d %H:%M}",
+        lead.agent,
+        lead.note,
+        lead.source,
+        lead.external_id,
+        lead.zone,
+        lead.priority,
+        lead.id,
+    ]
