@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from asterisk.robots import RobotPhones
+from engine.app import new_driver
+from engine.ari.client import AriAccount
+from engine.ari.switch import AriSwitch
+from engine.clock import WallClock
+from engine.core import events
 from engine.core.effects import Bridge, Hangup, PauseRecording, SendDigits, StartRecording, StopRecording
 from engine.core.events import CommandFailed, LegBridged, LegHungUp
-from engine.core.model import bridge_of_leg
-from tests.contract.test_switch import connected
-from tests.integration.switches import AsteriskPair, until
+from engine.core.model import (
+    AgentId,
+    AgentState,
+    CommandId,
+    PhoneId,
+    PhoneNumber,
+    Recorded,
+    RecordingRule,
+    TrunkId,
+    bridge_of_leg,
+)
+from engine.driver import Driver
+from engine.store.database import AioDatabase
+from engine.store.imports import import_leads
+from engine.store.store import Store
+from tests.contract.test_switch import ANSWERS_AND_STAYS, connected
+from tests.conversation import ANNA, BORYS, SPRING, campaign, policy, profile
+from tests.fakes.office import Person
+from tests.integration.switches import AsteriskPair, RawAri, raw_ari, until
 from tests.integration.test_ari_phones import account_of
 
 pytestmark = pytest.mark.integration
@@ -49,3 +76,118 @@ def seconds_of(file: Path) -> float | None:
             return sound.getnframes() / sound.getframerate() or None
     except wave.Error:
         return None  # Asterisk has it open, and its header is still to be written
+
+
+NUMBER = f"+3804412345{ANSWERS_AND_STAYS}"
+
+
+class Desks:
+    """A real engine on real phones, with a hand on its operators' buttons."""
+
+    def __init__(self, pair: AsteriskPair, database: AioDatabase, ari: RawAri) -> None:
+        self.pair = pair
+        self.database = database
+        self.ari = ari
+        self.driver: Driver | None = None
+        self._commands = 0
+
+    @asynccontextmanager
+    async def engine(self) -> AsyncIterator[None]:
+        """One life of the engine; it ends without a word, as by kill -9."""
+        secrets = self.pair.engine.secrets
+        account = AriAccount(
+            url=self.pair.ari_url, user=secrets.ari_user, secret=secrets.ari_password, app="zvonar-control"
+        )
+        switch = AriSwitch(
+            account,
+            clock=WallClock(),
+            chance=random.random,
+            trunks=[TrunkId("carrier")],
+            phones=[PhoneId("101"), PhoneId("102")],
+        )
+        people = (profile(ANNA, phone=PhoneId("101")), profile(BORYS, phone=PhoneId("102")))
+        rules = policy(campaign(recording=RecordingRule(mode=Recorded.ALWAYS)), agents=people)
+        self.driver, first = await new_driver(rules, store=Store(self.database), switch=switch, clock=WallClock())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self.driver.run(first))
+            await until(lambda: not self.running.snapshot().switch_problem)
+            yield
+            running.cancel()
+
+    @property
+    def running(self) -> Driver:
+        """The engine that runs now."""
+        assert self.driver is not None
+        return self.driver
+
+    async def press(self, kind: Any, **what: Any) -> str:
+        """Press a button; "" or why not."""
+        self._commands += 1
+        command = CommandId(f"{random.randrange(10**9)}-{self._commands}")
+        return await self.running.do(kind(command=command, by="test", **what))
+
+    def state(self, agent: AgentId) -> AgentState:
+        return next(one.state for one in self.running.snapshot().agents if one.id == agent)
+
+    async def at_work(self, agent: AgentId) -> None:
+        """Log in and want calls."""
+        assert await self.press(events.AgentLogin, agent=agent) == ""
+        await until(lambda: self.state(agent) is AgentState.PAUSED)
+        assert await self.press(events.AgentReady, agent=agent) == ""
+
+    async def talks(self, agent: AgentId) -> None:
+        """The engine says that they talk, and Asterisk has both in the agent's bridge and nobody else."""
+        await until(lambda: self.state(agent) is AgentState.TALKING)
+        me = next(one for one in self.running.snapshot().agents if one.id == agent)
+        (attempt,) = [one for one in self.running.snapshot().attempts if one.id == me.attempt]
+
+        async def together() -> bool:
+            return {me.leg, attempt.leg} <= set((await self.bridges()).get(str(me.bridge), ()))
+
+        await until(together)
+
+    async def alone(self) -> bool:
+        """Whether no customer is in any bridge."""
+        return not any(leg.startswith("a.") for legs in (await self.bridges()).values() for leg in legs)
+
+    async def bridges(self) -> dict[str, list[str]]:
+        _, bridges = await self.ari.ask("GET", "bridges")
+        return {bridge["id"]: bridge["channels"] for bridge in bridges}
+
+
+@pytest.fixture
+async def desks(asterisk_pair: AsteriskPair, robots: RobotPhones, tmp_path: Path) -> AsyncIterator[Desks]:
+    """One lead, phones 101 and 102, and no engine yet."""
+    now_ms = WallClock().now_ms()
+    async with (
+        AioDatabase.open(tmp_path / "control.db", now_ms=now_ms, controller=True) as database,
+        raw_ari(asterisk_pair.engine) as ari,
+    ):
+        person = Person(line=2, phones=(PhoneNumber(NUMBER),), name="Петро", zone=None, fields={})
+        await import_leads(database, SPRING, [person], file_name="one.csv", by="test", now_ms=now_ms)
+        yield Desks(asterisk_pair, database, ari)
+
+
+async def test_a_customer_is_handed_to_a_colleague_and_back_to_the_team_after_a_kill(desks: Desks) -> None:
+    async with desks.engine():
+        await desks.press(events.CampaignSwitched, campaign=SPRING, running=True)
+        await desks.at_work(ANNA)
+        await desks.talks(ANNA)
+        (attempt,) = desks.running.snapshot().attempts
+        await desks.at_work(BORYS)
+        assert await desks.press(events.AgentTransfer, agent=ANNA, to=BORYS) == ""
+        await desks.talks(BORYS)
+        assert desks.state(ANNA) is AgentState.WRAP_UP
+        assert await desks.press(events.AgentTransfer, agent=BORYS, to=BORYS) == "", "back to me, after a wait"
+        await until(desks.alone)
+        assert desks.state(BORYS) is AgentState.WRAP_UP
+    async with desks.engine():
+        # Who waited with music when the engine was killed is with whoever is free, by the first snapshot.
+        await until(lambda: AgentState.TALKING in {desks.state(ANNA), desks.state(BORYS)})
+        (talking,) = [agent for agent in (ANNA, BORYS) if desks.state(agent) is AgentState.TALKING]
+        await desks.talks(talking)
+        assert await desks.press(events.AgentHangup, agent=talking) == ""
+        await until(lambda: desks.state(talking) is AgentState.WRAP_UP)
+        await until(desks.alone)
+    folder = desks.pair.engine.instance.paths.spool / "recording"
+    assert len(list(folder.glob(f"{attempt.id}.*.wav"))) >= 3, "one file for each who had the customer"
