@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from engine.core.effects import (
     StopRecording,
 )
 from engine.core.events import (
+    CallArrived,
     CommandFailed,
     LegAnswered,
     LegBridged,
@@ -170,11 +171,25 @@ async def running_switch(switch: Switch) -> AsyncIterator[Phone]:
 
 
 @pytest.fixture(params=["22.10.1", "16.28.0"], ids=["websocket", "http"])
-async def account(request: pytest.FixtureRequest) -> AsyncIterator[AriAccount]:
+async def fake(request: pytest.FixtureRequest) -> AsyncIterator[FakeAri]:
     fake = FakeAri()
     fake.version = request.param
     async with running(fake):
-        yield AriAccount(url=fake.url, user=USER, secret=SECRET, app=APP)
+        yield fake
+
+
+@pytest.fixture
+def account(fake: FakeAri) -> AriAccount:
+    return AriAccount(url=fake.url, user=USER, secret=SECRET, app=APP)
+
+
+#: Somebody calls: (the number that they dial, theirs).
+CallIn = Callable[[str, str], Awaitable[object]]
+
+
+@pytest.fixture
+def call_in(fake: FakeAri) -> CallIn:
+    return fake.call_in
 
 
 @pytest.fixture
@@ -370,6 +385,39 @@ async def test_the_key_for_no_more_calls_pressed_during_the_message_is_told(phon
     phone.switch.send(PlayMessageAndHangup(leg, "vm-nobodyavail"))
     await phone.fact(LegOptedOut, leg)
     await phone.fact(LegHungUp, leg)
+
+
+async def test_who_calls_is_told_with_both_numbers_hears_music_and_is_bridged(phone: Phone, call_in: CallIn) -> None:
+    agent = await phone.seated_agent()
+    await call_in("+380441230000", "+380671112233")
+    called = await phone.fact(CallArrived)
+    assert (called.trunk, called.dialed, called.caller) == (
+        "carrier",
+        PhoneNumber("+380441230000"),
+        PhoneNumber("+380671112233"),
+    )
+    phone.switch.send(Music(called.leg, "default"))
+    phone.switch.send(AskSwitch())
+    up = await phone.fact(SwitchUp, nth=2)
+    (found,) = [leg for leg in up.legs if leg.leg == called.leg]
+    assert (found.answered, found.ours_to_command, found.arrived) == (True, True, called)
+
+    phone.switch.send(Bridge(called.leg, agent, bridge_of_leg(agent), music=True))
+    await phone.fact(LegBridged, called.leg)
+    for leg in (called.leg, agent):
+        phone.switch.send(Hangup(leg, bridge_of_leg(agent) if leg == agent else None))
+        await phone.fact(LegHungUp, leg)
+    assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+
+async def test_who_hides_their_number_calls_all_the_same_and_may_hear_the_message(
+    phone: Phone, call_in: CallIn
+) -> None:
+    await call_in("+380441230000", "")
+    called = await phone.fact(CallArrived)
+    assert called.caller is None
+    phone.switch.send(PlayMessageAndHangup(called.leg, "beep"))
+    await phone.fact(LegHungUp, called.leg)
 
 
 async def test_after_a_lost_link_a_snapshot_shows_who_is_still_there(phone: Phone) -> None:

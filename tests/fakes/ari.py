@@ -35,7 +35,7 @@ class FakeChannel:
 
     def as_json(self) -> dict[str, Any]:
         """The channel as ARI shows it."""
-        app_name, app_data = ("Stasis", APP) if self.in_app else ("AppDial2", "(Outgoing Line)")
+        app_name, app_data = ("Stasis", ",".join((APP, *self.stub))) if self.in_app else ("AppDial2", "(Outgoing Line)")
         return {
             "id": self.id,
             "name": self.name,
@@ -131,6 +131,14 @@ class FakeAri:
         await self.emit("Dial", peer=channel.as_json(), dialstring="", dialstatus="ANSWER", forward="")
         channel.in_app = True
         await self.emit("StasisStart", channel=channel.as_json(), args=list(channel.stub))
+
+    async def call_in(self, dialed: str, caller: str) -> str:
+        """Somebody calls; the dialplan has answered, and hands the channel to the application. Returns its id."""
+        channel = FakeChannel(f"1763971200.{len(self.channels)}", f"PJSIP/carrier-{len(self.channels):08}", "Up")
+        channel.in_app, channel.stub = True, ("inbound", dialed, "carrier", caller)
+        self.channels[channel.id] = channel
+        await self.emit("StasisStart", channel=channel.as_json(), args=list(channel.stub))
+        return channel.id
 
     async def hang_up(self, channel_id: str, cause: int, tech_cause: int | None = None) -> None:
         """The leg ends."""

@@ -22,6 +22,7 @@ from tests.contract.test_switch import (
     SILENT,
     UNANSWERED,
     VOICEMAIL,
+    CallIn,
     Phone,
     running_switch,
 )
@@ -77,6 +78,15 @@ def switch(**faults: float) -> SimSwitch:
 async def phone() -> AsyncIterator[Phone]:
     async with running_switch(switch()) as phone:
         yield phone
+
+
+@pytest.fixture  # type: ignore[no-redef]
+def call_in(phone: Phone) -> CallIn:
+    async def call(dialed: str, caller: str) -> object:
+        number = PhoneNumber(caller) if caller else None
+        return phone.switch.call_in(PhoneNumber(dialed), number, TrunkId("carrier"), patience_ms=HOUR_MS)
+
+    return call
 
 
 async def test_a_switch_that_dies_has_nothing_left() -> None:
