@@ -14,7 +14,7 @@ from engine.config import Config, ConfigProblem, ConfigWatch, Loaded, changes, d
 from engine.config import yamlmarks as yaml
 from engine.core import law, ordering
 from engine.core.budget import DAY_MS, AbandonRule, AtCeiling, CalendarDay, Rolling, Successive
-from engine.core.model import Burst, DispositionKind, Outcome, PhoneNumber
+from engine.core.model import AgentId, Burst, DispositionKind, Outcome, PhoneNumber, QueueId
 from engine.core.pacing import Manual, PacingPolicy, Predictive, Preview, Progressive, Ratio
 
 ROOT = Path(__file__).parents[2]
@@ -461,3 +461,38 @@ async def test_a_saved_file_is_read_again_and_a_broken_one_yields_its_problems(t
         assert isinstance(await anext(reloads), list)
         path.unlink()
         assert isinstance(await anext(reloads), list)
+
+
+INBOUND = """\
+inbound:
+  sales: {name: Sales, numbers: ["+380 44 123-00-00", "0441230001"], campaign: spring, hours: {mon-fri: "09:00-18:00"}}
+  vip: {name: VIP, numbers: [+380441230002], campaign: spring, priority: 5, wait_max: 5m, call_back: no}
+"""
+
+
+def test_queues_become_the_policy_they_say_and_agents_serve_those_of_their_campaigns() -> None:
+    policy = loaded(SMALL + INBOUND).policy
+    sales, vip = policy.queues[QueueId("sales")], policy.queues[QueueId("vip")]
+    assert sales.numbers == ("+380441230000", "+380441230001"), "as a carrier's number will be read"
+    assert (sales.hours.spans[0], sales.hours.spans[6], sales.hours.zone) == (((540, 1080),), (), "Europe/Kyiv")
+    assert (vip.priority, vip.wait_max_ms, vip.call_back, sales.call_back) == (5, 300_000, False, True)
+    assert policy.agents[AgentId("anna")].queues == ("sales", "vip")
+    chosen = SMALL.replace("campaigns: [spring]}", "campaigns: [spring], queues: [vip]}", 1)
+    assert loaded(chosen + INBOUND).policy.agents[AgentId("anna")].queues == ("vip",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[+380441230002]", '["+380441230000"]', "inbound.vip.numbers.0: +380441230000 already leads to sales"),
+        (
+            "campaign: spring, priority",
+            "campaign: sprung, priority",
+            "sprung is not in campaigns; did you mean spring?",
+        ),
+        ("[+380441230002]", "[]", "inbound.vip.numbers"),
+        ("priority: 5", "music: ../../etc", "inbound.vip.music"),
+    ],
+)
+def test_a_slip_in_a_queue_is_named(old: str, new: str, said: str) -> None:
+    assert any(said in problem for problem in problems(SMALL + INBOUND.replace(old, new, 1)))
