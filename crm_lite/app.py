@@ -59,6 +59,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/profile/keys", people.save_keys, Right.SIGNED_IN),
     ("GET", "/patterns", people.patterns, Right.PATTERNS),
     ("GET", "/desk", deskpage.desk_page, Right.DESK),
+    ("GET", "/desk/when", deskpage.when, Right.DESK),
     ("GET", "/ws/desk", deskpage.desk_socket, Right.DESK),
     ("GET", "/desk/transfer", deskpage.transfer_menu, Right.DESK),
     ("GET", "/desk/calls/{attempt}", deskpage.earlier_call, Right.DESK),

@@ -108,7 +108,7 @@ async def campaign_rows(crm: Crm, viewer: Viewer) -> list[CampaignRow]:
     for campaign in crm.engine.policy().campaigns.values():
         said = crm.live.board.dialing.get(campaign.id)
         try:
-            counts = await crm.records.campaign_counts(campaign.id, since_ms, now_ms)
+            counts = await crm.records.campaign_counts(campaign.id, since_ms, now_ms, campaign.callbacks)
         except StoreError:
             counts = None
         running, dialing = (said.running, said.running and not said.reason) if said else (False, False)

@@ -19,7 +19,8 @@ from crm_lite.live import Channel, desk_key
 from crm_lite.live_protocol import NOTE_CHARS_MAX, Do, Feed, Verb
 from crm_lite.settings import Settings
 from crm_lite.shift import shift_of
-from crm_lite.words import OUTCOMES, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
+from crm_lite.words import OUTCOMES, REFUSALS, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
+from engine.booking import Booking, Taken, book
 from engine.core.events import (
     AgentDial,
     AgentDigits,
@@ -497,6 +498,31 @@ def callback_at_ms(text: str, zone: ZoneInfo, now_ms: int) -> int:
     return at_ms
 
 
+async def room_for(crm: Crm, attempt: AttemptId, at_ms: int, owner: AgentId | None) -> str:
+    """Why no call can be promised to this conversation's customer for then; "" when it can."""
+    known = crm.live.board.attempts.get(attempt)
+    campaign = crm.engine.policy().campaigns.get(known.campaign) if known else None
+    if known is None or known.lead is None or campaign is None:
+        return ""  # the engine says itself what is wrong
+    card = await crm.records.lead_card(known.lead)
+    booking = await book(crm.database, campaign, at_ms, zone=card.zone if card else None, owner=owner, attempt=attempt)
+    return "" if booking.at_ms == at_ms else str(booking.taken)
+
+
+def heard_words(viewer: Viewer, booking: Booking, zone: str | None, now_ms: int) -> str:
+    """What was understood, on the operator's clock and on the client's, and why it is not what was asked for."""
+    words = viewer.words
+    if booking.at_ms is None:
+        return words.gettext(REFUSALS[booking.taken or Taken.NEVER])
+    said = words.when(booking.at_ms, now_ms, viewer.zone)
+    if zone:
+        said = f"{said} · {words.gettext('their time')} {words.when(booking.at_ms, now_ms, ZoneInfo(zone))}"
+    if booking.taken is None:
+        return said
+    why = words.gettext(REFUSALS[booking.taken])
+    return f"{why} {words.gettext('Next free:')} {said}"
+
+
 def day_start_ms(now_ms: int, zone: ZoneInfo) -> int:
     """Midnight."""
     now = dt.datetime.fromtimestamp(now_ms / 1000, zone)
@@ -613,6 +639,13 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         return Refusal.CALLBACK_IN_PAST
     except NotACommand:
         return "bad_command"
+    if isinstance(event, Dispose) and event.callback_at_ms is not None:
+        try:
+            taken = await room_for(crm, event.attempt, event.callback_at_ms, agent if event.callback_mine else None)
+        except StoreError:
+            return "not_saved"
+        if taken:
+            return taken
     try:
         return await crm.engine.do(event)
     except TimeoutError:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from crm_lite.auth import Right, may
 from crm_lite.crm import Crm, Viewer
-from crm_lite.desk import Desk, carry_out
+from crm_lite.desk import Desk, carry_out, heard_words
 from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do
 from crm_lite.web_keys import CRM, SESSION, language_of, page, user_of
 from crm_lite.words import SKIP_REASONS, agent_state, refusal
-from engine.core.model import AgentId, AgentState, AttemptId, SkipReason
+from engine.booking import book
+from engine.core.model import AgentId, AgentState, AttemptId, LeadId, SkipReason
+from engine.moments import TEXT_MAX, moment
 from engine.store.rows import StoredSession, User
+
+_LEAD: Final = re.compile(r"[0-9]{1,15}")
 
 
 async def desk_page(request: web.Request) -> web.StreamResponse:
@@ -111,3 +119,25 @@ async def signed_in(crm: Crm, session: StoredSession, right: Right) -> User | No
         crm.live.sign_out([session.token_hash])
         return None
     return found.user
+
+
+async def when(request: web.Request) -> web.StreamResponse:
+    """When to call back, in words: what was understood, on both clocks, and whether it can be promised."""
+    crm, user = request.app[CRM], user_of(request)
+    text, lead = request.query.get("text", "")[:TEXT_MAX], request.query.get("lead", "")
+    card = await crm.records.lead_card(LeadId(int(lead))) if _LEAD.fullmatch(lead) else None
+    campaign = crm.engine.policy().campaigns.get(card.campaign) if card else None
+    mine = crm.campaigns_of(user)
+    if card is None or campaign is None or (mine is not None and campaign.id not in mine):
+        raise web.HTTPNotFound
+    viewer, now_ms = crm.viewer(user), crm.clock.now_ms()
+    at_ms = moment(text, now_ms, ZoneInfo(card.zone) if card.zone else viewer.zone)
+    if at_ms is None:
+        words = viewer.words.gettext(
+            "Not understood. Say it like “tomorrow 15” or “in half an hour”, or choose a time."
+        )
+        return web.json_response({"at": "", "words": words})
+    owner = user.agent if request.query.get("mine") else None
+    booking = await book(crm.database, campaign, at_ms, zone=card.zone, owner=owner)
+    at = "" if booking.at_ms is None else f"{datetime.fromtimestamp(booking.at_ms / 1000, viewer.zone):%Y-%m-%dT%H:%M}"
+    return web.json_response({"at": at, "words": heard_words(viewer, booking, card.zone, now_ms)})

@@ -7,6 +7,7 @@ from typing import Final
 
 from crm_lite.i18n import Words
 from engine.api import DetectionView, PacingView
+from engine.booking import Taken
 from engine.core.effects import DialingChanged
 from engine.core.model import (
     AgentState,
@@ -171,6 +172,10 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.COLLEAGUE_AWAY: N_("Nobody is there to take the call. Choose another colleague or team."),
     Refusal.NOT_RECORDED: N_("Conversations of this campaign are not recorded."),
     Refusal.ALWAYS_RECORDED: N_("This campaign records every conversation; the recording can be paused."),
+    Taken.HOURS: N_("The client may not be called then."),
+    Taken.SLOT_FULL: N_("Enough calls are promised for that time."),
+    Taken.DAY_FULL: N_("You have promised enough calls for that day."),
+    Taken.NEVER: N_("No free time was found in the next two weeks."),
     "busy": N_("Too many commands at once. Wait a second."),
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
     "forbidden": N_("You may not do this."),

@@ -10,14 +10,26 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
 from typing import Final, Protocol
 
+from engine.core import law
 from engine.core.budget import AbandonBudget, AtCeiling
 from engine.core.hours import Closed, window
-from engine.core.model import CampaignId, Policy, TrunkId
+from engine.core.model import (
+    CampaignId,
+    Lead,
+    LeadId,
+    LeadState,
+    Outcome,
+    Past,
+    Phone,
+    PhoneNumber,
+    Policy,
+    TrunkId,
+)
 from engine.core.pacing import Predictive
 from engine.store import queries
 from engine.store.database import Database, Row, chain_hash, rows_of
@@ -149,6 +161,7 @@ async def verify(
     attempts = [row async for row in _attempts(database)]
     if policy is not None:
         found += _outside_hours(attempts, policy)
+        found += _unlawful(attempts, policy)
         found += _over_capacity(attempts, policy)
         found += _over_dialed(attempts, await rows_of(database, SQL.agent_states()), policy)
     if carried is not None:
@@ -209,6 +222,75 @@ def _outside_hours(attempts: Iterable[Row], policy: Policy) -> list[Violation]:
         if campaign is not None and isinstance(window(row["zone"], campaign.hours, row["planned_at_ms"]), Closed):
             found.append(Violation(invariant="I4", what="dialed outside the callee's hours", ids=(row["id"],)))
     return found[:VIOLATIONS_PER_CHECK_MAX]
+
+
+def _unlawful(attempts: Sequence[Row], policy: Policy) -> list[Violation]:
+    """I4: every attempt that a pack of today's version allowed is allowed by it when asked again.
+
+    Asked again are hours, counts and rests, over all attempts on the same lead or number. Consents may have changed
+    since, and a rule that a fact waives is not asked.
+    """
+    packs = {id_: tuple(map(_without_facts, campaign.law)) for id_, campaign in policy.campaigns.items()}
+    by_lead: dict[int, list[Row]] = defaultdict(list)
+    by_number: dict[str, list[Row]] = defaultdict(list)
+    found = []
+    for row in sorted(attempts, key=lambda row: (row["planned_at_ms"], row["id"])):
+        asked = tuple(pack for pack in packs.get(CampaignId(row["campaign_id"]), ()) if pack.id in row["decision"])
+        if asked:
+            earlier = {past["id"]: past for past in (*by_lead[row["lead_id"]], *by_number[row["number"]])}
+            blocking = _asked_again(row, earlier.values(), asked)
+            if blocking:
+                what = f"dialed against {blocking}"
+                found.append(Violation(invariant="I4", what=what, ids=(row["id"],)))
+        by_lead[row["lead_id"]].append(row)
+        by_number[row["number"]].append(row)
+    return found[:VIOLATIONS_PER_CHECK_MAX]
+
+
+def _asked_again(row: Row, earlier: Iterable[Row], packs: Sequence[law.Pack]) -> str:
+    at_ms = row["planned_at_ms"]
+    phone = Phone(position=0, number=PhoneNumber(row["number"]))
+    lead = Lead(
+        id=LeadId(row["lead_id"]),
+        campaign=CampaignId(row["campaign_id"]),
+        phones=(phone,),
+        state=LeadState.RETRY,
+        zone=row["zone"],
+    )
+    if lead.zone is None:
+        return ""  # the number's zones are not kept
+    history = [_past(past, at_ms) for past in earlier if past["planned_at_ms"] > at_ms - law.reach_ms(packs)]
+    blocking = law.judge(lead, phone, history, packs, at_ms).blocking
+    return str(blocking or "")
+
+
+def _past(row: Row, at_ms: int) -> Past:
+    """An earlier attempt as it was known then."""
+
+    def known(moment_ms: int | None) -> int | None:
+        return moment_ms if moment_ms is not None and moment_ms <= at_ms else None
+
+    ended_ms = known(row["ended_at_ms"])
+    return Past(
+        at_ms=row["planned_at_ms"],
+        lead=LeadId(row["lead_id"]),
+        number=PhoneNumber(row["number"]),
+        outcome=Outcome(row["outcome"]) if ended_ms is not None else None,
+        answered_at_ms=known(row["answered_at_ms"]),
+        bridged_at_ms=known(row["bridged_at_ms"]),
+        ended_at_ms=ended_ms,
+    )
+
+
+def _without_facts(pack: law.Pack) -> law.Pack:
+    return replace(
+        pack,
+        require=(),
+        stop_if=(),
+        deny_modes=frozenset(),
+        limits=tuple(limit for limit in pack.limits if not limit.unless),
+        cooldowns=tuple(rest for rest in pack.cooldowns if not rest.unless),
+    )
 
 
 def _over_capacity(attempts: Iterable[Row], policy: Policy) -> list[Violation]:

@@ -67,6 +67,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.leads": (*FLOORLESS, *WORDS, "engine.config", "engine.store"),
     "engine.verify": (*FLOORLESS, "engine.store"),
     "engine.explain": ("engine.core", "engine.store", "engine.phones"),
+    "engine.moments": ("engine.core",),
+    "engine.booking": ("engine.core", "engine.store"),
     "engine.driver": SHELL,
     "engine.timers": SHELL,
     "engine.hub": SHELL,
@@ -79,6 +81,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
         "engine.clock",
         "engine.config",
         "engine.explain",
+        "engine.booking",
+        "engine.moments",
         "engine.leads",
         *WORDS,
         "engine.core.model",  # values

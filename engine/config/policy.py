@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.config import schema
 from engine.config.checks import serves
-from engine.config.forms import DAY_MS, LegalPeriod, weekdays
+from engine.config.forms import DAY_MS, LegalPeriod, duration_ms, weekdays
 from engine.config.schema import CampaignSettings, Config, DispositionSettings
 from engine.core import budget, ordering, pacing
 from engine.core.law import Count, Key, Limit, Pack
@@ -20,6 +20,7 @@ from engine.core.model import (
     AmdPolicy,
     AttemptPolicy,
     Burst,
+    CallbackPolicy,
     CallingHours,
     Campaign,
     CampaignId,
@@ -136,6 +137,13 @@ def _campaign(
             mode=Recorded(campaign.recording.mode),
             consent=Consent(campaign.recording.consent),
             announcement=campaign.recording.announcement or "",
+        ),
+        callbacks=CallbackPolicy(
+            tolerance_ms=campaign.callbacks.tolerance,
+            alarm_ms=campaign.callbacks.alarm,
+            slot_ms=duration_ms(campaign.callbacks.slot),
+            per_slot_max=campaign.callbacks.per_slot_max,
+            own_per_day_max=campaign.callbacks.own_per_day_max,
         ),
     )
 

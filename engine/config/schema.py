@@ -503,6 +503,35 @@ class Amd(_Section):
         return self
 
 
+class Callbacks(_Section):
+    """Promised later calls."""
+
+    tolerance: Annotated[int, duration("1m", "1d")] = Field(
+        default=15 * 60_000,
+        description="How long a call waits for the operator who promised it; then anyone takes it. Later it is broken.",
+    )
+    alarm: Annotated[int, duration("1m", "7d")] = Field(
+        default=30 * 60_000,
+        description="So long overdue, the supervisor is told on the floor page.",
+    )
+    slot: Literal["5m", "10m", "15m", "30m", "60m"] = Field(
+        default="15m",
+        description="The length of a slot.",
+    )
+    per_slot_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Calls promised for one slot, at most; who asks for more is offered the next free one.",
+    )
+    own_per_day_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000,
+        description="Calls that an operator promises for themselves per day, at most; then another day is offered.",
+    )
+
+
 class WrapUp(_Section):
     """The work after a call."""
 
@@ -565,6 +594,7 @@ class CampaignSettings(_Section):
         min_length=1,
         description='When customers may be called, in their own zone: `mon-fri: "09:00-20:00"`. Other days: closed.',
     )
+    callbacks: Callbacks = Field(default=Callbacks(), description="Promised later calls.")
     order: tuple[OrderTerm, ...] = Field(
         default=(),
         max_length=8,

@@ -24,8 +24,6 @@ from engine.core.model import (
 )
 
 DIALABLE: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK})
-#: How long a personal callback waits for its agent before anyone may take it.
-OWNER_TOLERANCE_MS: Final = 15 * 60_000
 #: Attempts that do not count may not go on for ever either: so many of one outcome, and the lead is closed.
 UNCOUNTED_MAX: Final = 10
 #: Outcomes of a call that nobody took: what a burst repeats.
@@ -38,10 +36,11 @@ NEVER_OPEN_RECHECK_MS: Final = 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Dial this phone, before the calling hours end."""
+    """Dial this phone, before the calling hours end; `decision`: every rule asked, with its numbers."""
 
     phone: Phone
     until_ms: int
+    decision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ def may_dial(lead: Lead, campaign: Campaign, now_ms: int) -> Allowed | Refused:
         if check.from_ms(now_ms) != now_ms:
             return Refused(str(check), None if check.code in LASTING else _again_at_ms(asked, now_ms))
     assert phone is not None
-    return Allowed(phone, min(end for check in asked if check.until_ms and (end := check.until_ms(now_ms)) is not None))
+    until_ms = min(end for check in asked if check.until_ms and (end := check.until_ms(now_ms)) is not None)
+    return Allowed(phone, until_ms, " ".join(map(str, asked)))
 
 
 def explain(lead: Lead, campaign: Campaign, now_ms: int) -> law.Verdict:

@@ -224,7 +224,8 @@ def next_lead(
 
 
 def _waits_for_owner(live: Live, lead: Lead, now_ms: int, agent: AgentId | None) -> bool:
-    if lead.owner is None or lead.owner == agent or now_ms > lead.next_at_ms + rules.OWNER_TOLERANCE_MS:
+    tolerance_ms = live.campaigns[lead.campaign].callbacks.tolerance_ms
+    if lead.owner is None or lead.owner == agent or now_ms > lead.next_at_ms + tolerance_ms:
         return False
     owner = live.agents.get(lead.owner)
     # Shown to another agent, it is theirs: a ready owner would not get it by being ready.
@@ -253,6 +254,7 @@ def place(
         state=CustomerState.PLANNED,
         planned_at_ms=now_ms,
         agent=agent,
+        decision=allowed.decision,
         by_agent=agent is not None,
     )
     assert lead.id not in live.leads, "a lead has at most one open attempt"

@@ -61,6 +61,12 @@ def wall_hour(at_ms: int, zone: ZoneInfo) -> int:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone).hour
 
 
+def wall_minute(at_ms: int, zone: ZoneInfo) -> int:
+    """The minute of the day that it is there."""
+    wall = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)
+    return wall.hour * 60 + wall.minute
+
+
 def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Closed:
     """Whether now is inside the calling hours of that zone (None: the campaign's), and until when.
 

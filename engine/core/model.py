@@ -229,6 +229,17 @@ class AttemptPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackPolicy:
+    """How promised calls are kept: by their owner for `tolerance_ms`, then by anyone; after `alarm_ms` it is told."""
+
+    tolerance_ms: int = 15 * 60_000
+    alarm_ms: int = 30 * 60_000
+    slot_ms: int = 15 * 60_000
+    per_slot_max: int | None = None  # of the campaign
+    own_per_day_max: int | None = None  # that an agent promises for themselves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallingHours:
     """When the callee may be called, in the callee's own zone: minute spans of the day by weekday (Monday is 0)."""
 
@@ -341,6 +352,7 @@ class Campaign:
     recording: RecordingRule = field(default_factory=RecordingRule)
     requeue_wait_ms: int = 120_000  # with music, of who had an agent and waits for one again
     order: Order | None = None  # of the line; None: the usual one
+    callbacks: CallbackPolicy = field(default_factory=CallbackPolicy)
 
     @property
     def mode(self) -> Mode:
@@ -502,6 +514,7 @@ class Attempt:
     tech_cause: int | None = None
     recording: Recording | None = None  # that runs, or is paused
     verdict: Verdict | None = None  # of answering-machine detection, where it was asked
+    decision: str = ""  # the rules that allowed it, with their numbers and packs' versions
     by_agent: bool = False  # dialed at `agent`'s word and for them alone: no pacer counts it
     queue: QueueId | None = None  # they called us
     team: CampaignId | None = None  # handed on to those who serve this campaign

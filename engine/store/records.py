@@ -11,6 +11,7 @@ from engine.core.model import (
     AgentId,
     AgentState,
     AttemptId,
+    CallbackPolicy,
     CallbackState,
     CampaignId,
     DispositionId,
@@ -51,6 +52,8 @@ HISTORY_MAX: Final = 500
 #: Characters of a note that is being typed.
 DRAFT_MAX: Final = 20_000
 
+USUAL_CALLBACKS: Final = CallbackPolicy()
+
 #: Lead states in which something is planned.
 _QUEUED: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK})
 
@@ -77,6 +80,9 @@ class _Sql:
     disposition_history: Query
     list_leads: Query
     callbacks_due: Query
+    promised: Query
+    promises: Query
+    overdue: Query
     count_leads: Query
     count_outcomes: Query
     count_dispositions: Query
@@ -333,13 +339,18 @@ class Records:
 
     # ── counts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def campaign_counts(self, campaign: CampaignId, since_ms: int, now_ms: int) -> CampaignCounts:
-        """How far the campaign is; outcomes and dispositions of attempts since `since_ms`."""
-        leads, outcomes, dispositions, due = await self._database.read(
+    async def campaign_counts(
+        self, campaign: CampaignId, since_ms: int, now_ms: int, callbacks: CallbackPolicy = USUAL_CALLBACKS
+    ) -> CampaignCounts:
+        """How far the campaign is; outcomes, dispositions and promised calls since `since_ms`."""
+        span = {"since_ms": since_ms, "now_ms": now_ms, "tolerance_ms": callbacks.tolerance_ms}
+        leads, outcomes, dispositions, due, (promises,), (overdue,) = await self._database.read(
             SQL.count_leads(campaign=campaign),
             SQL.count_outcomes(campaign=campaign, since_ms=since_ms),
             SQL.count_dispositions(campaign=campaign, since_ms=since_ms),
             SQL.count_due(campaign=campaign, now_ms=now_ms),
+            SQL.promises(campaign=campaign, **span),
+            SQL.overdue(campaign=campaign, now_ms=now_ms, alarm_ms=callbacks.alarm_ms),
         )
         return CampaignCounts(
             leads={LeadState(row["state"]): row["n"] for row in leads},
@@ -347,6 +358,9 @@ class Records:
             dispositions={DispositionId(row["disposition_id"]): row["n"] for row in dispositions},
             due=due[0]["due"] + due[0]["due_callbacks"],
             due_callbacks=due[0]["due_callbacks"],
+            promises_kept=promises["kept"],
+            promises_broken=promises["broken"],
+            promises_overdue=overdue["overdue"],
         )
 
     async def agent_day(self, agent: AgentId, since_ms: int) -> Mapping[str, int]:

@@ -155,6 +155,9 @@ class CampaignCounts:
     dispositions: Mapping[DispositionId, int] = field(default_factory=dict)
     due_callbacks: int = 0
     due: int = 0  # dialable leads whose time has come
+    promises_kept: int = 0  # of those whose time has passed
+    promises_broken: int = 0
+    promises_overdue: int = 0  # so long that the supervisor must know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -440,6 +440,7 @@ def _save_attempt(write: SaveAttempt) -> Iterator[Statement]:
         state=attempt.state.value,
         planned_at_ms=attempt.planned_at_ms,
         agent=attempt.agent,
+        decision=attempt.decision,
     )
     # Counted before the dial, given back at an end that does not count: a crash in between spends the try.
     yield SQL.claim_lead(

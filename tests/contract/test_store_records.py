@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from engine.booking import Booking, Taken, book
 from engine.core.effects import SaveAgent, SaveAnswer, SaveAttempt, SaveDisposition, SaveEnd
 from engine.core.model import (
     Agent,
     AgentId,
     AgentState,
     AttemptId,
+    CallbackPolicy,
+    CallingHours,
     CampaignId,
     DispositionId,
     LeadChange,
@@ -40,7 +43,9 @@ from tests.contract.store_people import (
     talking,
     unanswered,
 )
+from tests.conversation import OFFICE_HOURS, campaign
 
+DAY_MS = 86_400_000
 OLENA = User(login="olena", name="Олена", role=Role.OPERATOR, agent=ANNA, language="uk", password_hash="argon2")
 
 
@@ -267,3 +272,53 @@ async def test_the_audit_is_read_from_its_end(records: Records) -> None:
     page = await records.audit_page(limit=2)
     assert [row.seq for row in page] == [5, 4]
     assert [row.seq for row in await records.audit_page(before=4, limit=2)] == [3, 2]
+
+
+# ── promised calls ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def promise(database: Database, lead: int, due_at_ms: int, owner: AgentId | None = None) -> None:
+    await add_lead(database, lead, state=LeadState.CALLBACK, next_at_ms=due_at_ms)
+    await change(
+        database,
+        "INSERT INTO callbacks "
+        "(lead_id, campaign_id, promised_at_ms, due_at_ms, owner, state, created_at_ms, created_by) "
+        "VALUES (:lead, 'spring', :due, :due, :owner, 'scheduled', :lead, 'test')",
+        lead=lead,
+        due=due_at_ms,
+        owner=owner,
+    )
+
+
+async def test_a_full_slot_offers_the_next_free_one_and_a_full_day_the_next_day(database: Database) -> None:
+    ten_ms = 1_763_971_200_000  # a Monday, 10:00 in Kyiv
+    rules = CallbackPolicy(per_slot_max=1, own_per_day_max=2)
+    spring = campaign(callbacks=rules, hours=OFFICE_HOURS)
+
+    async def ask(at_ms: int, owner: AgentId | None = None) -> Booking:
+        return await book(database, spring, at_ms, zone=None, owner=owner)
+
+    assert await ask(ten_ms) == Booking(ten_ms)
+    await promise(database, 1, ten_ms + 60_000, ANNA)
+    assert await ask(ten_ms) == Booking(ten_ms + 15 * 60_000, Taken.SLOT_FULL)
+    evening_ms = ten_ms + 10 * 3_600_000
+    assert await ask(evening_ms) == Booking(ten_ms + 23 * 3_600_000, Taken.HOURS)  # closed at 20:00, open at 09:00
+    await promise(database, 2, ten_ms + 3_600_000, ANNA)
+    noon_ms = ten_ms + 2 * 3_600_000
+    assert await ask(noon_ms, ANNA) == Booking(noon_ms + DAY_MS, Taken.DAY_FULL)
+    assert await ask(noon_ms) == Booking(noon_ms)
+    closed_for_ever = campaign(hours=CallingHours(spans=((),) * 7, zone="Europe/Kyiv"))
+    never = await book(database, closed_for_ever, noon_ms, zone=None, owner=None)
+    assert never == Booking(None, Taken.NEVER)
+
+
+async def test_promises_are_kept_broken_or_overdue(database: Database) -> None:
+    records, store = Records(database), Store(database)
+    for lead in (1, 2, 3):
+        await promise(database, lead, NOON)
+    in_time = attempt(1, 1, at_ms=NOON + 60_000)
+    late = attempt(2, 2, at_ms=NOON + 20 * 60_000)
+    for lead, planned in ((1, in_time), (2, late)):
+        await store.commit([SaveAttempt(planned), SaveEnd(ended(planned, Outcome.NO_ANSWER), closed(lead))])
+    counts = await records.campaign_counts(SPRING, NOON - 1, NOON + 3_600_000)
+    assert (counts.promises_kept, counts.promises_broken, counts.promises_overdue) == (1, 2, 1)

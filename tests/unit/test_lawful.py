@@ -84,6 +84,7 @@ def test_leads_of_a_campaign_with_packs_are_fetched_with_their_history() -> None
     floor.ready(ANNA)
     assert floor.last(effects.FetchLeads).history_ms == history_ms(floor.live, SPRING) > 0
     assert len(floor.dialed()) == 1
+    assert "law_limit:law@2:attempt:0:2:day" in floor.last(effects.SaveAttempt).attempt.decision
     plain = Conversation(lead(1))
     plain.ready(ANNA)
     assert plain.last(effects.FetchLeads).history_ms == 0

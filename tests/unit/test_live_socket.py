@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 
 from crm_lite.auth import token_hash
 from crm_lite.live_protocol import FRAMES_PER_BROWSER_MAX, Close
-from engine.core.events import StoreDown, StoreUp
-from engine.core.model import AgentState
+from engine.core.events import ConfigChanged, StoreDown, StoreUp
+from engine.core.model import AgentState, CallingHours
 from engine.store.errors import StoreLockedError
-from tests.fakes.office import Office, office
+from tests.fakes.office import CAMPAIGN, Office, office
 from tests.fakes.waiting import poll
 from tests.unit.test_crm_pages import Browser
 
@@ -271,6 +272,24 @@ async def test_a_result_that_makes_no_sense_is_refused_in_words(
         assert (answer["type"], answer["reason"]) == ("nack", reason)
         assert answer["words"]
         assert "Отказано" not in answer["words"]
+
+
+async def test_a_call_is_promised_in_words_and_not_where_there_is_no_room(place: Office) -> None:
+    async with at_desk(place) as wire:
+        attempt = await in_conversation(place, wire)
+        async with Browser(place) as browser:
+            await browser.sign_in("olena")
+            heard = json.loads((await browser.get("/desk/when?lead=1&text=послезавтра 15:00"))[1])
+            assert heard["at"].endswith("T15:00")
+            assert "15:00" in heard["words"]
+            assert json.loads((await browser.get("/desk/when?lead=1&text=когда-нибудь"))[1])["at"] == ""
+            assert (await browser.get("/desk/when?lead=99999&text=завтра"))[0] == 404
+        policy = place.driver.policy()
+        closed = replace(policy.campaigns[CAMPAIGN], hours=CallingHours(spans=((),) * 7, zone="Europe/Kyiv"))
+        place.driver.offer(ConfigChanged(replace(policy, campaigns={**policy.campaigns, CAMPAIGN: closed})))
+        await poll(lambda: place.driver.policy().campaigns[CAMPAIGN] == closed)
+        said = await wire.do("dispose", attempt=attempt, disposition="callback", callback=heard["at"])
+        assert (said["type"], said["reason"]) == ("nack", "callback_never")
 
 
 async def test_a_store_that_does_not_save_is_said_honestly(place: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from engine.core import effects, events
-from engine.core.attempts import OWNER_TOLERANCE_MS
 from engine.core.invariants import violations
 from engine.core.model import (
     AgentState,
     Attempt,
+    CallbackPolicy,
     CampaignId,
     CustomerState,
     Lead,
@@ -105,7 +105,7 @@ def test_a_call_that_the_agent_promised_comes_first_and_a_colleagues_promise_wai
     assert skip(floor, 3) == ""
     assert shown(floor).lead == 1
     floor = office(lead(2, state=LeadState.CALLBACK, owner=BORYS, next_at_ms=MONDAY_MS))
-    floor.wait(OWNER_TOLERANCE_MS - MINUTE_MS)
+    floor.wait(CallbackPolicy().tolerance_ms - MINUTE_MS)
     assert floor.agent(BORYS).state is AgentState.LOGGED_OUT
     assert floor.agent().state is AgentState.READY
     floor.wait(2 * MINUTE_MS)

@@ -11,6 +11,7 @@ import pytest
 from asterisk.journal import HeardLeg
 from engine.core.budget import AbandonRule, AtCeiling
 from engine.core.effects import SaveAgent, SaveAnswer, SaveAttempt, SaveAudit, SaveDisposition, SaveEnd, SaveLead
+from engine.core.law import Calendar, Count, Limit, Pack
 from engine.core.model import (
     Agent,
     AgentProfile,
@@ -468,3 +469,23 @@ async def test_tampering_with_the_audit_is_found(
 def test_a_violation_reads_as_a_line_and_names_no_number() -> None:
     violation = Violation(invariant="I1", what="lead 7 is dialed while a call to it lives", ids=("1-1", "1-2"))
     assert str(violation) == "I1: lead 7 is dialed while a call to it lives [1-1 1-2]"
+
+
+ONCE_A_DAY = Pack(name="law", version=3, limits=(Limit(count=Count.ATTEMPT, max=1, per=Calendar.DAY),))
+
+
+async def test_an_attempt_against_the_pack_that_allowed_it_is_found(database: InlineDatabase, store: Store) -> None:
+    usual = policy()
+    law = replace(usual, campaigns={SPRING: replace(usual.campaigns[SPRING], law=(ONCE_A_DAY,))})
+    await add_lead(database, 1)
+    await change(database, "UPDATE leads SET zone = 'UTC'")
+    said = "lead_is:new law_limit:law@3:attempt:0:1:day"
+    for n in (1, 2):
+        planned = attempt(n, 1, at_ms=NOON + n * 60_000, decision=said)
+        await store.commit(unanswered(planned, LATER))
+    found = await verify(database, now_ms=LATER, policy=law)
+    assert [(v.invariant, v.what, v.ids) for v in found] == [
+        ("I4", "dialed against law_limit:law@3:attempt:1:1:day", ("1-2",))
+    ]
+    await change(database, "UPDATE attempts SET decision = 'law_limit:law@2:attempt:0:2:day'")  # of an older version
+    assert not await verify(database, now_ms=LATER, policy=law)

@@ -8,9 +8,9 @@ RETURNING epoch;
 
 -- name: insert_attempt
 INSERT INTO attempts (
-  id, campaign_id, lead_id, phone_position, number, trunk_id, leg, state, planned_at_ms, agent_id
+  id, campaign_id, lead_id, phone_position, number, trunk_id, leg, state, planned_at_ms, agent_id, decision
 ) VALUES (
-  :id, :campaign, :lead, :phone_position, :number, :trunk, :leg, :state, :planned_at_ms, :agent
+  :id, :campaign, :lead, :phone_position, :number, :trunk, :leg, :state, :planned_at_ms, :agent, :decision
 )
 ON CONFLICT (id) DO NOTHING;
 

@@ -107,6 +107,30 @@ FROM callbacks b JOIN leads l ON l.id = b.lead_id
 WHERE b.closed_at_ms IS NULL AND b.due_at_ms <= :until_ms AND (:owner IS NULL OR b.owner = :owner)
 ORDER BY b.due_at_ms, b.id LIMIT :limit;
 
+-- name: promised
+SELECT due_at_ms FROM callbacks
+WHERE closed_at_ms IS NULL AND due_at_ms >= :from_ms AND due_at_ms < :until_ms
+  AND (:campaign IS NULL OR campaign_id = :campaign) AND (:owner IS NULL OR owner = :owner)
+  AND (:but_attempt IS NULL OR attempt_id IS NOT :but_attempt)
+LIMIT 50000;
+
+-- name: promises
+-- Kept: their phone may have rung within the tolerance. What was taken back before its time counts for nothing.
+SELECT coalesce(sum(kept), 0) AS kept, coalesce(sum(NOT kept AND state <> 'cancelled'), 0) AS broken
+FROM (
+  SELECT b.state, EXISTS (
+    SELECT 1 FROM attempts a WHERE a.lead_id = b.lead_id AND a.counted = 1
+      AND a.planned_at_ms >= b.promised_at_ms AND a.planned_at_ms <= b.promised_at_ms + :tolerance_ms
+  ) AS kept
+  FROM callbacks b
+  WHERE b.campaign_id = :campaign AND b.promised_at_ms >= :since_ms AND b.promised_at_ms < :now_ms - :tolerance_ms
+);
+
+-- name: overdue
+SELECT count(*) AS overdue FROM callbacks b JOIN leads l ON l.id = b.lead_id
+WHERE b.closed_at_ms IS NULL AND b.due_at_ms < :now_ms - :alarm_ms AND +b.campaign_id = :campaign
+  AND l.state = 'callback';
+
 -- name: count_leads
 SELECT state, count(*) AS n FROM leads WHERE campaign_id = :campaign GROUP BY state;
 

@@ -30,9 +30,10 @@ WHERE outcome IS NOT NULL AND counted = (queue_id IS NOT NULL OR outcome IN ('co
 LIMIT :limit;
 
 -- name: tried_too_often
-SELECT 'lead ' || lead_id || ' was tried ' || count(*) || ' times of ' || :attempts_max AS what,
-       group_concat(id, ' ') AS ids
-FROM attempts WHERE campaign_id = :campaign AND counted = 1 GROUP BY lead_id HAVING count(*) > :attempts_max LIMIT :limit;
+SELECT 'lead ' || a.lead_id || ' was tried ' || count(*) || ' times of ' || :attempts_max AS what,
+       group_concat(a.id, ' ') AS ids
+FROM attempts a JOIN leads l ON l.id = a.lead_id AND a.planned_at_ms >= l.tries_since_ms
+WHERE a.campaign_id = :campaign AND a.counted = 1 GROUP BY a.lead_id HAVING count(*) > :attempts_max LIMIT :limit;
 
 -- name: dialed_though_suppressed
 SELECT 'a number was dialed after its do-not-call entry' AS what, a.id AS ids
@@ -170,7 +171,7 @@ LIMIT :limit;
 
 -- name: attempts_page
 SELECT a.id, a.campaign_id, a.lead_id, a.number, a.trunk_id, a.planned_at_ms, a.accepted_at_ms, a.answered_at_ms,
-       a.bridged_at_ms, a.ended_at_ms, a.outcome, a.leg, l.zone
+       a.bridged_at_ms, a.ended_at_ms, a.outcome, a.decision, a.leg, l.zone
 FROM attempts a JOIN leads l ON l.id = a.lead_id
 WHERE a.id > :after AND a.queue_id IS NULL ORDER BY a.id LIMIT :limit;
 

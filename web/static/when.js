@@ -1,0 +1,35 @@
+// When to call back, in words: what the server understood is shown on both clocks, and fills the field beside.
+
+const ASKED_AFTER_MS = 250;
+let timer = 0;
+let asked = 0;
+
+document.addEventListener("input", (event) => {
+  if (!event.target.dataset?.when) return;
+  clearTimeout(timer);
+  timer = setTimeout(() => ask(event.target), ASKED_AFTER_MS);
+});
+
+async function ask(field) {
+  const form = field.form;
+  const heard = form.querySelector("#callback-heard");
+  const mine = form.elements.mine?.checked ? "1" : "";
+  const mark = (asked += 1);
+  form.elements.at.value = "";
+  if (!field.value.trim()) {
+    heard.textContent = "";
+    return;
+  }
+  const query = new URLSearchParams({ lead: field.dataset.when, text: field.value, mine });
+  let said = { words: "", at: "" };
+  try {
+    const response = await fetch(`/desk/when?${query}`);
+    if (response.ok) said = await response.json();
+  } catch {
+    // The desk says itself that the server is gone; the field beside still works.
+  }
+  if (mark !== asked) return;
+  heard.textContent = said.words;
+  form.elements.at.value = said.at;
+  for (const preset of form.querySelectorAll('[name="when"]')) preset.checked &&= !said.at;
+}
