@@ -143,7 +143,7 @@ class Plan:
 
 def faulty(seed: int) -> Plan:
     """The history of a seed, with all faults."""
-    chance = random.Random(seed)
+    chance, machines = random.Random(seed), random.Random(f"{seed} machines")
     harsh = chance.choice((0.3, 1.0, 2.0))
     start_ms = chance.choice((START_MS, START_MS, CLOCKS_BACK_MS, CLOCKS_FORWARD_MS))
     return Plan(
@@ -164,13 +164,13 @@ def faulty(seed: int) -> Plan:
             phone_loss_every_ms=chance.choice((0, 900_000)),
             talk_ms=chance.choice((20_000, 90_000)),
             cards=chance.choice((0, 0, 80)),
-            machine_share=chance.choice((0.0, 0.5)),
+            machine_share=machines.choice((0.0, 0.5)),
         ),
         amd=AmdPolicy(
-            enabled=chance.random() < 0.5,
-            message=chance.choice(("", "acme/voicemail")),
-            sample_share=chance.choice((0.1, 0.5)),
-            false_positives_max=chance.choice((0.05, 0.5)),
+            enabled=machines.random() < 0.5,
+            message=machines.choice(("", "acme/voicemail")),
+            sample_share=machines.choice((0.1, 0.5)),
+            false_positives_max=machines.choice((0.05, 0.5)),
         ),
         faults=Faults(
             lost=0.01 * harsh,
