@@ -282,6 +282,36 @@ BUGS: Final = (
         '        effects.SetTimer(("life", attempt.id), now_ms + LIFE_SLACK_MS),\n    )\n\n\ndef opted_out',
         f"{CUSTOMERS}::test_a_long_message_is_not_cut",
     ),
+    # ── answering machines ──
+    Bug(
+        "who is not surely a person is hung up on",
+        "engine/core/customers.py",
+        "if verdict is Verdict.MACHINE and not sampled:",
+        "if verdict is not Verdict.PERSON and not sampled:",
+        "tests/unit/test_screening.py::test_whoever_is_not_clearly_a_machine_is_a_person",
+    ),
+    Bug(
+        "misjudged persons cost the budget nothing",
+        "engine/core/live.py",
+        "        self.pacers[campaign].budget.misjudged(self.detections[campaign].misjudged_share)\n",
+        "        pass\n",
+        "tests/unit/test_screening.py::test_a_machine_is_hung_up_and_is_no_live_answer_but_for_the_share_that_are_persons",
+    ),
+    Bug(
+        "detection never goes off",
+        "engine/core/screening.py",
+        "off=low > self.policy.false_positives_max",
+        "off=False",
+        "tests/unit/test_screening.py::"
+        "test_too_many_persons_among_the_machines_and_detection_is_off_with_a_word_to_the_supervisor",
+    ),
+    Bug(
+        "the clock stops for detection",
+        "engine/core/customers.py",
+        "    if attempt.state is CustomerState.SCREENING:\n        live.counters",
+        "    if False:\n        live.counters",
+        "tests/unit/test_screening.py::test_a_verdict_that_never_comes_is_no_reason_to_wait",
+    ),
     # ── the store ──
     Bug(
         "an end is not saved",
