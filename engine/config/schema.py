@@ -489,7 +489,7 @@ class Amd(_Section):
         description="A longer greeting is a machine's.",
     )
     silence: Annotated[int, duration("200ms", "3s")] = Field(
-        default=600,
+        default=300,
         description="So long a silence after a greeting: a person who waits for an answer.",
     )
     words: int = Field(default=3, ge=1, le=20, description="More words than this are a machine's.")

@@ -325,7 +325,7 @@ class AmdPolicy:
     confidence: float = 0.95
     since_ms: int = 0  # what was measured before does not count
     greeting_ms: int = 1_000  # a longer one is a machine's
-    silence_ms: int = 600  # after a greeting: a person waits for an answer
+    silence_ms: int = 300  # after a greeting: a person waits for an answer
     words_max: int = 3  # more of them are a machine's
 
 
