@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from crm_lite.words import (
     refusal,
     why_so_many,
 )
-from engine.core.events import CampaignSwitched
+from engine.core.events import AgentLogout, AgentPause, CampaignSwitched, DeskEvent
 from engine.core.model import (
     LIVE_ANSWERS,
     AgentId,
@@ -41,6 +42,7 @@ from engine.core.model import (
     CustomerState,
     Outcome,
     Phone,
+    SystemPause,
 )
 from engine.explain import held_leads, why_not
 from engine.store.errors import StoreError
@@ -148,11 +150,12 @@ def agent_rows(crm: Crm, viewer: Viewer) -> list[AgentRow]:
 class Floor(Channel):
     """The supervisor's view: islands by name, of which only those that changed are sent."""
 
-    def __init__(self, crm: Crm, viewer: Viewer, switches: bool, name: str) -> None:
+    def __init__(self, crm: Crm, viewer: Viewer, switches: bool, commands: bool, name: str) -> None:
         super().__init__(Feed(name), crm.pages.build, crm.clock)
         self._crm = crm
         self._viewer = viewer
         self._switches = switches
+        self._commands = commands
         self._shown: dict[str, str] = {}
 
     def whole(self) -> Mapping[str, object]:
@@ -185,6 +188,7 @@ class Floor(Channel):
                 if view.off
             ],
             "why": {view.campaign: why_so_many(self._viewer.words, view) for view in crm.engine.snapshot().pacing},
+            "commands": self._commands,
             **campaign_context(self._switches),
         }
         islands = {}
@@ -211,6 +215,38 @@ async def live_page(request: web.Request) -> web.StreamResponse:
     return page(request, "floor/page.html", reader=request[SESSION].token_hash[:16])
 
 
+#: What may be asked for on the floor, and the right that each needs.
+FLOOR_RIGHTS: Final[Mapping[Verb, Right]] = {
+    Verb.CAMPAIGN: Right.SWITCH_CAMPAIGN,
+    Verb.PAUSE: Right.COMMAND_AGENTS,
+    Verb.LOGOUT: Right.COMMAND_AGENTS,
+}
+
+
+async def _carry_out(crm: Crm, login: str, said: Do) -> str:
+    """Do what a supervisor's browser asks; what is done to an operator is in the audit. "" or why not."""
+    command, agent = CommandId(f"{login}:{said.id}"), AgentId(str(said.args.get("agent", "")))
+    event: DeskEvent
+    match said.verb:
+        case Verb.PAUSE:
+            event = AgentPause(command=command, by=login, agent=agent, reason=SystemPause.FORCED)
+        case Verb.LOGOUT:
+            event = AgentLogout(command=command, by=login, agent=agent)
+        case _:
+            campaign = CampaignId(str(said.args.get("campaign", "")))
+            running = said.args.get("running") is True
+            event = CampaignSwitched(command=command, by=login, campaign=campaign, running=running)
+    try:
+        refused = await crm.engine.do(event)
+    except TimeoutError:
+        return "not_saved"
+    if not refused and said.verb is not Verb.CAMPAIGN:
+        action = "agent_paused" if said.verb is Verb.PAUSE else "agent_logged_out"
+        with suppress(StoreError):  # It is done; the store's problem is on every page.
+            await crm.records.add_audit(at_ms=crm.clock.now_ms(), by=login, action=action, subject=f"agent:{agent}")
+    return refused
+
+
 async def floor_socket(request: web.Request) -> web.StreamResponse:
     """The floor's live socket."""
     crm = request.app[CRM]
@@ -218,26 +254,18 @@ async def floor_socket(request: web.Request) -> web.StreamResponse:
         raise web.HTTPForbidden
     session, user = request[SESSION], user_of(request)
     viewer, switches = crm.viewer(user), may(user, Right.SWITCH_CAMPAIGN)
-    key = f"floor:{user.language}:{viewer.sees_numbers}:{switches}"
+    commands = may(user, Right.COMMAND_AGENTS)
+    key = f"floor:{user.language}:{viewer.sees_numbers}:{switches}:{commands}"
 
     def make() -> Floor:
-        return Floor(crm, viewer, switches, name=f"floor-{crm.live.epoch}-{crm.live.next_number()}")
+        return Floor(crm, viewer, switches, commands, name=f"floor-{crm.live.epoch}-{crm.live.next_number()}")
 
     async def command(said: Do) -> str:
-        if said.verb is not Verb.CAMPAIGN:
+        if said.verb not in FLOOR_RIGHTS:
             return "bad_command"
-        if await signed_in(crm, session, Right.SWITCH_CAMPAIGN) is None:
+        if await signed_in(crm, session, FLOOR_RIGHTS[said.verb]) is None:
             return "forbidden"
-        event = CampaignSwitched(
-            command=CommandId(f"{user.login}:{said.id}"),
-            by=user.login,
-            campaign=CampaignId(str(said.args.get("campaign", ""))),
-            running=said.args.get("running") is True,
-        )
-        try:
-            return await crm.engine.do(event)
-        except TimeoutError:
-            return "not_saved"
+        return await _carry_out(crm, user.login, said)
 
     ws = await open_socket(request)
     reader = Reader(

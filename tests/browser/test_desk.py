@@ -256,6 +256,22 @@ async def test_the_supervisor_sees_it_live_and_starts_a_campaign(place: Office, 
     await expect(boss.locator("#calls")).to_contain_text("+380671234501")
 
 
+async def test_the_supervisor_pauses_an_operator_and_ends_a_shift(place: Office, sign_in: SignIn) -> None:
+    boss, page = await sign_in("boss"), await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await boss.locator('[data-command="pause"][data-agent="olena"]').click()
+    await expect(page.locator("#bar_state")).to_contain_text("После звонка: поставил старший смены")
+    await boss.locator('[data-command="logout"][data-agent="olena"]').click()
+    await expect(page.locator("#bar_state")).to_contain_text("После звонка: конец смены")
+    place.switch.customers_hang_up()
+    await page.locator('[value="sale"]').check(force=True)
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "logged_out")
+    done = {(row.by, row.action) for row in await place.records.audit_page() if row.subject == "agent:olena"}
+    assert done == {("boss", "agent_paused"), ("boss", "agent_logged_out")}
+
+
 async def test_hostile_lead_fields_run_nothing(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
     await at_work(place, page)

@@ -21,9 +21,9 @@ function onFrame(frame) {
   if (frame.now) setNow(frame.now);
   for (const [name, html] of Object.entries(frame.islands || {})) {
     const island = document.getElementById(name);
-    const focused = island.contains(document.activeElement) ? document.activeElement.dataset.campaign : null;
+    const focused = island.contains(document.activeElement) ? sameButton(document.activeElement.dataset) : null;
     island.innerHTML = html;
-    if (focused) island.querySelector(`[data-campaign="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) island.querySelector(focused)?.focus();
     draw(island);
   }
 }
@@ -45,6 +45,21 @@ function show(stale, lostAt = 0) {
   strip.querySelector("[data-since]").dataset.since = lostAt + (serverNow() - Date.now());
   floor.classList.toggle("stale", stale);
 }
+
+/** What finds this button again in the next picture of the floor. */
+function sameButton({ campaign, command, agent }) {
+  if (campaign) return `[data-campaign="${CSS.escape(campaign)}"]`;
+  return agent ? `[data-command="${CSS.escape(command)}"][data-agent="${CSS.escape(agent)}"]` : null;
+}
+
+floor.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-command]");
+  if (!button) return;
+  button.disabled = true;
+  const answer = await bus.send(button.dataset.command, { agent: button.dataset.agent });
+  if (answer.type === "nack") toast("bad", answer.words || t("No connection to the server."));
+  button.disabled = false;
+});
 
 floor.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-campaign]");

@@ -1,0 +1,174 @@
+"""The server is killed in the middle of a conversation: what was acknowledged is there, and the desk comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from playwright.async_api import expect
+
+from engine.core.model import AgentId, AttemptId, LeadId
+from engine.store.database import AioDatabase
+from engine.store.records import Records
+from tests.browser.conftest import SignIn
+from tests.fakes.office import PASSWORD
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
+
+NOTE = "Просит перезвонить завтра"
+#: Kills of the durability test; a release is measured with 100.
+KILLS = int(os.environ.get("ZVONAR_KILLS", "3"))
+BACK_WITHIN_S = 2.0
+
+
+class Server:
+    """An office in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.url = url
+        self._process = process
+
+    async def tell(self, what: str) -> None:
+        """Something happens on the network."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{what}\n".encode())
+        assert await self._process.stdout.readline() == b"done\n"
+
+    async def kill(self) -> None:
+        """As a power cut would, as far as a process can feel it."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGKILL)
+            await self._process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def serving(directory: Path, port: int, *, again: bool = False) -> AsyncIterator[Server]:
+    directory.mkdir(exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.browser.killed_office", str(directory), str(port), *(["again"] if again else [])),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    server = Server(process, f"http://127.0.0.1:{port}")
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+        yield server
+    finally:
+        await server.kill()
+
+
+async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sign_in: SignIn) -> None:
+    port = free_port()
+    async with serving(tmp_path / "killed", port) as before:
+        page = await sign_in("olena", url=before.url)
+        await expect(page.locator('[data-do="login"]')).to_be_enabled()
+        await page.keyboard.press("F2")
+        await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
+        await before.tell("dial")
+        await page.keyboard.press("F2")
+        await before.tell("answer")
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await page.locator("#note").fill(NOTE)
+        await expect(page.locator("#kept")).to_have_text("Черновик сохранён")
+        await before.tell("remember")
+        await before.kill()
+        await page.locator("#note").press_sequentially("!")
+    async with serving(tmp_path / "killed", port, again=True) as after:
+        began = time.monotonic()
+        await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_enabled()
+        assert time.monotonic() - began < BACK_WITHIN_S * 3  # a loaded machine may take longer than a quiet one
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
+        await expect(page.locator("#note")).to_have_value(f"{NOTE}!")
+        await after.tell("hang_up")
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+
+
+class Desk:
+    """A desk without a browser: what it sends is the page's protocol."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self._ws = ws
+        self._commands = 0
+        self.shown: dict[str, Any] = {}
+
+    async def _frame(self) -> dict[str, Any]:
+        frame: dict[str, Any] = json.loads(await self._ws.receive_str(timeout=20))
+        self.shown.update(frame)
+        return frame
+
+    async def state(self, state: str) -> None:
+        while self.shown.get("state") != state:
+            await self._frame()
+
+    async def do(self, verb: str, **args: object) -> None:
+        """Returns at the moment when the screen would say that it is saved."""
+        self._commands += 1
+        id_ = f"kill-{verb}-{self._commands}"
+        await self._ws.send_json({"type": "do", "id": id_, "verb": verb, "args": args})
+        while True:
+            frame = await self._frame()
+            if frame.get("id") == id_:
+                assert frame["type"] == "ack", frame
+                return
+
+
+async def acknowledged_then_killed(directory: Path, *, result: bool) -> str:
+    """A note or a result is acknowledged, and the server is killed at once; the attempt."""
+    async with serving(directory, free_port()) as server:
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(base_url=server.url, cookie_jar=jar, headers={"Origin": server.url}) as http:
+            await http.post("/login", data={"login": "olena", "password": PASSWORD})
+            async with http.ws_connect("/ws/desk") as ws:
+                desk = Desk(ws)
+                await ws.send_json({"type": "hello", "since": -1, "desk": "", "build": "", "browser": "one"})
+                await desk.do("login")
+                await desk.state("paused")
+                await desk.do("ready")
+                await server.tell("dial")
+                await server.tell("answer")
+                await desk.state("talking")
+                attempt: str = desk.shown["attempt"]
+                if result:
+                    await desk.do("dispose", attempt=attempt, disposition="sale", note=NOTE, callback="", mine=False)
+                else:
+                    await desk.do("draft", attempt=attempt, lead=1, text=NOTE)
+                await server.kill()
+    return attempt
+
+
+async def test_what_was_acknowledged_survives_a_kill_at_once(tmp_path: Path) -> None:
+    survived = 0
+    for number in range(KILLS):
+        directory = tmp_path / str(number)
+        result = number % 2 == 0
+        attempt = AttemptId(await acknowledged_then_killed(directory, result=result))
+        async with AioDatabase.open(directory / "office.db", now_ms=0) as database:
+            records = Records(database)
+            if result:
+                (past,) = await records.lead_history(LeadId(1))
+                survived += (past.disposition, past.note) == ("sale", NOTE)
+            else:
+                draft = await records.draft(AgentId("olena"), LeadId(1), attempt)
+                survived += draft is not None and draft.text == NOTE
+    assert survived == KILLS
