@@ -28,6 +28,7 @@ from engine.core.model import (
     Phone,
     PhoneNumber,
     Policy,
+    Recorded,
     TrunkId,
 )
 from engine.core.pacing import Predictive
@@ -50,6 +51,8 @@ ATTEMPT_LIFE_MS: Final = 4 * 3_600_000
 RING_GRACE_MS: Final = 500
 #: Who answers and finds no engine hears the message within this; who waited for an agent, this after the wait (I15).
 SILENCE_MAX_MS: Final = 2_000
+#: An engine that started so soon after a leg's end may be the heir of the one that had the leg (I15).
+NEXT_ENGINE_MS: Final = 60_000
 #: The carrier's clock against ours: the same machine, or both disciplined (I3).
 CARRIER_SKEW_MS: Final = 1_000
 
@@ -104,6 +107,10 @@ class _Sql:
     said_of_no_call: Query
     dialed_while_draining: Query
     cut_short: Query
+    recorded_outside_talk: Query
+    recorded_twice: Query
+    recorded_against_the_rule: Query
+    engine_starts: Query
     agent_states: Query
     not_final: Query
     operators_word_lost: Query
@@ -158,6 +165,9 @@ async def verify(
                 limit=VIOLATIONS_PER_CHECK_MAX,
             )
             found += await _asked(database, "I16", short)
+            if campaign.recording.mode is Recorded.OFF:
+                against = SQL.recorded_against_the_rule(campaign=campaign.id, limit=VIOLATIONS_PER_CHECK_MAX)
+                found += await _asked(database, "I17", against)
     attempts = [row async for row in _attempts(database)]
     if policy is not None:
         found += _outside_hours(attempts, policy)
@@ -167,7 +177,8 @@ async def verify(
     if carried is not None:
         found += _against_carrier(attempts, carried)
     if heard is not None:
-        found += _against_journal(attempts, heard, policy)
+        starts = [row["started_at_ms"] for row in await rows_of(database, SQL.engine_starts())]
+        found += _against_journal(attempts, heard, policy, starts)
     found += await _broken_chain(database)
     return sorted(found, key=lambda violation: int(violation.invariant[1:]))
 
@@ -195,6 +206,8 @@ def _checks(now_ms: int, *, at_rest: bool) -> Iterable[tuple[str, Statement]]:
     yield "I10", SQL.stranded_leads(limit=limit)
     yield "I12", SQL.callbacks_forgotten(limit=limit)
     yield "I12", SQL.callbacks_past_due(limit=limit, before_ms=now_ms - CALLBACK_GRACE_MS)
+    yield "I17", SQL.recorded_outside_talk(limit=limit, grace_ms=TALKING_GRACE_MS)
+    yield "I17", SQL.recorded_twice(limit=limit)
     yield "I19", SQL.out_of_order(limit=limit)
     yield "I20", SQL.dialed_while_draining(limit=limit)
 
@@ -387,8 +400,13 @@ def _story(attempts: Iterable[Row], states: Iterable[Row]) -> list[tuple[int, _F
     return sorted(story, key=lambda fact: fact[:2])
 
 
-def _against_journal(attempts: Sequence[Row], heard: Sequence[Heard], policy: Policy | None) -> list[Violation]:
-    """I10, I13, I15: each leg has its row, who found nobody is counted, and none of them was left in silence."""
+def _against_journal(
+    attempts: Sequence[Row], heard: Sequence[Heard], policy: Policy | None, starts: Sequence[int]
+) -> list[Violation]:
+    """I10, I13, I15: each leg has its row, who found nobody is counted, and none of them was left in silence.
+
+    Whoever was in the hands of an engine that died waits for the next one: that is a gap of the product, no violation.
+    """
     by_leg = {row["leg"]: row for row in attempts}
     found: list[Violation] = []
     for leg in heard:
@@ -401,6 +419,9 @@ def _against_journal(attempts: Sequence[Row], heard: Sequence[Heard], policy: Po
             what = f"answered, found no engine, and is counted as {outcome}"
             found.append(Violation(invariant="I13", what=what, ids=(row["id"],)))
         if leg.answered_ms is None or outcome != "abandoned":
+            continue
+        until_ms = (leg.ended_ms or leg.answered_ms) + NEXT_ENGINE_MS
+        if not leg.unheard and any(leg.answered_ms < start_ms < until_ms for start_ms in starts):
             continue
         campaign = policy.campaigns.get(CampaignId(row["campaign_id"])) if policy is not None else None
         waited_ms = 0 if leg.unheard else campaign.abandon.connect_within_ms if campaign is not None else 60_000

@@ -264,8 +264,8 @@ class Stage:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(sql)]
 
-    async def violations(self, *, at_rest: bool = False) -> list[str]:
-        """What `zvonar verify` finds, with the carrier's record beside the database."""
+    async def violations(self, *, at_rest: bool = False, journal: bool = True) -> list[str]:
+        """What `zvonar verify` finds, with the carrier's record and Asterisk's journal beside the database."""
         path = self.loaded.resolve(self.loaded.config.database)
         now_ms = WallClock().now_ms()
         async with AioDatabase.open(path, now_ms=now_ms) as database:
@@ -274,7 +274,7 @@ class Stage:
                 now_ms=now_ms,
                 policy=self.loaded.policy,
                 carried=self.carried(),
-                heard=heard_legs(self.journal()),
+                heard=heard_legs(self.journal()) if journal else None,
                 at_rest=at_rest,
             )
         return [str(violation) for violation in found]

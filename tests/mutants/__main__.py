@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,10 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 COPIED: Final = ("asterisk", "crm_lite", "dialplan", "docs", "engine", "scripts", "tests", "web", "pyproject.toml")
 TEST_MAX_S: Final = 180
 JOBS: Final = 2
+
+
+class Unsound(Exception):
+    """A test that is to notice a bug fails without one."""
 
 
 class Stale(Exception):
@@ -41,6 +45,7 @@ def main() -> int:
         trees: SimpleQueue[Path] = SimpleQueue()
         for n in range(JOBS):
             trees.put(_copy(Path(folder) / str(n)))
+        _prove_sound(bugs, Path(folder) / "0")
 
         def tried(bug: Bug) -> bool:
             tree = trees.get()
@@ -77,9 +82,21 @@ def _copy(tree: Path) -> Path:
     return tree
 
 
+def _prove_sound(bugs: Sequence[Bug], tree: Path) -> None:
+    """All tests pass while there is no bug: else they would catch anything."""
+    tests = sorted({test for bug in bugs for test in bug.caught_by.split()})
+    done = subprocess.run(_pytest(*tests), cwd=tree, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unsound(f"the tests fail without a bug:\n{done.stdout[-3_000:]}{done.stderr[-1_000:]}")
+
+
+def _pytest(*tests: str) -> list[str]:
+    return [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+
+
 def _caught(bug: Bug, tree: Path) -> bool:
     with _in_place(bug, tree):
-        command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *bug.caught_by.split()]
+        command = _pytest(*bug.caught_by.split())
         try:
             done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=TEST_MAX_S, check=False)
         except subprocess.TimeoutExpired:

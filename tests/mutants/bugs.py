@@ -312,6 +312,34 @@ BUGS: Final = (
         "    if False:\n        live.counters",
         "tests/unit/test_screening.py::test_a_verdict_that_never_comes_is_no_reason_to_wait",
     ),
+    Bug(
+        "who is taken off hold in vain stays in silence",
+        "engine/core/recovery.py",
+        "    if attempt.state is CustomerState.WAITING and live.leg_kind(agent.id) is LegKind.ON_DEMAND:\n",
+        "    if live.leg_kind(agent.id) is LegKind.ON_DEMAND:\n",
+        f"{RECOVERY}::test_who_is_taken_off_hold_in_vain_is_bridged_again_also_to_a_phone_called_per_conversation",
+    ),
+    Bug(
+        "who was on hold goes to anybody after a restart",
+        "engine/core/recovery.py",
+        "        if partner is not None and partner.state is AgentState.READY:\n            customers.give",
+        "        if False:\n            customers.give",
+        f"{RECOVERY}::test_who_was_on_hold_when_the_engine_died_returns_to_the_same_agent",
+    ),
+    Bug(
+        "a conversation that is over is recorded",
+        "engine/core/customers.py",
+        "    if not over:\n",
+        "    if True:\n",
+        f"{RECOVERY}::test_a_conversation_that_ended_while_no_engine_ran_is_not_recorded_any_more",
+    ),
+    Bug(
+        "an engine that is to end dials on",
+        "engine/core/floor.py",
+        "    live.draining = True\n",
+        "    pass\n",
+        f"{DIALING}::test_draining_dials_nothing_more_and_lets_the_talking_end",
+    ),
     # ── the store ──
     Bug(
         "an end is not saved",

@@ -221,6 +221,22 @@ PLANTED: dict[str, tuple[str, str, str]] = {
         "asked to end",
         """INSERT INTO audit SELECT max(seq) + 1, 1700000100000, 'engine', 'draining', 'epoch:1', '', '' FROM audit;""",
     ),
+    "a recording of a call without a talk": (
+        "I17",
+        "nobody talked on",
+        "INSERT INTO recordings VALUES ('r', '1-1', 'b', 1700000000500, 0, 1700000000600);",
+    ),
+    "a recording that goes on for ever": (
+        "I17",
+        "outlives its conversation",
+        "INSERT INTO recordings VALUES ('r', '1-2', 'b', 1700000130000, 0, NULL);",
+    ),
+    "two recordings at once": (
+        "I17",
+        "at once",
+        """INSERT INTO recordings VALUES ('r1', '1-2', 'b', 1700000130000, 0, 1700000140000),
+           ('r2', '1-2', 'b', 1700000135000, 0, 1700000141000);""",
+    ),
     "times that run backwards": (
         "I19",
         "run backwards",
@@ -406,6 +422,25 @@ async def test_who_found_no_engine_and_is_not_counted_is_found(database: InlineD
     await add_lead(database, 1)
     await store.commit(unanswered(attempt(1, 1), LATER))
     assert await heard_faults(database, heard(1, message_ms=1_010)) == [("I13", ("1-1",))]
+
+
+async def test_who_waited_for_the_heir_of_a_dead_engine_is_not_held_against_it(
+    database: InlineDatabase, store: Store
+) -> None:
+    await add_lead(database, 1)
+    lost = replace(attempt(1, 1), answered_at_ms=NOON + 1_000)
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveEnd(ended(lost, Outcome.ABANDONED), closed(1))])
+    await store.next_epoch(NOON + 4_000)
+    assert await heard_faults(database, heard(1, message_ms=None, unheard=False)) == []
+    assert await heard_faults(database, heard(1, message_ms=None)) == [("I15", ("1-1",))]
+
+
+async def test_a_recording_that_the_rule_forbids_is_found(database: InlineDatabase, store: Store) -> None:
+    await a_days_work(database, store)
+    await change(database, "INSERT INTO recordings VALUES ('r', '1-2', 'b', 1700000125000, 0, 1700000126000);")
+    assert await verify(database, now_ms=LATER) == []
+    (found,) = await verify(database, now_ms=LATER, policy=policy())
+    assert (found.invariant, found.ids) == ("I17", ("1-2",))
 
 
 async def test_a_leg_of_no_attempt_is_found(database: InlineDatabase) -> None:

@@ -72,6 +72,30 @@ FROM attempts
 WHERE campaign_id = :campaign AND outcome = 'no_answer' AND tech_cause IS NULL
   AND ended_at_ms - coalesce(ringing_at_ms, accepted_at_ms) < :ring_min_ms - :grace_ms LIMIT :limit;
 
+-- name: recorded_outside_talk
+SELECT CASE
+    WHEN a.bridged_at_ms IS NULL THEN 'a recording of a call that nobody talked on'
+    WHEN r.started_at_ms > a.ended_at_ms THEN 'a recording begun after its conversation'
+    ELSE 'a recording that outlives its conversation'
+  END AS what, a.id AS ids
+FROM recordings r JOIN attempts a ON a.id = r.attempt_id
+WHERE a.bridged_at_ms IS NULL OR r.started_at_ms > a.ended_at_ms
+   OR (a.ended_at_ms IS NOT NULL AND coalesce(r.ended_at_ms, 9000000000000000) > a.ended_at_ms + :grace_ms)
+LIMIT :limit;
+
+-- name: recorded_twice
+SELECT 'two recordings of one conversation at once' AS what, attempt_id AS ids FROM (
+  SELECT attempt_id, started_at_ms, lag(ended_at_ms, 1, 0) OVER w AS free_ms, lag(name) OVER w AS before_name
+  FROM recordings WINDOW w AS (PARTITION BY attempt_id ORDER BY started_at_ms, name)
+) AS takes WHERE before_name IS NOT NULL AND coalesce(free_ms, 9000000000000000) > started_at_ms LIMIT :limit;
+
+-- name: recorded_against_the_rule
+SELECT 'a recording, though campaign ' || a.campaign_id || ' is never recorded' AS what, a.id AS ids
+FROM recordings r JOIN attempts a ON a.id = r.attempt_id WHERE a.campaign_id = :campaign LIMIT :limit;
+
+-- name: engine_starts
+SELECT started_at_ms FROM epochs ORDER BY started_at_ms;
+
 -- name: agent_states
 SELECT agent_id, at_ms, state FROM agent_log ORDER BY at_ms, agent_id;
 
