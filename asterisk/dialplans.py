@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 _DIALPLAN = Path(__file__).parent.parent / "dialplan"
+_AGI = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
 _SOUND = re.compile(r"[A-Za-z0-9/._&-]{1,300}")
 
 #: No message lasts longer; the engine's own clock over it (`engine.core.dialing.MESSAGE_MAX_MS`) runs out later.
@@ -19,17 +20,23 @@ def engine_dialplan(
     call_max_s: int = 3600,
     shift_max_s: int = 43_200,
     message_max_s: int = MESSAGE_MAX_S,
+    agi: str = "",
 ) -> dict[str, str]:
     """The engine's dialplan. `message` is heard by people whom nobody can take; a call's ZV_MESSAGE goes before it.
+
+    `agi`: host:port of the FastAGI server that is asked while no engine is there; "" asks nobody.
 
     Sound names without ending, joined by `&`: `zvonar-sorry` (packaged), a name below Asterisk's sounds, or a path.
     """
     if not _SOUND.fullmatch(message):
         raise ValueError(f"message: {message[:60]!r} is not a list of sound names joined by &")
+    if agi and not _AGI.fullmatch(agi):
+        raise ValueError(f"agi: {agi[:60]!r} is not host:port")
     globals_text = f"""\
 ; Rendered by zvonar; changes here are lost at the next render.
 [globals]
 ZV_APP={app}
+ZV_AGI={f"agi://{agi}" if agi else ""}
 ZV_MESSAGE={message}
 ZV_SORRY={_PACKAGED_MESSAGE}
 ZV_AGENT_MESSAGE=im-sorry&please-try-again&vm-goodbye

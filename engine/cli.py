@@ -889,10 +889,9 @@ def _private_asterisk(loaded: Loaded) -> AsteriskInstance:
 def _own_files(loaded: Loaded) -> dict[str, str]:
     """What an Asterisk of one's own includes: phones, trunks, dialplan."""
     from asterisk.conf import render_pjsip
-    from asterisk.dialplans import engine_dialplan
-    from engine.telephony import APPLICATION, phones_and_trunks
+    from engine.telephony import dialplan_of, phones_and_trunks
 
-    return {**render_pjsip(*phones_and_trunks(loaded)), **engine_dialplan(app=APPLICATION)}
+    return {**render_pjsip(*phones_and_trunks(loaded)), **dialplan_of(loaded)}
 
 
 @contextmanager
@@ -966,6 +965,19 @@ def demo(path: Path) -> None:
     from engine.demo import show
 
     serve(show(_loaded(path)))
+
+
+@zvonar.command()
+@click.pass_obj
+def agi(path: Path) -> None:
+    """Serve callers while no engine is there: a process of its own, listening at `asterisk.agi`."""
+    from dialplan.agi.__main__ import run
+
+    loaded = _loaded(path)
+    address = loaded.config.asterisk.agi
+    if address is None:
+        raise click.ClickException(f"{loaded.path}: asterisk.agi names no address, such as 127.0.0.1:4573")
+    run(loaded.resolve(loaded.config.database), path, address.host, address.port)
 
 
 @zvonar.command()

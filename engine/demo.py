@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import random
 import secrets
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -56,6 +58,7 @@ async def show(loaded: Loaded) -> None:
         raise CannotStart(f"{loaded.path}: `make run` shows the section `demo`, and there is none; use `make serve`")
     async with AsyncExitStack() as scope:
         await _start_carrier(loaded, demo, scope)
+        await _start_agi(loaded, scope)
         await run(loaded, play=lambda parts: _play(parts, demo, scope))
 
 
@@ -100,6 +103,21 @@ async def _start_carrier(loaded: Loaded, demo: Demo, scope: AsyncExitStack) -> N
     except AsteriskFailed as error:
         raise CannotStart(f"the demo carrier does not start: {error}") from None
     scope.push_async_callback(carrier.stop)
+
+
+async def _start_agi(loaded: Loaded, scope: AsyncExitStack) -> None:
+    """The FastAGI server, in a process of its own; a demo works without it too."""
+    if loaded.config.asterisk.agi is None:
+        return
+    words = (sys.executable, "-c", "from engine.cli import main; main()", "-c", str(loaded.path), "agi")
+    server = await asyncio.create_subprocess_exec(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    async def end() -> None:
+        if server.returncode is None:
+            server.terminate()
+        await server.wait()
+
+    scope.push_async_callback(end)
 
 
 def _carrier(loaded: Loaded, demo: Demo) -> AsteriskInstance:

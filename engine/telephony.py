@@ -65,7 +65,7 @@ def private_asterisk(loaded: Loaded) -> AsteriskInstance:
         http_port=settings.ari.port,
         ami_port=settings.ami.port,
         rtp_ports=(settings.rtp_ports.first, settings.rtp_ports.last),
-        dialplan=engine_dialplan(app=APPLICATION),
+        dialplan=dialplan_of(loaded),
         phones=phones,
         trunks=trunks,
         language=loaded.config.languages[0],
@@ -76,6 +76,12 @@ def private_asterisk(loaded: Loaded) -> AsteriskInstance:
 def recordings_folder(loaded: Loaded) -> Path:
     """Where the private Asterisk keeps recordings."""
     return loaded.resolve(loaded.config.recordings.folder).absolute()
+
+
+def dialplan_of(loaded: Loaded) -> dict[str, str]:
+    """The dialplan files of the engine's Asterisk, name → text."""
+    agi = loaded.config.asterisk.agi
+    return engine_dialplan(app=APPLICATION, agi=str(agi) if agi is not None else "")
 
 
 def ari_account(loaded: Loaded, private: Asterisk | None) -> AriAccount:

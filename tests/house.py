@@ -89,7 +89,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
         "engine.core.events",  # commands to the engine
         "engine.core.effects",  # and its notices; never what decides
     ),
-    "dialplan.agi": ("engine.store", "engine.core.hours"),
+    "dialplan.agi": ("engine.store", "engine.config", "engine.phones", "engine.clock", "engine.core"),
 }
 OURS = ("engine", "crm_lite", "dialplan", "asterisk", "bench", "tests", "scripts")
 

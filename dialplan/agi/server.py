@@ -10,6 +10,8 @@ from typing import Final
 from panoramisk import fast_agi
 
 from dialplan.agi.caller import find_caller
+from dialplan.agi.message import message_now
+from engine.clock import WallClock
 from engine.store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -27,12 +29,14 @@ _UNSAFE: Final = {code: None for code in (*range(32), 127)} | {ord('"'): "'", or
 class AgiServer(fast_agi.Application):  # type: ignore[misc]
     """Routes by script name: `AGI(agi://host/caller)` in the dialplan."""
 
-    def __init__(self, database: Path, *, deadline_ms: int = SCRIPT_DEADLINE_MS) -> None:
+    def __init__(self, database: Path, config: Path | None = None, *, deadline_ms: int = SCRIPT_DEADLINE_MS) -> None:
         super().__init__(loop=asyncio.get_running_loop())
         self._database = database
+        self._config = config
         self._deadline_ms = deadline_ms
         self._calls = 0
         self.add_route("caller", self.caller)
+        self.add_route("inbound", self.inbound)
 
     async def handler(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection; whatever goes wrong, the dialplan goes on."""
@@ -65,6 +69,16 @@ class AgiServer(fast_agi.Application):  # type: ignore[misc]
             await set_variable(request, "ZV_CALLER_OWNER", found.owner)
         await set_variable(request, "ZV_CALLER_KNOWN", "0" if found is None else "1")
 
+    async def inbound(self, request: fast_agi.Request) -> None:
+        """Set ZV_MESSAGE to what the queue of the dialed number (the script's argument) says now, and ZV_OPEN."""
+        found = None
+        if self._config is not None:
+            dialed = request.headers.get("agi_arg_1", "")
+            found = await asyncio.to_thread(message_now, self._config, dialed, WallClock().now_ms())
+        if found is not None:
+            await set_variable(request, "ZV_OPEN", "1" if found.open else "0")
+            await set_variable(request, "ZV_MESSAGE", found.sound)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Not panoramisk's own reading: that spins for ever on a connection closed half-way.
         head = (await reader.readuntil(b"\n\n")).decode(errors="replace")
@@ -82,6 +96,6 @@ async def set_variable(request: fast_agi.Request, name: str, value: str) -> None
     await request.send_command(f'SET VARIABLE {name} "{value.translate(_UNSAFE)}"')
 
 
-async def serve(database: Path, host: str, port: int) -> asyncio.Server:
+async def serve(database: Path, host: str, port: int, config: Path | None = None) -> asyncio.Server:
     """Listen; port 0 takes a free one."""
-    return await asyncio.start_server(AgiServer(database).handler, host, port, limit=HEADER_BYTES_MAX)
+    return await asyncio.start_server(AgiServer(database, config).handler, host, port, limit=HEADER_BYTES_MAX)

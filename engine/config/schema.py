@@ -94,6 +94,11 @@ class Asterisk(_Section):
         default=None,
         description="File with the password of the AMI user; without it, `ami` in `secrets`.",
     )
+    agi: HostPort | None = Field(
+        default=None,
+        description="Where `zvonar agi` listens: the FastAGI server that tells callers the right message while no "
+        "engine is there. Without it they hear the packaged one.",
+    )
     sip: HostPort = Field(
         default=Address("127.0.0.1", 5160),
         description="Where phones register and carriers answer (SIP).",

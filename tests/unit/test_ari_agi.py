@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from dialplan.agi.caller import Caller, find_caller
+from dialplan.agi.message import Message, message_now
 from dialplan.agi.server import AgiServer, serve
 from engine.store.database import InlineDatabase
 from engine.store.errors import StoreError
+from tests.fakes.office import CONFIG
 
 LEADS = [
     (1, "spring", "Олена", "olena", "retry", "+380671234567"),
@@ -130,3 +132,17 @@ async def asked(server: asyncio.Server, number: str, *, script: str = "caller") 
 def address(server: asyncio.Server) -> tuple[str, int]:
     host, port = server.sockets[0].getsockname()[:2]
     return host, port
+
+
+DAY = """numbers: [+380441230000], hours: {mon-fri: "09:00-18:00"}, closed_message: at-night, overflow_message: busy"""
+MONDAY_NOON_MS, MONDAY_NIGHT_MS = 1_763_978_400_000, 1_764_021_600_000
+
+
+def test_while_no_engine_is_there_the_hour_chooses_the_message(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG.replace("numbers: [+380441230000]", DAY, 1), encoding="utf-8")
+    assert message_now(config, "0441230000", MONDAY_NOON_MS) == Message("busy", True)
+    assert message_now(config, "+380441230000", MONDAY_NIGHT_MS) == Message("at-night", False)
+    assert message_now(config, "+380440000000", MONDAY_NOON_MS) is None
+    config.write_text("inbound: [", encoding="utf-8")
+    assert message_now(config, "+380441230000", MONDAY_NOON_MS) is None, "a broken file keeps nobody waiting"
