@@ -22,6 +22,7 @@ from crm_lite.shift import shift_of
 from crm_lite.words import OUTCOMES, REFUSALS, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
 from engine.booking import Booking, Taken, book
 from engine.core.events import (
+    AgentAnswer,
     AgentDial,
     AgentDigits,
     AgentHangup,
@@ -49,6 +50,7 @@ from engine.core.model import (
     CustomerState,
     DispositionId,
     LeadId,
+    LegKind,
     Phone,
     Previewed,
     RecordAct,
@@ -349,8 +351,13 @@ class Desk(Channel):
         on_line = attempt or agent.previewed
         if on_line is not None and campaign is None:
             campaign = self._crm.engine.policy().campaigns.get(on_line.campaign)
+        profile = self._crm.engine.policy().agents.get(self._agent_id)
+        rings = agent.leg is not None and agent.state in {AgentState.CONNECTING, AgentState.RESERVED}
+        if agent.state is AgentState.RESERVED and (profile is None or profile.leg_kind is LegKind.NAILED_UP):
+            rings = False  # the phone is up already, and the customer comes by themselves
         context = {
             "agent": agent,
+            "rings": "" if not rings or profile is None else "notify" if profile.answers_notify else "hand",
             "attempt": attempt,
             "campaign": campaign,
             "look": look,
@@ -593,6 +600,8 @@ def desk_event(  # noqa: C901, PLR0912 - one row per button
             except ValueError as error:
                 raise NotACommand("act") from error
             return AgentRecord(command=command, by=login, agent=agent, act=act)
+        case Verb.ANSWER:
+            return AgentAnswer(command=command, by=login, agent=agent)
         case Verb.TRANSFER:
             to, team = _text(args, "to", 64), _text(args, "team", 64)
             return AgentTransfer(

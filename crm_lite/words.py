@@ -170,6 +170,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.BAD_DIGITS: N_("Only digits, * and # can be sent."),
     "not_mergeable": N_("One of the two is in a call, must not be called, or is merged already."),
     Refusal.COLLEAGUE_AWAY: N_("Nobody is there to take the call. Choose another colleague or team."),
+    Refusal.LIFT_HANDSET: N_("This phone cannot be lifted from here: lift the handset."),
     Refusal.NOT_RECORDED: N_("Conversations of this campaign are not recorded."),
     Refusal.ALWAYS_RECORDED: N_("This campaign records every conversation; the recording can be paused."),
     Taken.HOURS: N_("The client may not be called then."),

@@ -21,7 +21,7 @@ from aiohttp import web
 from asterisk.conf import InvalidSettings
 from asterisk.instance import Asterisk, AsteriskFailed, find_binary
 from crm_lite.app import make_app, reconfigure
-from engine.ami.client import AmiClient, AmiFact, TrunkRegistered
+from engine.ami.client import AmiClient, AmiError, AmiFact, TrunkRegistered
 from engine.ari.switch import AriSwitch
 from engine.backoff import Backoff
 from engine.clock import Clock, WallClock
@@ -66,6 +66,23 @@ LINE_PAUSE_S: Final = 0.005
 ASTERISK_LOOK_EVERY_S: Final = 0.5
 
 
+class _PhoneButtons:
+    """Asks desk phones to answer, over the AMI link of the moment."""
+
+    def __init__(self) -> None:
+        self.link: AmiClient | None = None
+
+    async def lift(self, channel: str) -> str:
+        """See `AriSwitch`."""
+        if self.link is None:
+            return "no link to AMI"
+        try:
+            await self.link.notify(channel, "talk")
+        except AmiError as error:
+            return str(error)
+        return ""
+
+
 class CannotStart(Exception):
     """What keeps the program from starting, in words for the person who started it."""
 
@@ -82,6 +99,7 @@ class Parts:
     first: tuple[Event, ...]
     switch: AriSwitch
     asterisk: Asterisk | None
+    buttons: _PhoneButtons
 
 
 async def new_driver(
@@ -156,8 +174,10 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
         (attempt.planned_at_ms for attempt, _ in (await store.restore()).attempts), default=clock.now_ms()
     )
     told_since_ms = min(open_since_ms, clock.now_ms() - JOURNAL_BACK_MS)
+    buttons = _PhoneButtons()
     switch = AriSwitch(
         account,
+        lift=buttons.lift,
         clock=clock,
         chance=random.random,
         trunks=[TrunkId(name) for name in loaded.config.trunks],
@@ -179,6 +199,7 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
         first=first,
         switch=switch,
         asterisk=asterisk,
+        buttons=buttons,
     )
 
 
@@ -278,7 +299,8 @@ async def _watch_registrations(parts: Parts) -> None:
             extra = {"action": "trunk_unregistered", "trunk": fact.trunk, "state": fact.state}
             log.warning("a trunk is not registered with its carrier", extra=extra)
 
-    await AmiClient(account, backoff=Backoff(chance=random.random)).run(tell)
+    parts.buttons.link = AmiClient(account, backoff=Backoff(chance=random.random))
+    await parts.buttons.link.run(tell)
 
 
 async def keep_lines(store: Store, driver: Driver, clock: Clock) -> None:

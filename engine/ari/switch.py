@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -23,10 +23,11 @@ from typing import Any
 from engine.ari import resources as ari
 from engine.ari import wire
 from engine.ari.client import AriAccount, AriClient, Frame, LinkUp
-from engine.ari.errors import AriError, Conflict, NotFound
+from engine.ari.errors import AriError, Conflict, NotFound, Refused
 from engine.backoff import Backoff
 from engine.clock import Clock
 from engine.core.effects import (
+    AnswerPhone,
     AskSwitch,
     Hangup,
     OpenBridge,
@@ -94,13 +95,16 @@ class AriSwitch:
         probe_every_ms: int = PROBE_EVERY_MS,
         journal: Callable[[], Sequence[LegGone | LegOptedOut]] | None = None,
         reads: wire.Reads = wire.plain_number,
+        lift: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         """`chance` is uniform in [0, 1). Only `trunks` are ever dialed; of `phones` the registrations are told.
 
         `journal`: what became of customers' legs since it was last asked; called in a thread. `reads`: what a carrier
-        sends as a caller's number, or as ours, into the number.
+        sends as a caller's number, or as ours, into the number. `lift` asks the phone of a channel (by Asterisk's name
+        of it) to answer; returns "" or why it could not be asked.
         """
         self._account = account
+        self._lift = lift
         self._clock = clock
         self._chance = chance
         self._trunks = frozenset(trunks)
@@ -186,6 +190,8 @@ class AriSwitch:
                 case OriginateAgent():
                     await self._client.request(wire.requests_of(order, app=self._account.app)[0])
                     self._tell(OriginateAccepted(order.leg))
+                case AnswerPhone(leg=leg):
+                    await self._lift_phone(leg)
                 case Hangup() | StopRecording() | PauseRecording():
                     for request in wire.requests_of(order, app=self._account.app):
                         await self._unless_gone(request)
@@ -199,6 +205,12 @@ class AriSwitch:
                         await self._client.request(request)
         except AriError as error:
             self._tell_failure(order, str(error), may_have_acted=error.may_have_acted or isinstance(error, Conflict))
+
+    async def _lift_phone(self, leg: LegId) -> None:
+        channel = await self._client.request(ari.channels.get(leg))
+        problem = await self._lift(channel.name) if self._lift is not None else "phones cannot be asked to answer"
+        if problem:
+            raise Refused("NOTIFY talk", problem)
 
     async def _dial(self, order: OriginateCustomer) -> None:
         if order.trunk not in self._trunks:

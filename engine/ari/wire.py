@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from engine.ari import resources as ari
 from engine.ari.resources import Request
 from engine.core.effects import (
+    AnswerPhone,
     AskSwitch,
     Bridge,
     Hangup,
@@ -208,6 +209,8 @@ def requests_of(  # noqa: C901, PLR0912 - one row per order
             return (ari.channels.unmute(agent, direction="in"),)
         case SendDigits(customer=customer, digits=digits):
             return (ari.channels.sendDTMF(channel_of(customer), dtmf=digits),)
+        case AnswerPhone(leg=leg):
+            return (ari.channels.get(leg),)  # whose name the phone's NOTIFY needs
         case StartRecording(bridge=bridge, name=name):
             record = ari.bridges.record(
                 bridge, name=name, format="wav", maxDurationSeconds=int(seconds(order.length_max_ms))
@@ -254,6 +257,8 @@ def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     """The legs whose earlier orders must be done before this one."""
     match order:
         case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
+            return (order.leg,)
+        case AnswerPhone():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)

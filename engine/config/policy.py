@@ -66,6 +66,7 @@ def policy_of(config: Config, packs: Mapping[str, Pack] = NO_PACKS) -> Policy:
             queues=tuple(QueueId(queue) for queue, q in config.inbound.items() if serves(a, queue, q)),
             leg_kind=LegKind(a.leg),
             auto_answer=a.auto_answer,
+            answers_notify=a.phone in config.phones and config.phones[a.phone].answer == "notify",
             offer_timeout_ms=a.offer_timeout,
         )
         for name, a in config.agents.items()

@@ -154,6 +154,11 @@ class PhoneSettings(_Section):
     """A desk phone that registers with us; its key is its SIP user name."""
 
     name: Text | None = Field(default=None, description="What the phone is called on the pages; without it, its key.")
+    answer: Literal["hand", "notify"] = Field(
+        default="hand",
+        description="How a ringing phone that does not answer by itself is lifted from the desk: notify (it obeys a "
+        "SIP NOTIFY with Event: talk), or only by hand, and the desk says so.",
+    )
     caller_id: Text | None = Field(default=None, description="The number that colleagues see; without it, the key.")
     password: Secret | None = Field(default=None, description="The phone's SIP password, as `!env NAME`.")
     password_file: FilePath | None = Field(

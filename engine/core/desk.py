@@ -8,6 +8,7 @@ from typing import Final
 from engine.core import attempts as rules
 from engine.core import customers, dialing, effects, previews
 from engine.core.events import (
+    AgentAnswer,
     AgentDigits,
     AgentHangup,
     AgentHold,
@@ -178,6 +179,21 @@ def hold(live: Live, event: AgentHold, now_ms: int) -> str:
     step = CustomerEvent.HELD if event.on else CustomerEvent.RESUMED
     live.move_attempt(attempt, step, now_ms)
     live.emit(effects.Hold(attempt.leg, agent.bridge, event.on))
+    return ""
+
+
+def answer(live: Live, event: AgentAnswer, now_ms: int) -> str:
+    """Lift the phone that rings: by a word to it, or the agent must."""
+    _ = now_ms
+    agent, profile = live.agents.get(event.agent), live.policy.agents.get(event.agent)
+    rings = agent is not None and agent.state in {A.CONNECTING, A.RESERVED} and agent.leg is not None
+    if agent is None or profile is None or not rings or agent.leg is None:
+        return Refusal.NO_CALL
+    if not profile.answers_notify:
+        return Refusal.LIFT_HANDSET
+    if live.switch_problem:
+        return Refusal.SWITCH_DOWN
+    live.emit(effects.AnswerPhone(agent.leg))
     return ""
 
 

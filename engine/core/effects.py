@@ -147,6 +147,13 @@ class SendDigits:
     digits: str
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerPhone:
+    """Ask a ringing desk phone to answer by itself (SIP NOTIFY, `Event: talk`)."""
+
+    leg: LegId
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRecording:
     """Record what is heard in the bridge into a file; with an `announcement`, everybody in it hears that first."""
@@ -422,6 +429,7 @@ Urgent = (
     | Mute
     | SendDigits
     | AskSwitch
+    | AnswerPhone
     | StartRecording
     | PauseRecording
     | StopRecording

@@ -381,6 +381,13 @@ class AgentRecord(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentAnswer(DeskCommand):
+    """Lifts the desk phone that rings, where the phone lets itself be lifted."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTransfer(DeskCommand):
     """Hands the customer on: to a colleague (or oneself, later), or to whoever of a team is free first."""
 
@@ -464,6 +471,7 @@ DeskEvent = (
     | AgentDigits
     | AgentRecord
     | AgentTransfer
+    | AgentAnswer
     | Dispose
     | AgentAttach
     | CampaignSwitched

@@ -296,6 +296,7 @@ _OF_ONE_CAMPAIGN: Final = (
     events.AgentDigits,
     events.AgentRecord,
     events.AgentTransfer,
+    events.AgentAnswer,
     events.Dispose,
 )
 _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
@@ -342,6 +343,7 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentDigits: desk.send_digits,
     events.AgentRecord: recording.command,
     events.AgentTransfer: handover.transfer,
+    events.AgentAnswer: desk.answer,
     events.Dispose: desk.dispose,
     events.AgentAttach: inbound.attach,
     events.CampaignSwitched: desk.switch_campaign,

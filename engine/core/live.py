@@ -142,7 +142,7 @@ class Live:
         self.engine_problem = ""
         self.draining = False
         #: Recordings that were ordered to end: until a snapshot is told over the same link, the order may be lost.
-        self.ending: OrderedDict[str, Recording] = OrderedDict()
+        self.ending: OrderedDict[str, tuple[Recording, int]] = OrderedDict()  # and when it was ordered
         self.stop_again = False  # such an order failed
         self.restored_talk: dict[AttemptId, AgentId] = {}  # who talked with whom before the restart
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
@@ -463,7 +463,7 @@ class Live:
         assert attempt.recording is not None
         recording, attempt = attempt.recording, replace(attempt, recording=None)
         self.attempts[attempt.id] = attempt
-        self.end_recording(recording, attempt.leg)
+        self.end_recording(recording, attempt.leg, now_ms)
         self.emit(effects.SaveRecording(recording, now_ms), effects.AttemptChanged(attempt))
         return attempt
 
@@ -484,10 +484,10 @@ class Live:
         elif machine and after.bridged_at_ms is not None and before.bridged_at_ms is None:
             pacer.taken(now_ms, after.answered_at_ms)
 
-    def end_recording(self, recording: Recording, leg: LegId) -> None:
+    def end_recording(self, recording: Recording, leg: LegId, now_ms: int) -> None:
         """Order the file's end, and again while the order may have been lost."""
         self.emit(effects.StopRecording(leg, recording.name))
-        self.ending[recording.name] = recording
+        self.ending[recording.name] = (recording, now_ms)
         while len(self.ending) > ENDING_MAX:
             self.ending.popitem(last=False)
 

@@ -393,6 +393,7 @@ class AgentProfile:
     queues: tuple[QueueId, ...] = ()
     leg_kind: LegKind = LegKind.NAILED_UP
     auto_answer: bool = True
+    answers_notify: bool = False  # the phone is lifted by a word over SIP; otherwise by hand only
     offer_timeout_ms: int = 15_000  # how long an on-demand phone may ring
 
 
@@ -586,6 +587,7 @@ class Refusal(StrEnum):
     LEAD_NEEDED = "lead_needed"  # this result changes a lead, and the caller has none yet
     CALLER_KNOWN = "caller_known"  # the call has its lead already
     COLLEAGUE_AWAY = "colleague_away"
+    LIFT_HANDSET = "lift_handset"
     NOT_RECORDED = "not_recorded"
     ALWAYS_RECORDED = "always_recorded"
 

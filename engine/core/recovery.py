@@ -95,7 +95,7 @@ def _recordings_restored(live: Live, recordings: Iterable[Recording]) -> None:
         if attempt is not None:
             live.attempts[attempt.id] = replace(attempt, recording=recording)
         else:
-            live.ending[recording.name] = recording
+            live.ending[recording.name] = (recording, 0)
 
 
 def _end_recordings_left(live: Live, now_ms: int, *, anew: bool) -> None:
@@ -104,11 +104,12 @@ def _end_recordings_left(live: Live, now_ms: int, *, anew: bool) -> None:
         if attempt.recording is not None and attempt.state not in customers.CONVERSING:
             live.stop_recording(attempt, now_ms)
     again, live.stop_again = anew or live.stop_again, False
-    for recording in live.ending.values() if again else ():
-        leg = customer_leg(recording.attempt)
-        live.emit(effects.StopRecording(leg, recording.name), effects.SaveRecording(recording, now_ms))
-    if not again:
-        live.ending.clear()
+    for name, (recording, at_ms) in list(live.ending.items()):
+        if again:
+            live.end_recording(recording, customer_leg(recording.attempt), now_ms)
+            live.emit(effects.SaveRecording(recording, now_ms))
+        elif abs(now_ms - at_ms) > SNAPSHOT_GRACE_MS:
+            del live.ending[name]  # had it failed, we would know by now
 
 
 def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from engine.clock import Clock
 from engine.core.effects import (
+    AnswerPhone,
     AskSwitch,
     Bridge,
     Hangup,
@@ -474,6 +475,8 @@ class SimSwitch:
                     return False
                 channel.muted = on
                 return True
+            case AnswerPhone(leg=leg):
+                return leg in self.channels  # whoever sits there lifts it, or does not
             case StartRecording(bridge=bridge, name=name):
                 if bridge not in self._bridges or name in self.recordings:
                     return False
@@ -601,6 +604,8 @@ class SimSwitch:
 def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     match order:
         case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
+            return (order.leg,)
+        case AnswerPhone():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)

@@ -306,6 +306,8 @@ class FakeAri:
         if channel is None:
             return 404, {"message": "Channel not found"}
         match verb, *operation:
+            case ("GET",):
+                return 200, channel.as_json()
             case ("DELETE",):
                 await self.hang_up(channel_id, 16)
                 return 204, None

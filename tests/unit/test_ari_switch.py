@@ -10,7 +10,7 @@ import pytest
 from engine.ari.client import AriAccount
 from engine.ari.switch import PROBES_LOST_MAX, AriSwitch
 from engine.clock import WallClock
-from engine.core.effects import AskSwitch, Bridge, Hangup, Hold, PlayMessageAndHangup
+from engine.core.effects import AnswerPhone, AskSwitch, Bridge, Hangup, Hold, PlayMessageAndHangup
 from engine.core.events import (
     CommandFailed,
     LegAnswered,
@@ -253,3 +253,25 @@ async def test_an_event_that_is_not_understood_is_passed_over(fake: FakeAri) -> 
 
 def _switch(fake: FakeAri) -> AriSwitch:
     return AriSwitch(account_of(fake), clock=WallClock(), chance=lambda: 0.0, trunks=[TrunkId("carrier")])
+
+
+ASKED_MAX = 8
+
+
+async def test_a_phone_is_asked_to_answer_by_the_name_of_its_channel(fake: FakeAri) -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue(ASKED_MAX)
+    problem = ""
+
+    async def lift(channel: str) -> str:
+        await asked.put(channel)
+        return problem
+
+    async with connected(account_of(fake), lift=lift) as phone:
+        leg = await phone.seated_agent()
+        phone.switch.send(AnswerPhone(leg))
+        async with asyncio.timeout(5):
+            assert await asked.get() == fake.channels[leg].name
+        problem = "no link to AMI"
+        phone.switch.send(AnswerPhone(leg))
+        failed = await phone.fact(CommandFailed, leg)
+        assert (failed.command, "no link to AMI" in failed.reason) == ("answerphone", True)

@@ -501,4 +501,22 @@ def test_the_end_of_a_recording_is_ordered_again_when_the_order_was_lost() -> No
     phones = (events.LegFound(agent.leg, True, True),)
     again = floor.all(effects.StopRecording, floor.tell(events.SwitchUp(phones)))
     assert [order.name for order in again] == [name]
+    floor.wait(10_000)
     assert not floor.all(effects.StopRecording, floor.tell(events.SwitchUp(phones)))
+    assert not floor.live.ending
+
+
+# ── answering ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_ringing_phone_is_lifted_where_it_obeys_and_else_the_agent_is_told_to() -> None:
+    floor = Conversation(lead(1), agents=(profile(ANNA, answers_notify=True), profile(BORYS)))
+    for agent in (ANNA, BORYS):
+        floor.command(events.AgentLogin, agent=agent)
+    assert floor.command(events.AgentAnswer, agent=ANNA) == ""
+    leg = floor.agent().leg
+    assert leg is not None
+    assert floor.last(effects.AnswerPhone) == effects.AnswerPhone(leg)
+    assert floor.command(events.AgentAnswer, agent=BORYS) == "lift_handset"
+    floor.tell(events.LegAnswered(leg))
+    assert floor.command(events.AgentAnswer, agent=ANNA) == "no_call", "it rings no more"
