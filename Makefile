@@ -80,6 +80,11 @@ sim: python3  ## Whole shifts with every fault in virtual time: SEEDS=200 histor
 	@$(SETUP) unit
 	@$(PY) -m engine.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
+.PHONY: month
+month: python3  ## A month of dialing in 11 zones with random deaths, judged by the texts of the rules (minutes; SEED=7)
+	@$(SETUP) unit
+	@$(PY) -m tests.sim.month $(SEED)
+
 .PHONY: mutants
 mutants: python3  ## Put deliberate bugs into a copy, one at a time: does the test that is named for it notice?
 	@$(SETUP) unit

@@ -1,0 +1,236 @@
+"""What a month of dialing must not have done, from the texts of the rules alone: nothing here is the engine's.
+
+Each check reads the rows of the database as they are, with Python's own clock arithmetic.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+HOUR_MS: Final = 3_600_000
+WEEK_MS: Final = 7 * 24 * HOUR_MS
+
+# The campaigns' own rules.
+LEAD_MAX: Final = 12  # calls of a lead in all
+SALES_FROM, SALES_UNTIL = 8, 22  # every day, where the person is
+LEAD_PER_DAY: Final = 4
+NUMBER_PER_WEEK: Final = 8
+PERSON_PER_WEEK: Final = 9
+SAME_HOUR_MAX: Final = 3  # calls of a lead at one hour of the day
+
+# Ukraine, Consumer Credit Act, art. 25: not from 20:00 to 9:00, not at weekends and on holidays; not more than two
+# interactions a day; automatic redialing not more than 30 minutes a day. The only holiday of the month is 1 October.
+DEBT_FROM, DEBT_UNTIL = 9, 20
+HOLIDAYS: Final = frozenset({date(2026, 10, 1)})
+TALKS_PER_DAY: Final = 2
+RINGING_PER_DAY_MS: Final = 30 * 60_000
+#: A promise whose time has come, at hours when the person may be called, is dialed within this.
+PROMISE_MS: Final = 30 * 60_000
+
+_NO_RING: Final = ("failed", "congestion")
+_MAYBE_TALK: Final = ("connected", "lost", "abandoned", "hung_up_early")
+
+
+def broken(
+    database: sqlite3.Connection, now_ms: int, *, invites: Sequence[tuple[int, str]], stops: Sequence[tuple[int, int]]
+) -> list[str]:
+    """Every rule that was broken, in words."""
+    attempts = database.execute(
+        "SELECT a.*, l.zone FROM attempts a JOIN leads l ON l.id = a.lead_id ORDER BY a.planned_at_ms, a.id"
+    ).fetchall()
+    persons = _persons(database)
+    return [
+        *_at_wrong_hours(attempts),
+        *_too_often(attempts, persons),
+        *_doubled(attempts, invites),
+        *_after_a_stop(database, attempts, stops),
+        *_promises(database, now_ms),
+    ]
+
+
+def _persons(database: sqlite3.Connection) -> dict[int, frozenset[int]]:
+    """Of each lead, all leads that share a number with it."""
+    by_number: dict[str, set[int]] = defaultdict(set)
+    for lead, number in database.execute("SELECT lead_id, number FROM phones"):
+        by_number[number].add(lead)
+    found: dict[int, set[int]] = defaultdict(set)
+    for leads in by_number.values():
+        for lead in leads:
+            found[lead] |= leads
+    return {lead: frozenset(leads) for lead, leads in found.items()}
+
+
+def _wall(at_ms: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(ZoneInfo(zone))
+
+
+def _debts_open(wall: datetime) -> bool:
+    return wall.weekday() < 5 and wall.date() not in HOLIDAYS and DEBT_FROM <= wall.hour < DEBT_UNTIL
+
+
+def _open(campaign: str, wall: datetime) -> bool:
+    return _debts_open(wall) if campaign == "debts" else SALES_FROM <= wall.hour < SALES_UNTIL
+
+
+def _at_wrong_hours(attempts: Iterable[sqlite3.Row]) -> Iterator[str]:
+    for row in attempts:
+        wall = _wall(row["planned_at_ms"], row["zone"])
+        if not _open(row["campaign_id"], wall):
+            yield f"{row['id']} was dialed at {wall:%a %F %T} there"
+
+
+def _too_often(attempts: Sequence[sqlite3.Row], persons: dict[int, frozenset[int]]) -> Iterator[str]:
+    of_lead: dict[int, list[sqlite3.Row]] = defaultdict(list)
+    of_number: dict[str, list[sqlite3.Row]] = defaultdict(list)
+    for row in attempts:
+        of_person = [past for lead in persons[row["lead_id"]] for past in of_lead[lead]]
+        at_ms, here = row["planned_at_ms"], row["zone"]
+        if row["campaign_id"] == "sales":
+            yield from _sales(row, of_lead[row["lead_id"]], of_number[row["number"]], of_person)
+        else:
+            today = _wall(at_ms, here).date()
+            same_day = [past for past in of_person if _wall(past["planned_at_ms"], here).date() == today]
+            talks = sum(_may_have_talked(past, at_ms) for past in same_day)
+            if talks >= TALKS_PER_DAY:
+                yield f"{row['id']}: {talks} conversations that day before it"
+            ringing_ms = sum(_ringing_ms(past) for past in same_day)
+            if ringing_ms > RINGING_PER_DAY_MS:
+                yield f"{row['id']}: {ringing_ms} ms of ringing that day before it"
+        of_lead[row["lead_id"]].append(row)
+        of_number[row["number"]].append(row)
+    for lead, rows in of_lead.items():
+        tries = sum(row["outcome"] not in {"failed", "congestion", "cancelled"} for row in rows)
+        if tries > LEAD_MAX:
+            yield f"lead {lead} was tried {tries} times"
+
+
+def _sales(
+    row: sqlite3.Row, of_lead: list[sqlite3.Row], of_number: list[sqlite3.Row], of_person: list[sqlite3.Row]
+) -> Iterator[str]:
+    at_ms, here = row["planned_at_ms"], row["zone"]
+    wall = _wall(at_ms, here)
+    rung = [past for past in of_lead if past["outcome"] not in _NO_RING]
+    same_day = sum(_wall(past["planned_at_ms"], here).date() == wall.date() for past in rung)
+    same_hour = sum(_wall(past["planned_at_ms"], here).hour == wall.hour for past in rung)
+    for what, used, most in (
+        ("calls of the lead that day", same_day, LEAD_PER_DAY),
+        ("calls of the lead at that hour", same_hour, SAME_HOUR_MAX),
+        ("calls of the number in a week", _in_a_week(of_number, at_ms), NUMBER_PER_WEEK),
+        ("calls of the person in a week", _in_a_week(of_person, at_ms), PERSON_PER_WEEK),
+    ):
+        if used >= most:
+            yield f"{row['id']}: {used} {what} before it"
+
+
+def _in_a_week(past: Iterable[sqlite3.Row], at_ms: int) -> int:
+    return sum(one["outcome"] not in _NO_RING and one["planned_at_ms"] > at_ms - WEEK_MS for one in past)
+
+
+def _may_have_talked(past: sqlite3.Row, at_ms: int) -> bool:
+    return (
+        past["bridged_at_ms"] is not None or past["outcome"] in _MAYBE_TALK or (past["ended_at_ms"] or at_ms) >= at_ms
+    )
+
+
+def _ringing_ms(past: sqlite3.Row) -> int:
+    if past["outcome"] in _NO_RING:
+        return 0
+    until_ms = past["answered_at_ms"] or past["ended_at_ms"] or past["planned_at_ms"]
+    return int(until_ms - past["planned_at_ms"])
+
+
+def _doubled(attempts: Sequence[sqlite3.Row], invites: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """Two calls at once to a number or a lead; a call without a row, or two for one."""
+    busy: dict[str, tuple[int, str]] = {}
+    for row in attempts:
+        ended_ms = 1 << 62 if row["ended_at_ms"] is None else row["ended_at_ms"]
+        for whose in (f"number {row['number'][-4:]}{row['number']}", f"lead {row['lead_id']}"):
+            until_ms, before = busy.get(whose, (0, ""))
+            if row["planned_at_ms"] < until_ms:
+                yield f"{row['id']} and {before} at once"
+            busy[whose] = max(busy.get(whose, (0, "")), (ended_ms, row["id"]))
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row in attempts:
+        rows[row["number"]].append(row["planned_at_ms"])
+    called: dict[str, list[int]] = defaultdict(list)
+    for at_ms, number in invites:
+        called[number].append(at_ms)
+    for number, moments in called.items():
+        unpaid = list(rows[number])
+        for at_ms in moments:
+            if at_ms not in unpaid:
+                yield f"a call to …{number[-4:]} at {at_ms} without a row of its own"
+            else:
+                unpaid.remove(at_ms)
+
+
+def _after_a_stop(
+    database: sqlite3.Connection, attempts: Sequence[sqlite3.Row], stops: Sequence[tuple[int, int]]
+) -> Iterator[str]:
+    numbers: dict[int, list[str]] = defaultdict(list)
+    for lead, number in database.execute("SELECT lead_id, number FROM phones"):
+        numbers[lead].append(number)
+    said = list(stops)
+    said += [
+        (at_ms, lead)
+        for at_ms, lead in database.execute(
+            "SELECT d.at_ms, a.lead_id FROM dispositions d JOIN attempts a ON a.id = d.attempt_id "
+            "WHERE d.disposition_id = 'never'"
+        )
+    ]
+    stopped: dict[str, int] = {}
+    for at_ms, lead in said:
+        for number in numbers[lead]:
+            stopped[number] = min(stopped.get(number, at_ms), at_ms)
+    for row in attempts:
+        if row["planned_at_ms"] > stopped.get(row["number"], 1 << 62):
+            yield f"{row['id']} was dialed after a word never to call that number"
+
+
+def _promises(database: sqlite3.Connection, now_ms: int) -> Iterator[str]:
+    """No promise is forgotten: an open one has its lead waiting, and one that may be kept is dialed in time."""
+    for row in database.execute(
+        "SELECT b.id, l.state FROM callbacks b JOIN leads l ON l.id = b.lead_id "
+        "WHERE b.closed_at_ms IS NULL AND l.state NOT IN ('callback', 'dialing', 'in_call')"
+    ):
+        yield f"promise {row['id']} is open, but its lead is {row['state']}"
+    for row in database.execute("SELECT id FROM leads WHERE state = 'callback'"):
+        (found,) = database.execute(
+            "SELECT count(*) FROM callbacks WHERE lead_id = ? AND closed_at_ms IS NULL", (row["id"],)
+        ).fetchone()
+        if found != 1:
+            yield f"lead {row['id']} waits for a promised call, of which there are {found}"
+    for row in database.execute(
+        "SELECT b.*, l.zone FROM callbacks b JOIN leads l ON l.id = b.lead_id WHERE b.promised_at_ms < ?",
+        (now_ms - 2 * PROMISE_MS,),
+    ):
+        wall = _wall(row["promised_at_ms"], row["zone"])
+        later = _wall(row["promised_at_ms"] + PROMISE_MS, row["zone"])
+        if not (_open(row["campaign_id"], wall) and _open(row["campaign_id"], later)):
+            continue  # it was promised for a time when the person may not be called
+        closed_ms = row["closed_at_ms"]
+        if closed_ms is not None and closed_ms <= row["promised_at_ms"] + PROMISE_MS:
+            continue  # kept, or taken back
+        dialed = database.execute(
+            "SELECT 1 FROM attempts WHERE lead_id = ? AND planned_at_ms BETWEEN ? AND ?",
+            (row["lead_id"], row["promised_at_ms"], row["promised_at_ms"] + PROMISE_MS),
+        ).fetchone()
+        if not dialed and not _limited(database, row):
+            yield f"promise {row['id']} of lead {row['lead_id']} was not dialed in time"
+
+
+def _limited(database: sqlite3.Connection, row: sqlite3.Row) -> bool:
+    """Whether the lead was held back by a limit, or by a call with its number, when the promise came due."""
+    (hold,) = database.execute("SELECT hold FROM leads WHERE id = ?", (row["lead_id"],)).fetchone()
+    since = row["promised_at_ms"] - WEEK_MS
+    recent = database.execute(
+        "SELECT count(*) FROM attempts WHERE planned_at_ms BETWEEN ? AND ? AND lead_id IN ("
+        "SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = ?)",
+        (since, row["promised_at_ms"] + PROMISE_MS, row["lead_id"]),
+    ).fetchone()[0]
+    return bool(hold.startswith(("attempt_limit", "same_hour", "law_"))) or recent >= TALKS_PER_DAY
