@@ -236,6 +236,7 @@ RULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "retry": (N_("%(outcome)s: repeat %(n)s of %(max)s"), ("outcome", "n", "max")),
     "not_due": (N_("not due yet"), ()),
     "burst": (N_("no answer: call %(n)s of %(max)s of the first try"), ("n", "max")),
+    "import_reverted": (N_("the import was undone"), ()),
     "recycled": (N_("to be called again, by the supervisor"), ()),
     "retry_otherwise": (N_("%(outcome)s: again after the usual time"), ("outcome",)),
     "no_valid_phone": (N_("no phone that can be called"), ()),

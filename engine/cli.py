@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.core.model import PhoneNumber
     from engine.leads.files import ImportReport
     from engine.store.database import AioDatabase
+    from engine.store.imports import PastImport, Reverted
     from engine.store.partners import Partner
 
 T = TypeVar("T")
@@ -149,11 +150,20 @@ def _as_json(problem: ConfigProblem) -> dict[str, Any]:
 @zvonar.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--campaign", "campaign_name", required=True, help="The campaign that gets the leads, by its key.")
+@click.option(
+    "--mode",
+    type=click.Choice(["create", "update", "both"]),
+    default="create",
+    show_default=True,
+    help="Make leads, change those that the campaign has (found by number), or both.",
+)
 @click.option("--dry-run", is_flag=True, help="Read and check only; the database is not opened.")
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Bad rows go there (.xlsx or .csv).")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
-def import_(path: Path, file: Path, campaign_name: str, dry_run: bool, rejects: Path | None, as_json: bool) -> None:
+def import_(
+    path: Path, file: Path, campaign_name: str, mode: str, dry_run: bool, rejects: Path | None, as_json: bool
+) -> None:
     """Bring a file of leads (XLSX, XLS, ODS, CSV) into a campaign.
 
     Numbers may be written as people write them; what the columns mean is told by their names and contents. All of the
@@ -164,6 +174,7 @@ def import_(path: Path, file: Path, campaign_name: str, dry_run: bool, rejects: 
     from engine.core.model import CampaignId
     from engine.leads.files import check_file, import_file, meaning_of
     from engine.leads.sheets import Refused
+    from engine.store.rows import ImportMode
 
     loaded = _loaded(path)
     if campaign_name not in loaded.config.campaigns:
@@ -180,6 +191,7 @@ def import_(path: Path, file: Path, campaign_name: str, dry_run: bool, rejects: 
             file_name=file.name,
             by=_who(),
             now_ms=now_ms,
+            mode=ImportMode(mode),
             rejects_to=rejects,
         )
 
@@ -202,6 +214,7 @@ def _print_report(report: ImportReport, as_json: bool, dry_run: bool, rejects: P
             {
                 "rows": counts.rows,
                 "leads": counts.leads,
+                "updated": counts.updated,
                 "duplicates": counts.duplicates,
                 "rejected": counts.rejects,
                 "columns": {column.title: column.key or column.role.value for column in report.layout.columns},
@@ -349,6 +362,49 @@ def _moment(at_ms: int | None, zone: str) -> str:
     if at_ms is None:
         return "never by itself"
     return f"{datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
+
+
+@zvonar.command("imports")
+@click.pass_obj
+def imports(path: Path) -> None:
+    """Say which files were imported, newest first."""
+    loaded = _loaded(path)
+
+    async def look(database: AioDatabase, now_ms: int) -> tuple[PastImport, ...]:
+        from engine.store.imports import latest_imports
+
+        return await latest_imports(database)
+
+    for one in _with_database(loaded, look):
+        counts = one.counts
+        undone = "  undone" if one.reverted_at_ms is not None else ""
+        numbers = f"{counts.leads} leads, {counts.updated} updated, {counts.rows} rows"
+        click.echo(f"{counts.id}\t{one.campaign}\t{one.file_name}\t{one.by}\t{numbers}{undone}")
+
+
+@zvonar.command("revert")
+@click.argument("number", type=click.IntRange(min=1))
+@click.pass_obj
+def revert(path: Path, number: int) -> None:
+    """Undo an import, by its number in `zvonar imports`.
+
+    Leads that it made go; those called meanwhile are closed. What it changed is put back, unless somebody has edited
+    the lead since.
+
+    Example: zvonar revert 7
+    """
+    loaded = _loaded(path)
+
+    async def undo(database: AioDatabase, now_ms: int) -> Reverted:
+        from engine.store.imports import revert_import
+
+        return await revert_import(database, number, by=_who(), now_ms=now_ms)
+
+    try:
+        done = _with_database(loaded, undo)
+    except KeyError:
+        _fail(f"there is no finished import {number}; see: zvonar imports")
+    click.echo(f"import {number}: {done.gone} leads gone, {done.left} closed, {done.put_back} put back")
 
 
 @zvonar.command("export")

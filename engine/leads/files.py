@@ -26,7 +26,7 @@ from engine.phones import Numbering
 from engine.store.database import Database
 from engine.store.dnc import CHUNK_MAX, DoNotCall
 from engine.store.imports import import_leads
-from engine.store.rows import ImportCounts, ImportReject
+from engine.store.rows import ImportCounts, ImportMode, ImportReject
 
 #: Rejects that a report carries; all of them are in the reject file and in the store.
 REJECTS_REPORTED_MAX: Final = 200
@@ -45,7 +45,10 @@ class ImportReport:
 
     def __str__(self) -> str:
         counts = self.counts
-        return f"{counts.rows} rows: {counts.leads} leads, {counts.duplicates} duplicates, {counts.rejects} bad"
+        changed = f" {counts.updated} updated," if counts.updated else ""
+        return (
+            f"{counts.rows} rows: {counts.leads} leads,{changed} {counts.duplicates} duplicates, {counts.rejects} bad"
+        )
 
 
 def meaning_of(config: Config) -> Meaning:
@@ -83,6 +86,7 @@ async def import_file(
     file_name: str,
     by: str,
     now_ms: int,
+    mode: ImportMode = ImportMode.CREATE,
     rejects_to: Path | None = None,
     translate: Translate = str,
 ) -> ImportReport:
@@ -96,7 +100,7 @@ async def import_file(
         file = await asyncio.to_thread(stack.enter_context, open_lead_file(path, meaning))
         rejected = stack.enter_context(reject_file(rejects_to, file, translate)) if rejects_to else _ignore
         tally = _Tally(file, rejected)
-        counts = await import_leads(database, campaign, tally, file_name=file_name, by=by, now_ms=now_ms)
+        counts = await import_leads(database, campaign, tally, file_name=file_name, by=by, now_ms=now_ms, mode=mode)
         return ImportReport(file_name=file_name, layout=file.layout, counts=counts, rejects=tuple(tally.first_rejects))
 
 

@@ -53,6 +53,7 @@ class _Sql:
     forget_called_numbers: Query
     forget_notes: Query
     forget_said: Query
+    forget_import_changes: Query
     forget_drafts: Query
     forget_edits: Query
     forget_merges: Query
@@ -164,6 +165,7 @@ def _erasure(lead: LeadId, by: str, at_ms: int) -> Iterator[Statement]:
     yield SQL.suppress_sharing_leads(lead=lead, at_ms=at_ms)
     yield SQL.unlist_own_numbers(lead=lead)
     yield SQL.forget_said(lead=lead)
+    yield SQL.forget_import_changes(lead=lead)
     yield SQL.forget_drafts(lead=lead)
     yield SQL.forget_edits(lead=lead)
     yield SQL.forget_merges(lead=lead)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -15,10 +16,11 @@ import orjson
 
 from engine.core.model import CampaignId
 from engine.store import queries
-from engine.store.database import Database, one, rows_of
+from engine.store.database import Database, Row, one, rows_of
 from engine.store.folding import fold, tail
 from engine.store.queries import Params, Query, Statement
-from engine.store.rows import ImportCounts, ImportReject, ImportRow
+from engine.store.rows import ImportCounts, ImportMode, ImportReject, ImportRow
+from engine.store.store import LEADS_OF
 from engine.store.store import SQL as DIALING
 
 #: Rows staged, and leads published, in one transaction: a few tens of milliseconds of the writer's time.
@@ -30,6 +32,10 @@ PIECE_PAUSE_MS: Final = 2
 IMPORT_ROWS_MAX: Final = 2_000_000
 #: As the schema has it: what is staged must be publishable, or the import could never end.
 PRIORITY_MAX: Final = 50
+#: Imports that a list shows.
+IMPORTS_SHOWN_MAX: Final = 50
+#: How long leads of an undone import stay as empty shells: an engine looks several times within.
+REVERT_SETTLE_S: Final = 3.0
 #: A staging that began so long ago has no living owner.
 STAGING_STALE_MS: Final = 24 * 3_600_000
 #: Rejects that one page shows.
@@ -41,6 +47,8 @@ class _Sql:
     stage_row: Query
     stage_reject: Query
     publish_import: Query
+    keep_before: Query
+    update_leads: Query
     publish_leads: Query
     publish_phones: Query
     list_erased_of_import: Query
@@ -55,6 +63,16 @@ class _Sql:
     import_of: Query
     imports_of_campaign: Query
     rejects_of: Query
+    latest_imports: Query
+    begin_revert: Query
+    lines_of: Query
+    put_back: Query
+    changes_put_back: Query
+    close_imported: Query
+    cancel_callbacks_of_imported: Query
+    forget_numbers_of_imported: Query
+    forget_words_of_imported: Query
+    forget_imported: Query
 
 
 SQL: Final = queries.load(_Sql, "imports.sql")
@@ -72,13 +90,17 @@ async def import_leads(
     file_name: str,
     by: str,
     now_ms: int,
+    mode: ImportMode = ImportMode.CREATE,
 ) -> ImportCounts:
     """Bring a file's rows into the campaign as NEW leads; rejected rows are kept with their reasons.
 
-    A row is a duplicate when one of its numbers is in an earlier row, or belongs to a lead of the campaign already.
+    A row is a duplicate when one of its numbers is in an earlier row, or belongs to a lead of the campaign already;
+    with UPDATE and BOTH the latter changes that lead, and how it was is kept for `revert_import`.
     An exception of `rows`, or `StoreError`, before the last row leaves nothing behind. `rows` is read in a thread.
     """
-    (started,) = await database.write(SQL.begin_import(campaign=campaign, file_name=file_name, by=by, at_ms=now_ms))
+    (started,) = await database.write(
+        SQL.begin_import(campaign=campaign, file_name=file_name, by=by, at_ms=now_ms, mode=mode.value)
+    )
     import_id = int(started[0]["id"])
     staging = _Staging(import_id, rows)
     try:
@@ -124,13 +146,111 @@ async def import_counts(database: Database, import_id: int) -> ImportCounts:
     row = await one(database, SQL.import_of(import_id=import_id))
     if row is None:
         raise KeyError(import_id)
+    return _counts(row)
+
+
+def _counts(row: Row) -> ImportCounts:
     return ImportCounts(
         id=row["id"],
         rows=row["rows_count"],
         leads=row["leads_count"],
         duplicates=row["duplicates_count"],
         rejects=row["rejects_count"],
+        updated=row["updated_count"],
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastImport:
+    """A finished import."""
+
+    campaign: CampaignId
+    file_name: str
+    by: str
+    started_at_ms: int
+    mode: ImportMode
+    reverted_at_ms: int | None
+    counts: ImportCounts
+
+
+async def latest_imports(database: Database, limit: int = IMPORTS_SHOWN_MAX) -> tuple[PastImport, ...]:
+    """The last finished imports, newest first."""
+    return tuple(
+        PastImport(
+            campaign=CampaignId(row["campaign_id"]),
+            file_name=row["file_name"],
+            by=row["imported_by"],
+            started_at_ms=row["started_at_ms"],
+            mode=ImportMode(row["mode"]),
+            reverted_at_ms=row["reverted_at_ms"],
+            counts=_counts(row),
+        )
+        for row in await rows_of(database, SQL.latest_imports(limit=min(limit, IMPORTS_SHOWN_MAX)))
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverted:
+    """What became of an import that was undone."""
+
+    put_back: int  # leads that it had changed and that are as before, or were edited since
+    gone: int  # leads that it had made and that were never called
+    left: int  # called meanwhile: closed, with what was said
+
+
+async def revert_import(database: Database, import_id: int, *, by: str, now_ms: int) -> Reverted:
+    """Undo an import, as often as asked: leads it made go (or, called meanwhile, are closed), changes are put back.
+
+    KeyError for an import that is not finished. It takes REVERT_SETTLE_S: a running engine may hold some of the leads.
+    """
+    (begun,) = await database.write(SQL.begin_revert(import_id=import_id, at_ms=now_ms))
+    if not begun:
+        raise KeyError(import_id)
+    piece: Params = {"import_id": import_id, "chunk": PUBLISH_CHUNK_MAX}
+    put_back, done = 0, [begun[0]]
+    while done:
+        _, done = await database.write(
+            SQL.put_back(**piece, at_ms=now_ms, imported_at_ms=begun[0]["ended_at_ms"]), SQL.changes_put_back(**piece)
+        )
+        put_back += len(done)
+        await asyncio.sleep(PIECE_PAUSE_MS / 1000)
+    pieces = [{"import_id": import_id, **lines} for lines in await _lines(database, import_id)]
+    for one_piece in pieces:
+        await database.write(
+            SQL.close_imported(**one_piece, at_ms=now_ms),
+            SQL.cancel_callbacks_of_imported(**one_piece, at_ms=now_ms, by=by),
+            SQL.forget_numbers_of_imported(**one_piece),
+        )
+        await asyncio.sleep(PIECE_PAUSE_MS / 1000)
+    await database.write(DIALING.touch(subject=LEADS_OF + begun[0]["campaign_id"]))
+    # What an engine has loaded it may still dial: an attempt needs its lead.
+    await asyncio.sleep(REVERT_SETTLE_S if pieces else 0)
+    gone = 0
+    for one_piece in pieces:
+        _, found = await database.write(SQL.forget_words_of_imported(**one_piece), SQL.forget_imported(**one_piece))
+        gone += len(found)
+        await asyncio.sleep(PIECE_PAUSE_MS / 1000)
+    made = (await import_counts(database, import_id)).leads
+    await database.write(
+        DIALING.append_audit(
+            at_ms=now_ms,
+            actor=by,
+            action="import_reverted",
+            subject=f"campaign:{begun[0]['campaign_id']}",
+            detail=f"import {import_id}: {gone} leads gone, {put_back} put back",
+        )
+    )
+    return Reverted(put_back=put_back, gone=gone, left=max(made - gone, 0))
+
+
+async def _lines(database: Database, import_id: int) -> list[dict[str, int]]:
+    (row,) = await rows_of(database, SQL.lines_of(import_id=import_id))
+    if row["first"] is None:
+        return []
+    return [
+        {"first": first, "last": min(first + PUBLISH_CHUNK_MAX - 1, row["last"])}
+        for first in range(row["first"], row["last"] + 1, PUBLISH_CHUNK_MAX)
+    ]
 
 
 async def import_rejects(
@@ -149,6 +269,8 @@ async def _publish(database: Database, import_id: int, now_ms: int) -> None:
     staged = True
     while staged:
         *_, left = await database.write(
+            SQL.keep_before(**piece),
+            SQL.update_leads(**piece, at_ms=now_ms),
             SQL.publish_leads(**piece, at_ms=now_ms),
             SQL.publish_phones(**piece),
             SQL.list_erased_of_import(**piece, at_ms=now_ms),
@@ -159,7 +281,9 @@ async def _publish(database: Database, import_id: int, now_ms: int) -> None:
         )
         staged = bool(left[0]["staged"])
         await asyncio.sleep(PIECE_PAUSE_MS / 1000)
-    await database.write(SQL.end_import(import_id=import_id, at_ms=now_ms))
+    (ended,) = await database.write(SQL.end_import(import_id=import_id, at_ms=now_ms))
+    if ended:
+        await database.write(DIALING.touch(subject=LEADS_OF + ended[0]["campaign_id"]))
 
 
 async def _forget(database: Database, import_id: int, now_ms: int) -> None:

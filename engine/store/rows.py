@@ -190,6 +190,14 @@ class AgentTime:
     time_ms: int
 
 
+class ImportMode(StrEnum):
+    """What a file may do: make leads, change those that are there (found by number), or both."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    BOTH = "both"
+
+
 class ImportRow(Protocol):
     """A good row of a lead file; `line` is its number there, `phones` are in order and not empty."""
 
@@ -221,10 +229,11 @@ class ImportReject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportCounts:
-    """What became of a file's rows: `rows = leads + duplicates + rejects`."""
+    """What became of a file's rows: `rows = leads + updated + duplicates + rejects`."""
 
     id: int
     rows: int
     leads: int
     duplicates: int
     rejects: int
+    updated: int = 0

@@ -165,7 +165,7 @@ async def test_a_crash_at_any_write_ends_in_all_or_nothing(database: Database, w
 
 
 async def test_a_staging_under_way_elsewhere_is_left_alone(database: Database) -> None:
-    await database.write(SQL.begin_import(campaign=SPRING, file_name="a.csv", by="boss", at_ms=NOON))
+    await database.write(SQL.begin_import(campaign=SPRING, file_name="a.csv", by="boss", at_ms=NOON, mode="create"))
     assert await finish_imports(database, NOON + 60_000) == 0
 
 

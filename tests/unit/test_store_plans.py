@@ -30,6 +30,7 @@ MEANT = {
     "open_attempts": "SCAN attempts USING INDEX attempts_open_lead",
     "undisposed_attempts": "SCAN c USING INDEX calls_undisposed",
     "append_audit": "SCAN audit",
+    "forget_imported": "SCAN m",  # the merges that people made by hand
     "leads_to_index": "SCAN u",  # from the end of what waits
     "append_audit_once": "SCAN audit",
     "checked_verdicts": "SEARCH a USING INDEX attempts_checked (campaign_id=?)",

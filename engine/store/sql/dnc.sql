@@ -92,6 +92,9 @@ UPDATE calls SET note = '' WHERE lead_id = :lead;
 -- name: forget_said
 UPDATE dispositions SET note = '' WHERE attempt_id IN (SELECT id FROM attempts WHERE lead_id = :lead);
 
+-- name: forget_import_changes
+DELETE FROM import_changes WHERE lead_id = :lead;
+
 -- name: forget_drafts
 DELETE FROM drafts WHERE attempt_id IN (SELECT id FROM attempts WHERE lead_id = :lead);
 
