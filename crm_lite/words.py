@@ -357,6 +357,7 @@ PACING_LIMITS: Final[Mapping[str, str]] = {
     "risk": N_("One call more would too likely find no free operator."),
     "overdrawn": N_("Too many customers found no operator: new answers must first make up for them."),
     "paced": N_("The last forecast is still good."),
+    "shared": N_("Its operators are kept for other campaigns or for people who call us."),
     "ceiling": N_("The legal share of unanswered customers is used up."),
     "lines": N_("No more lines are free."),
 }
@@ -370,6 +371,13 @@ def why_so_many(words: Words, view: PacingView) -> tuple[str, list[str]]:
     if view.threshold:
         operators = words.gettext("Operators: %(ready)s ready, %(busy)s busy, %(soon)s soon free.")
     said.append(operators % {"ready": view.ready, "busy": view.busy, "soon": words.number(round(view.soon_free, 1))})
+    if view.lent:
+        said.append(
+            words.gettext("Operators shared with other campaigns who count there now: %(num)s.") % {"num": view.lent}
+        )
+    if view.wanted_elsewhere:
+        wanted = words.gettext("Needed first by people who call us and by other campaigns: %(num)s.")
+        said.append(wanted % {"num": view.wanted_elsewhere})
     if view.threshold:
         answers = words.number(round(view.expected_answers, 1))
         said.append(words.gettext("Answers expected from the calls on their way: %(answers)s.") % {"answers": answers})

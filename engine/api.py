@@ -27,6 +27,8 @@ class PacingView:
     limit: str  # what kept it from placing one more: a `PacingLimit` in small letters
     ready: int
     busy: int
+    lent: int  # operators at work who count for another campaign now
+    wanted_elsewhere: int  # operators whom callers in queues or other campaigns' calls need first
     soon_free: float  # agents expected to be ready again within the forecast's half minute
     in_flight: int  # calls on their way, with those placed now
     expected_answers: float  # persons expected from them who will then hold an agent

@@ -1149,6 +1149,7 @@ _PACING_LIMITS: dict[str, str] = {
     "in_flight": "every ready agent has a call on its way",
     "risk": "one call more would too likely find nobody",
     "overdrawn": "too many were abandoned; answers have to earn it back",
+    "shared": "its agents count for another campaign or are wanted by callers",
     "ceiling": "the legal share of abandoned calls is used up",
     "lines": "all lines are in use",
 }
@@ -1162,6 +1163,10 @@ def pacing_line(view: Mapping[str, Any]) -> str:
         f"placed {view['placed']}",
         f"agents {view['ready']} ready, {view['busy']} busy",
     ]
+    if view["lent"]:
+        parts.append(f"{view['lent']} count for other campaigns")
+    if view["wanted_elsewhere"]:
+        parts.append(f"{view['wanted_elsewhere']} wanted elsewhere")
     if view["threshold"]:
         parts += [
             f"{view['soon_free']:.1f} soon free",

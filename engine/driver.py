@@ -458,6 +458,8 @@ def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campa
         limit=decision.limit.name.lower(),
         ready=decision.ready,
         busy=decision.busy,
+        lent=decision.lent,
+        wanted_elsewhere=decision.wanted_elsewhere,
         soon_free=decision.soon_free,
         in_flight=decision.dialing + decision.screening + decision.place,
         expected_answers=decision.expected_answers,

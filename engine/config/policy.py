@@ -105,6 +105,8 @@ def _campaign(
         id=campaign_id,
         name=campaign.name,
         pacing=_pacing(campaign),
+        priority=campaign.priority,
+        weight=campaign.weight,
         trunks=tuple(TrunkId(trunk) for trunk in campaign.trunks),
         caller_id=campaign.caller_id,
         attempts=AttemptPolicy(

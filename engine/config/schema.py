@@ -584,6 +584,20 @@ class CampaignSettings(_Section):
     pacing: Annotated[Manual | Preview | Progressive | Ratio | Predictive, Field(discriminator="mode")] = Field(
         description="How calls are started.",
     )
+    priority: int = Field(
+        default=0,
+        ge=-50,
+        le=50,
+        description="Of campaigns that share agents the higher one is dialed for first; the others get those agents "
+        "while it has nobody to dial.",
+    )
+    weight: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Of campaigns with the same `priority` each is dialed for in turns: with weights 3 and 1, three "
+        "times of four for the one.",
+    )
     trunks: tuple[Name, ...] = Field(min_length=1, description="Trunks to dial through, in failover order.")
     caller_id: Number | None = Field(default=None, description="The number that customers see.")
     ring_timeout: Annotated[int, duration("5s", "2m")] = Field(

@@ -84,7 +84,8 @@ class Roster:
     def __init__(self) -> None:
         self.present: Counter[CampaignId] = Counter()
         self.ready: dict[CampaignId, dict[AgentId, None]] = {}
-        self.shared: dict[CampaignId, Counter[CampaignId]] = {}  # ready agents of one who serve the other too
+        self.shared: dict[CampaignId, Counter[CampaignId]] = {}  # agents at work of one who serve the other too
+        self.shared_ready: dict[CampaignId, Counter[CampaignId]] = {}  # the ready ones of them
         self.kin: dict[CampaignId, dict[CampaignId, None]] = {}  # campaigns with agents in common, ready or not
         self._seats: dict[AgentId, tuple[tuple[CampaignId, ...], AgentState]] = {}
 
@@ -106,16 +107,22 @@ class Roster:
             return
         for one in campaigns:
             self.present[one] += step
+        _count_pairs(self.shared, campaigns, step)
         if state is not AgentState.READY:
             return
+        _count_pairs(self.shared_ready, campaigns, step)
         for one in campaigns:
             ready = self.ready.setdefault(one, {})
             if step > 0:
                 ready[agent] = None
             else:
                 ready.pop(agent, None)
-            if len(campaigns) > 1:
-                shared = self.shared.setdefault(one, Counter())
-                for other in campaigns:
-                    if other != one:
-                        shared[other] += step
+
+
+def _count_pairs(shared: dict[CampaignId, Counter[CampaignId]], campaigns: tuple[CampaignId, ...], step: int) -> None:
+    if len(campaigns) > 1:
+        for one in campaigns:
+            with_others = shared.setdefault(one, Counter())
+            for other in campaigns:
+                if other != one:
+                    with_others[other] += step

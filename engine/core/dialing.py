@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
-from engine.core import effects, lawful, pacing, trunks
+from engine.core import effects, lawful, pacing, sharing, trunks
 from engine.core.books import PRESENT
 from engine.core.events import LeadsChanged, LeadsFetched
 from engine.core.live import NEVER_MS, Hopper, Live
@@ -51,15 +52,20 @@ MESSAGE_MAX_MS: Final = 90_000
 
 def dial(live: Live, now_ms: int) -> None:
     """Place what the pacers of the campaigns concerned allow, and say why not more."""
-    asked, live.asked = live.asked, {}
-    for id_ in asked:
-        campaign = live.campaigns.get(id_)
-        if campaign is not None:
-            live.short.pop(id_, None)
-            reason = _dial_campaign(live, campaign, now_ms)
-            if reason in {NotDialing.LINES, NotDialing.CARRIER}:
-                live.short[id_] = None
-            _report(live, campaign, reason)
+    for _ in range(2):  # the second time only if who shares agents has just become hungry or sated
+        sharing.deal(live, now_ms)
+        asked, live.asked = live.asked, {}
+        for id_ in asked:
+            campaign = live.campaigns.get(id_)
+            if campaign is not None:
+                live.short.pop(id_, None)
+                reason = _dial_campaign(live, campaign, now_ms)
+                if reason in {NotDialing.LINES, NotDialing.CARRIER}:
+                    live.short[id_] = None
+                _report(live, campaign, reason)
+                sharing.look(live, campaign, now_ms)
+        if not live.to_deal:
+            break
 
 
 def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
@@ -131,7 +137,7 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
 def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecision | None:
     """The decision in force (`wanted`: its calls still to be placed); None: the last one, all placed."""
     pacer, elsewhere = live.pacers[campaign.id], _wanted_elsewhere(live, campaign)
-    decision = pacer.decide(now_ms, room=trunks_room(live, campaign), wanted_elsewhere=elsewhere)
+    decision = pacer.decide(now_ms, room=trunks_room(live, campaign), elsewhere=elsewhere)
     if decision.limit is pacing.PacingLimit.PACED:
         _look_again(live, campaign.id, now_ms + PACED_RETRY_MS, now_ms)
         # The call rate spreads a decision's calls over time: some may be due only now.
@@ -139,7 +145,7 @@ def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecisio
     live.decisions[campaign.id] = decision
     live.wanted[campaign.id] = _less_held_back(live, campaign, decision.place)
     if decision.dialing > decision.ready:
-        for call in pacer.cancel_now(now_ms, wanted_elsewhere=elsewhere):
+        for call in pacer.cancel_now(now_ms, elsewhere=elsewhere):
             take_back(live, live.attempts[AttemptId(call)], now_ms)
     if decision.weighed and live.roster.present[campaign.id]:
         _look_again(live, campaign.id, now_ms + LOOK_AGAIN_MS, now_ms)
@@ -171,21 +177,28 @@ def _less_held_back(live: Live, campaign: Campaign, place: int) -> int:
     return place * max(0, present - held) // present if held else place
 
 
-def _wanted_elsewhere(live: Live, campaign: Campaign) -> int:
-    """Ready agents of this campaign whom persons expected by other campaigns will need."""
+def _wanted_elsewhere(live: Live, campaign: Campaign) -> pacing.Elsewhere:
+    """Agents of this campaign whom callers in queues and calls of other campaigns will need."""
     shared = live.roster.shared.get(campaign.id)
     if not shared:
-        return 0
-    return sum(min(count, _expected(live, other)) for other, count in shared.items() if count)
+        return pacing.NOWHERE
+    ready = live.roster.shared_ready.get(campaign.id, Counter())
+    lacking = {other: _lacking(live, other) for other, count in shared.items() if count}
+    now = sum(min(lack, ready.get(other, 0)) for other, lack in lacking.items())
+    soon = sum(min(lack, shared[other]) for other, lack in lacking.items()) - now
+    return pacing.Elsewhere(now=now, soon=soon)
 
 
-def _expected(live: Live, campaign: CampaignId) -> int:
-    """Agents that a campaign's calls in flight will need: one each, unless its forecast knows better."""
-    unserved = live.attempts.unserved[campaign]
-    decision = live.decisions.get(campaign)
+def _lacking(live: Live, seat: CampaignId) -> int:
+    """Agents that a queue's callers will need, or another campaign's calls beyond those who count for it alone."""
+    unserved = live.attempts.unserved[seat]
+    decision, pacer = live.decisions.get(seat), live.pacers.get(seat)
+    if pacer is None:
+        return unserved  # a queue
     if not unserved or decision is None or not decision.weighed:
-        return unserved
-    return min(unserved, decision.waiting + math.ceil(decision.expected_answers))
+        return max(0, unserved - pacer.spare)
+    expected = min(unserved, decision.waiting + math.ceil(decision.answers_ahead))
+    return max(0, expected - pacer.spare - math.floor(decision.soon_free))
 
 
 def next_lead(

@@ -113,12 +113,13 @@ def _with(rows: dict[int, int], ages: Iterable[int], chances_at: Callable[[int],
 class Outlook:
     """What one decision weighs: the crowd on the grid, and what one more call would add to it."""
 
-    __slots__ = ("_steps", "answers", "freed")
+    __slots__ = ("_steps", "answers", "answers_per_call", "freed")
 
     def __init__(self, calls: Row, agents: Row, *, surplus: int, call: Row, call_weight: list[float]) -> None:
         """`surplus`: agents free now less persons already waiting. `call`: one call placed now."""
         self.answers = calls[_SIZE - 1]
         self.freed = agents[_SIZE - 1]
+        self.answers_per_call = call[_SIZE - 1]
         short = 0.5 - surplus
         self._steps = [
             (a - s + short, u + v + (DOUBT_ANSWERS * a) ** 2 + (DOUBT_FREED * s) ** 2 + 1e-6, b - c, m, w, weight)

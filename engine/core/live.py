@@ -135,6 +135,9 @@ class Live:
         self.wanted: dict[CampaignId, int] = {}  # calls of it that are still to be placed
         self.asked: dict[CampaignId, None] = {}  # campaigns whose pacers are to be asked after this fact
         self.short: dict[CampaignId, None] = {}  # campaigns that would dial if a trunk took their calls
+        self.to_deal: dict[AgentId, None] = {}  # agents of several campaigns whose turn it is to be shared out
+        self.hungry: dict[CampaignId, bool] = {}  # campaigns that share agents: could they use one more
+        self.turns: dict[CampaignId, float] = {}  # how far each campaign is in taking turns at shared agents
         self.looks: dict[CampaignId, int] = {}  # when a campaign's pacer is asked again though nothing happens
         self.connected = False  # to the switch, however slow it is
         self.switch_problem = "not connected yet"
@@ -180,6 +183,7 @@ class Live:
                 self._leg_kinds[agent_id] = profile.leg_kind
         for agent_id, before in served.items():
             self._serve_others(self.agents[agent_id], before, now_ms)
+        self.to_deal.update(dict.fromkeys(self.agents))
         self.roster = Roster()
         for agent in self.agents.values():
             self.roster.seat(agent.id, self.seats_of(agent.id), agent.state)
@@ -385,6 +389,8 @@ class Live:
             if after.state not in PRESENT:
                 self.wanted.pop(campaign.id, None)  # decided for more agents than there are
             _tell(self.pacers[campaign.id], before, after, attempt if ours else None, now_ms)
+        if after.state is AgentState.TALKING or (after.state in PRESENT) is not (before.state in PRESENT):
+            self.to_deal[after.id] = None
 
     def wish(self, agent: Agent, wish: AgentState | None, reason: str, now_ms: int) -> Agent:
         """Remember what the agent wants after this call; None takes it back."""

@@ -351,6 +351,8 @@ class Campaign:
     law: tuple[Pack, ...] = ()  # all of them must let a call pass
     recording: RecordingRule = field(default_factory=RecordingRule)
     requeue_wait_ms: int = 120_000  # with music, of who had an agent and waits for one again
+    priority: int = 0  # of campaigns that share agents, the higher one gets them
+    weight: int = 1  # and of equals each so many of them
     order: Order | None = None  # of the line; None: the usual one
     callbacks: CallbackPolicy = field(default_factory=CallbackPolicy)
 

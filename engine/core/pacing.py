@@ -98,8 +98,20 @@ class PacingLimit(Enum):
     RISK = auto()  # one call more would more likely find no agent than the budget bears
     OVERDRAWN = auto()  # the budget is overspent: nearly 1:1 until answers have earned it back
     PACED = auto()  # asked again sooner than a new forecast is worth
+    SHARED = auto()  # the agents count for another campaign, or are wanted by callers
     CEILING = auto()  # the law's abandonment share is used up
     LINES = auto()  # trunk lines or calls per second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Agents promised to others first: callers in a queue, calls of campaigns that share agents."""
+
+    now: int = 0  # of those who are ready
+    soon: int = 0  # of those who will be
+
+
+NOWHERE: Final = Elsewhere()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +124,14 @@ class PacingDecision:
     limit: PacingLimit
     ready: int
     busy: int
+    lent: int  # agents at work who count for another campaign now; not in `ready` or `soon_free`
+    wanted_elsewhere: int  # agents whom callers or other campaigns' calls will need first
     soon_free: float  # agents expected ready within the forecast's horizon
     dialing: int  # placed, not yet answered
     screening: int  # answered, person or machine not yet known
     waiting: int  # persons on the line without an agent
     expected_answers: float  # persons expected from calls in flight who then hold an agent
+    answers_ahead: float  # and with the calls placed now
     risk: float  # that the last call placed (or, if none, the next) finds no agent
     threshold: float  # the risk that the budget bears now
     room: int  # what trunks take now
@@ -147,6 +162,7 @@ class Pacer:
         self._thrift = Thrift()
         self._ready: set[str] = set()
         self._leaving: set[str] = set()
+        self._lent: set[str] = set()
         self._last: PacingDecision | None = None
         self._paced: PacingDecision | None = None  # what is said instead while the last one is still good
         self._outlook: Outlook | None = None
@@ -197,6 +213,36 @@ class Pacer:
     def agent_staying(self, now_ms: int, agent: str) -> None:
         """Thought better of it."""
         self._leaving.discard(agent)
+
+    def agent_lent(self, now_ms: int, agent: str) -> None:
+        """Counts for another campaign: not to be dialed for."""
+        self._lent.add(agent)
+
+    def agent_returned(self, now_ms: int, agent: str) -> None:
+        """Counts here again."""
+        self._lent.discard(agent)
+
+    @property
+    def ready(self) -> int:
+        """Ready agents who may be counted on."""
+        return len(self._ready - self._leaving - self._lent)
+
+    @property
+    def spare(self) -> int:
+        """Ready agents who may be counted on, less the persons whom they are for already."""
+        return self.ready - len(self._forecast.waiting)
+
+    @property
+    def lent(self) -> int:
+        """Agents at work who count for another campaign."""
+        return sum(map(self._at_work, self._lent))
+
+    def counts_on(self, agent: str) -> bool:
+        """Whether calls are placed for this agent, ready or soon."""
+        return self._at_work(agent) and agent not in self._leaving and agent not in self._lent
+
+    def _at_work(self, agent: str) -> bool:
+        return agent in self._ready or agent in self._forecast.talking or agent in self._forecast.wrapping
 
     def agent_busy(self, now_ms: int, agent: str, call: str | None = None) -> None:
         """Connected to `call`, or taken by something outside this campaign (None)."""
@@ -272,11 +318,10 @@ class Pacer:
 
     # --- the decision ------------------------------------------------------------------------------------------
 
-    def decide(self, now_ms: int, *, room: int = UNLIMITED, wanted_elsewhere: int = 0) -> PacingDecision:
+    def decide(self, now_ms: int, *, room: int = UNLIMITED, elsewhere: Elsewhere = NOWHERE) -> PacingDecision:
         """How many calls to place now.
 
-        `room`: what trunks take now, 0 while anything is unwell. `wanted_elsewhere`: ready agents promised to others
-        first (inbound callers in the queue, campaigns of higher rank).
+        `room`: what trunks take now, 0 while anything is unwell. `elsewhere`: agents promised to others first.
         """
         forecast, policy, last = self._forecast, self._policy, self._last
         predictive = isinstance(policy, Predictive)
@@ -285,8 +330,8 @@ class Pacer:
             self._paced = self._paced or replace(last, place=0, limit=PacingLimit.PACED)
             return self._paced
         forecast.watch_drift(now_ms)
-        ready = len(self._ready - self._leaving)
-        free = max(0, ready - wanted_elsewhere)
+        ready = self.ready
+        free = max(0, ready - elsewhere.now)
         one_to_one = max(0, free - forecast.in_flight - len(forecast.waiting))
         budget = self.budget.state(now_ms)
         weighed = _NOTHING_WEIGHED
@@ -297,11 +342,14 @@ class Pacer:
         elif budget.at_ceiling and not (predictive and self.rule.at_ceiling is AtCeiling.EASE):
             place, limit = one_to_one if self.rule.at_ceiling is not AtCeiling.STOP else 0, PacingLimit.CEILING
         elif predictive:
-            weighed = self._weigh(now_ms, budget, free=free, most=min(room, MOST_AT_ONCE))
+            weighed = self._weigh(now_ms, budget, free=free - elsewhere.soon, most=min(room, MOST_AT_ONCE))
             place, limit = max(weighed.calls, one_to_one), weighed.limit
         else:
             goal = free * policy.calls_per_agent if isinstance(policy, Ratio) else free
             place, limit = max(0, int(goal) - forecast.in_flight - len(forecast.waiting)), PacingLimit.IN_FLIGHT
+        lent = self.lent
+        if not place and limit in _FOR_WANT_OF_AGENTS and (lent or elsewhere != NOWHERE) and not one_to_one:
+            limit = PacingLimit.SHARED
         if place >= room:
             place, limit = room, PacingLimit.LINES
         self._paced = None
@@ -312,11 +360,14 @@ class Pacer:
             limit=limit,
             ready=ready,
             busy=forecast.busy,
+            lent=lent,
+            wanted_elsewhere=elsewhere.now + elsewhere.soon,
             soon_free=weighed.soon_free,
             dialing=len(forecast.dialing) + len(forecast.ringing),
             screening=len(forecast.screening),
             waiting=len(forecast.waiting),
             expected_answers=weighed.expected_answers,
+            answers_ahead=weighed.expected_answers + place * weighed.answers_per_call,
             risk=weighed.risk,
             threshold=weighed.threshold,
             room=room,
@@ -325,7 +376,7 @@ class Pacer:
         return self._last
 
     def _weigh(self, now_ms: int, budget: BudgetState, *, free: int, most: int) -> _Weighed:
-        outlook = self._outlook = self._forecast.outlook(now_ms, ready=free, leaving=self._leaving)
+        outlook = self._outlook = self._forecast.outlook(now_ms, ready=free, leaving=self._leaving | self._lent)
         threshold = self._thrift.threshold(budget, self.budget.share, self._present)
         calls, risk = most_calls(outlook, threshold, most)
         return _Weighed(
@@ -334,14 +385,15 @@ class Pacer:
             risk=risk,
             threshold=threshold,
             expected_answers=outlook.answers,
+            answers_per_call=outlook.answers_per_call,
             soon_free=outlook.freed,
         )
 
     @property
     def _present(self) -> int:
-        return len(self._ready) + self._forecast.busy
+        return len(self._ready) + self._forecast.busy - self.lent
 
-    def cancel_now(self, now_ms: int, *, wanted_elsewhere: int = 0) -> tuple[str, ...]:
+    def cancel_now(self, now_ms: int, *, elsewhere: Elsewhere = NOWHERE) -> tuple[str, ...]:
         """Ringing calls to hang up because agents have vanished: the youngest first, none below the minimum ring.
 
         Not those for whom somebody will likely be free in time. Hang them up and tell `cancelled` at once.
@@ -351,8 +403,8 @@ class Pacer:
             return ()
         outlook, self._outlook = self._outlook, None  # Asked right after `decide`, as is usual, it is still good.
         if outlook is None or self._last is None or self._last.at_ms != now_ms:
-            free = max(0, len(self._ready - self._leaving) - wanted_elsewhere)
-            outlook = forecast.outlook(now_ms, ready=free, leaving=self._leaving)
+            free = max(0, self.ready - elsewhere.now) - elsewhere.soon
+            outlook = forecast.outlook(now_ms, ready=free, leaving=self._leaving | self._lent)
         return forecast.unneeded(now_ms, outlook, ring_min_ms=self.rule.ring_min_ms, risk_max=CANCEL_RISK)
 
     def _ended(self, known: bool) -> None:
@@ -369,12 +421,20 @@ class _Weighed:
     risk: float
     threshold: float
     expected_answers: float
+    answers_per_call: float
     soon_free: float
 
 
 _NOTHING_WEIGHED: Final = _Weighed(
-    calls=0, limit=PacingLimit.IN_FLIGHT, risk=0.0, threshold=0.0, expected_answers=0.0, soon_free=0.0
+    calls=0,
+    limit=PacingLimit.IN_FLIGHT,
+    risk=0.0,
+    threshold=0.0,
+    expected_answers=0.0,
+    answers_per_call=0.0,
+    soon_free=0.0,
 )
+_FOR_WANT_OF_AGENTS: Final = frozenset({PacingLimit.NO_AGENT, PacingLimit.IN_FLIGHT, PacingLimit.RISK})
 
 
 class Thrift:

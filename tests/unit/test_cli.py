@@ -179,11 +179,16 @@ def test_pacing_is_asked_of_a_running_engine(here: Path) -> None:
 def test_a_pacing_decision_is_one_line() -> None:
     view = {
         "campaign": "spring", "at_ms": 0, "mode": "predictive", "placed": 2, "limit": "risk", "ready": 1, "busy": 23,
+        "lent": 3, "wanted_elsewhere": 1,
         "soon_free": 4.24, "in_flight": 7, "expected_answers": 2.7, "threshold": 0.035, "risk": 0.031,
         "live_answers": 480.0, "abandoned": 12.0, "abandons_left": 2.4,
     }  # fmt: skip
     line = pacing_line(view)
-    assert "spring predictive: 7 calls on their way, placed 2, agents 1 ready, 23 busy, 4.2 soon free" in line
+    assert (
+        "spring predictive: 7 calls on their way, placed 2, agents 1 ready, 23 busy, 3 count for other campaigns, "
+        in line
+    )
+    assert "1 wanted elsewhere, 4.2 soon free" in line
     assert "risk 3.10% of 3.50%, abandoned 12 of 480 (2.50%), 2.4 left; one call more would too likely" in line
 
 

@@ -206,6 +206,8 @@ def decided(**changes: object) -> PacingView:
         limit="risk",
         ready=1,
         busy=23,
+        lent=0,
+        wanted_elsewhere=0,
         soon_free=4.24,
         in_flight=7,
         expected_answers=2.7,

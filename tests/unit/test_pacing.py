@@ -3,7 +3,17 @@ import json
 import pytest
 
 from engine.core.budget import AbandonRule, AtCeiling
-from engine.core.pacing import Manual, Pacer, PacingLimit, PacingPolicy, Predictive, Preview, Progressive, Ratio
+from engine.core.pacing import (
+    Elsewhere,
+    Manual,
+    Pacer,
+    PacingLimit,
+    PacingPolicy,
+    Predictive,
+    Preview,
+    Progressive,
+    Ratio,
+)
 from tests.unit.pacing_world import Nasty, World
 
 
@@ -61,7 +71,7 @@ def test_an_agent_about_to_leave_or_wanted_elsewhere_is_not_dialed_for() -> None
     pacer = campaign(Progressive(), ready=3)
     pacer.agent_leaving(0, "a0")
     assert pacer.decide(0).place == 2
-    assert pacer.decide(0, wanted_elsewhere=1).place == 1
+    assert pacer.decide(0, elsewhere=Elsewhere(now=1)).place == 1
     pacer.agent_staying(0, "a0")
     assert pacer.decide(0).place == 3
 
