@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from crm_lite import campaigns, deskpage, dnc, exports, imports, intake, leads, people
+from crm_lite import campaigns, deskpage, dnc, exports, imports, intake, leads, people, vitals
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
@@ -47,6 +47,7 @@ INDEX_PAUSE_S: Final = 0.02
 #: Every route there is, with the right that it needs. A route that is not here does not exist.
 ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/healthz", people.healthz, Right.ANYONE),
+    ("GET", "/metrics", vitals.metrics, Right.ANYONE),  # asks for more itself
     ("POST", "/csp-report", people.csp_report, Right.ANYONE),
     ("POST", "/api/v1/leads", intake.take_lead, Right.ANYONE),  # the token of a partner is asked there
     ("GET", "/login", people.login_page, Right.ANYONE),

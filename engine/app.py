@@ -21,6 +21,7 @@ from aiohttp import web
 from asterisk.conf import InvalidSettings
 from asterisk.instance import Asterisk, AsteriskFailed, find_binary
 from crm_lite.app import make_app, reconfigure
+from crm_lite.vitals import METRICS
 from engine.ami.client import AmiClient, AmiError, AmiFact, TrunkRegistered
 from engine.ari.switch import AriSwitch
 from engine.backoff import Backoff
@@ -125,6 +126,7 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
     async with AsyncExitStack() as scope:
         parts = await wire(loaded, scope)
         app = make_app(parts.driver, parts.database, loaded, parts.clock)
+        app[METRICS] = lambda: parts.driver.metrics(*parts.switch.vitals())
         await scope.enter_async_context(serving(app, loaded.config.web.listen))
         await scope.enter_async_context(open_window(parts.driver, loaded.resolve(loaded.config.database)))
         stop = _Stop()

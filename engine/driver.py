@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -42,6 +43,7 @@ from engine.core.floor import Floor
 from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, Lead, LeadId, PhoneNumber, Policy
 from engine.core.pacing import PacingDecision
 from engine.hub import Hub
+from engine.metrics import Moment, Tally, page
 from engine.store.errors import StoreBug, StoreError
 from engine.store.store import LEADS_OF, LineUp
 from engine.switch import Switch
@@ -142,6 +144,7 @@ class Driver:
         self._room = asyncio.Event()
         self._beat_ms = 0  # when the Floor's owner last saw a beat of ours
         self._late = False
+        self._tally = Tally()
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -220,6 +223,17 @@ class Driver:
         """Leads were imported or edited."""
         self._offer(LeadsChanged(CampaignId(campaign)))
 
+    def metrics(self, round_trip_ms: int = 0, event_lag_ms: int = 0) -> str:
+        """The state for Prometheus; what only the switch's adapter knows is given."""
+        now = Moment(
+            facts_waiting=len(self._inbox),
+            commits_waiting=len(self._commits),
+            beat_age_ms=max(0, self._clock.now_ms() - self._beat_ms),
+            round_trip_ms=round_trip_ms,
+            event_lag_ms=event_lag_ms,
+        )
+        return page(self._floor.live, self._tally, now)
+
     # ── the owner ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _offer(self, event: Event | _Beat) -> bool:
@@ -273,7 +287,14 @@ class Driver:
         now_ms = self._clock.now_ms()
         if self._record is not None:
             self._record(now_ms, event)
-        self._carry_out(self._floor.handle(event, now_ms))
+        decided = self._floor.live.decided_by
+        decisions, began_s = decided.total(), time.perf_counter()
+        orders = self._floor.handle(event, now_ms)
+        took_s = time.perf_counter() - began_s
+        self._tally.facts.note(took_s)
+        if (decisions := decided.total() - decisions) > 0:
+            self._tally.decisions.note(took_s / decisions, decisions)
+        self._carry_out(orders)
 
     def _carry_out(self, orders: Sequence[effects.Effect]) -> None:
         commit = _Commit()
@@ -315,6 +336,7 @@ class Driver:
 
     async def _commit(self, writes: Sequence[effects.Write]) -> None:
         """Commit, again and again: what was decided is never dropped."""
+        began_s = time.perf_counter()
         pause_ms, failed = COMMIT_RETRY_MS[0], False
         while True:
             try:
@@ -331,6 +353,7 @@ class Driver:
             else:
                 if failed:
                     self._offer(StoreUp())
+                self._tally.commits.note(time.perf_counter() - began_s)
                 return
 
     def _release(self, commit: _Commit) -> None:
@@ -341,6 +364,7 @@ class Driver:
                 self._offer(OriginateRefused(dial.leg, "taken back while it waited for the disk"))
             elif now_ms <= dial.send_before_ms:
                 self._switch.send(dial)
+                self._tally.originates[dial.trunk] += 1
             else:
                 self._offer(OriginateRefused(dial.leg, "waited too long for the disk"))
         if commit.reads:

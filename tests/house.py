@@ -40,7 +40,15 @@ CORE_STDLIB = frozenset(
 )
 FLOORLESS = ("engine.core", "engine.backoff", "engine.clock", "engine.switch")  # what adapters may know
 WORDS = ("engine.messages", "engine.phones")
-SHELL = (*FLOORLESS, "engine.store", "engine.driver", "engine.timers", "engine.hub", "engine.api")
+SHELL = (
+    *FLOORLESS,
+    "engine.store",
+    "engine.driver",
+    "engine.timers",
+    "engine.hub",
+    "engine.api",
+    "engine.metrics",
+)
 WIRING = ("engine", "crm_lite", "dialplan", "asterisk")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may always import itself
@@ -73,6 +81,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.timers": SHELL,
     "engine.hub": SHELL,
     "engine.api": SHELL,
+    "engine.metrics": ("engine.core",),
     "engine.window": ("engine.api",),
     "engine.recordings": ("engine.clock",),
     "crm_lite": (

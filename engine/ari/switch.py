@@ -129,6 +129,7 @@ class AriSwitch:
         self._lost_reason: str | None = ""
         self._slow = False
         self._lag = _Lag()
+        self._round_trip_ms = 0
         self._one_snapshot = asyncio.Lock()
         self._ended_meanwhile: set[LegId] | None = None
 
@@ -170,6 +171,10 @@ class AriSwitch:
 
     def _sources(self) -> list[str]:
         return [f"endpoint:PJSIP/{name}" for name in sorted((*self._trunks, *self._phones))]
+
+    def vitals(self) -> tuple[int, int]:
+        """How long the last probe took, and how late the last event was, in milliseconds."""
+        return self._round_trip_ms, self._lag.late_ms(self._clock.now_ms())
 
     def drop(self, reason: str) -> None:
         """Give up the link and make a new one; a snapshot follows."""
@@ -355,7 +360,7 @@ class AriSwitch:
                     self._client.drop(f"no answer to {lost} probes")
                 continue
             lost = 0
-            round_trip_ms = int((loop.time() - asked) * 1000)
+            round_trip_ms = self._round_trip_ms = int((loop.time() - asked) * 1000)
             if round_trip_ms > SLOW_MS:
                 self._judge(f"a request took {round_trip_ms} ms")
             elif (late_ms := self._lag.late_ms(self._clock.now_ms())) > SLOW_MS:

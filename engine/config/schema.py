@@ -61,6 +61,11 @@ class Web(_Section):
         default=None,
         description="The address that people type when a proxy stands before the pages, with https://.",
     )
+    metrics_token: Secret | None = Field(
+        default=None,
+        description="Who brings this bearer token may read `/metrics`, as `!env NAME`. Without it: programs on this "
+        "machine, and nobody when `public_url` is set.",
+    )
     operators_see_numbers: Flag = Field(
         default=False,
         description="yes: operators see whole numbers; no: only the last four digits. Supervisors see them whole.",

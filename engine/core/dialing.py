@@ -143,6 +143,7 @@ def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecisio
         # The call rate spreads a decision's calls over time: some may be due only now.
         return live.decisions[campaign.id] if live.wanted.get(campaign.id) else None
     live.decisions[campaign.id] = decision
+    live.decided_by[campaign.id, decision.limit.name.lower()] += 1
     live.wanted[campaign.id] = _less_held_back(live, campaign, decision.place)
     if decision.dialing > decision.ready:
         for call in pacer.cancel_now(now_ms, elsewhere=elsewhere):

@@ -149,6 +149,7 @@ class Live:
         self.stop_again = False  # such an order failed
         self.restored_talk: dict[AttemptId, AgentId] = {}  # who talked with whom before the restart
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
+        self.decided_by: Counter[tuple[CampaignId, str]] = Counter()  # decisions by what limited them; a metric
         self.counters: Counter[str] = Counter()  # what the switch got wrong, by name; a metric
         self.out: list[effects.Effect] = []
         self._asked_at_ms = -ASK_EVERY_MS

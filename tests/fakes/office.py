@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 
 from crm_lite.app import make_app
 from crm_lite.crm import Crm
+from crm_lite.vitals import METRICS
 from crm_lite.web_keys import CRM
 from engine.clock import WallClock
 from engine.config import Loaded, parse
@@ -320,6 +321,7 @@ async def office(
         floor = Floor(loaded.policy, epoch=await store.next_epoch(clock.now_ms()))
         driver = Driver(floor, switch=switch, store=store, clock=clock)
         app = make_app(driver, database, loaded, clock)
+        app[METRICS] = driver.metrics
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         async with asyncio.TaskGroup() as group:
             engine = group.create_task(driver.run((await store.restore(),)), name="engine")
