@@ -18,7 +18,7 @@ from engine.core.pacing import Predictive
 from engine.metrics import SECONDS, Moment, Tally, page
 from tests.conversation import ANNA, BORYS, MINUTE_MS, SPRING, Conversation, lead
 from tests.fakes.office import CONFIG, Office, office
-from tests.integration.switches import free_ports
+from tests.integration.switches import free_ports, until
 
 NOW = Moment(facts_waiting=3, commits_waiting=1, beat_age_ms=250, round_trip_ms=12, event_lag_ms=4)
 LINE = re.compile(r'zvonar_[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+-]+')
@@ -146,17 +146,23 @@ async def test_the_real_program_is_scraped_also_while_asterisk_is_away(tmp_path:
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "ARI": "secret"},
     )  # fmt: skip
     try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(50):
-            while True:
-                try:
-                    async with session.get(f"http://127.0.0.1:{pages}/metrics") as response:
-                        said = scraped(await response.text())
-                        break
-                except aiohttp.ClientConnectionError:
-                    assert engine.returncode is None, "it has ended"
-                    await asyncio.sleep(0.1)
+        said = await first_scrape(f"http://127.0.0.1:{pages}/metrics", engine)
         assert (said["zvonar_switch_up"], said["zvonar_store_up"]) == (0, 1)
         assert said['zvonar_originates_total{trunk="carrier"}'] == 0
     finally:
         engine.terminate()
         await engine.wait()
+
+
+async def first_scrape(url: str, engine: asyncio.subprocess.Process) -> dict[str, float]:
+    """What it says as soon as it is there."""
+
+    async def tried() -> dict[str, float] | None:
+        assert engine.returncode is None, "it has ended"
+        try:
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                return scraped(await response.text())
+        except aiohttp.ClientConnectionError:
+            return None
+
+    return await until(tried, timeout_s=50)
