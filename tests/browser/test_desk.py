@@ -92,6 +92,21 @@ async def test_a_callback_takes_a_time_and_says_when_it_lacks_one(place: Office,
     assert 25 * 60_000 < past.callback_at_ms - place.clock.now_ms() <= 30 * 60_000
 
 
+async def test_a_callback_is_said_in_words_and_shown_before_it_is_saved(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    place.switch.customers_hang_up()
+    await page.locator('[value="callback"]').check(force=True)
+    await page.locator("#callback-said").fill("завтра 15:00")
+    await expect(page.locator("#callback-heard")).to_contain_text("15:00")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    (past,) = await place.records.lead_history(LeadId(1))
+    assert past.callback_at_ms is not None
+    assert past.callback_at_ms > place.clock.now_ms()
+
+
 async def test_what_is_typed_survives_a_reload(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
     await at_work(place, page)
