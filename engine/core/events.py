@@ -279,6 +279,7 @@ class Restored:
     answers: Mapping[CampaignId, tuple[MinuteCount, ...]] = field(default_factory=dict)  # as far back as any law looks
     learned: Mapping[CampaignId, Mapping[str, Any]] = field(default_factory=dict)  # what the pacers knew
     recordings: tuple[Recording, ...] = ()  # that have no end on disk
+    recordings_ended: tuple[Recording, ...] = ()  # last of all: the order to end them may have died with the engine
     #: Calls judged machines that agents took, with what they said, oldest first.
     checked: Mapping[CampaignId, tuple[tuple[AttemptId, int, DispositionId], ...]] = field(default_factory=dict)
 

@@ -57,6 +57,7 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
         else:
             _close_without_campaign(live, attempt, now_ms)
     _recordings_restored(live, event.recordings)
+    live.ending.update((recording.name, (recording, 0)) for recording in event.recordings_ended)
     _recount(live, event, now_ms)  # after the open attempts: their answers are in it
     live.restored_ready = dict(event.logged_in)
     for agent_id, attempt, lead in event.undisposed:
@@ -107,7 +108,8 @@ def _end_recordings_left(live: Live, now_ms: int, *, anew: bool) -> None:
     for name, (recording, at_ms) in list(live.ending.items()):
         if again:
             live.end_recording(recording, customer_leg(recording.attempt), now_ms)
-            live.emit(effects.SaveRecording(recording, now_ms))
+            if not at_ms:  # else its end is on disk
+                live.emit(effects.SaveRecording(recording, now_ms))
         elif abs(now_ms - at_ms) > SNAPSHOT_GRACE_MS:
             del live.ending[name]  # had it failed, we would know by now
 

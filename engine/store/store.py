@@ -85,6 +85,9 @@ USUAL_LINE: Final = LineUp()
 #: Leads that a caller may be, for an agent to pick from by one key; who shares a number with more is searched for.
 CALLERS_MAX: Final = 9
 
+#: How far before the last end of a recording others are ended once more at a start.
+ENDED_LAST_MS: Final = 60_000
+
 
 class _Sql:
     next_epoch: Query
@@ -129,6 +132,7 @@ class _Sql:
     save_campaign_run: Query
     save_recording: Query
     open_recordings: Query
+    recordings_ended_last: Query
     append_audit: Query
     append_audit_once: Query
     line_of: Query
@@ -282,13 +286,14 @@ class Store:
 
     async def restore(self) -> Restored:
         """What was going on when the last engine ended, however it ended."""
-        open_rows, undisposed_rows, agents, runs, learned, recordings = await self._database.read(
+        open_rows, undisposed_rows, agents, runs, learned, recordings, ended = await self._database.read(
             SQL.open_attempts(),
             SQL.undisposed_attempts(),
             SQL.logged_in_agents(),
             SQL.campaign_runs(),
             SQL.learned_pacing(),
             SQL.open_recordings(),
+            SQL.recordings_ended_last(within_ms=ENDED_LAST_MS),
         )
         ids = sorted({row["lead_id"] for row in (*open_rows, *undisposed_rows)} - {None})
         leads = {row["id"]: _lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(ids)))}
@@ -307,6 +312,7 @@ class Store:
             },
             learned={CampaignId(row["campaign_id"]): orjson.loads(row["learned"]) for row in learned},
             recordings=tuple(map(_recording, recordings)),
+            recordings_ended=tuple(map(_recording, ended)),
         )
 
     async def answers(self, campaign: CampaignId) -> tuple[MinuteCount, ...]:

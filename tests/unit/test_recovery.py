@@ -13,6 +13,7 @@ from engine.core.model import (
     AgentState,
     Attempt,
     AttemptId,
+    BridgeId,
     CampaignId,
     CustomerState,
     LeadChange,
@@ -23,6 +24,7 @@ from engine.core.model import (
     Outcome,
     PhoneNumber,
     Recorded,
+    Recording,
     RecordingRule,
     TrunkId,
     agent_leg,
@@ -527,3 +529,12 @@ def test_of_two_conversations_of_one_lead_only_one_is_owed_a_word() -> None:
     floor = restart(restored(undisposed=((ANNA, newer, known), (BORYS, older, known))))
     assert list(floor.live.attempts) == [newer.id]
     assert not floor.all(effects.SaveLead), "the lead is not closed over the head of who owes"
+
+
+def test_a_recording_that_was_ended_just_before_the_kill_is_ended_once_more() -> None:
+    told = Recording(
+        name="1-9.1-10", attempt=AttemptId("1-9"), bridge=BridgeId("b.g.1-1.anna"), started_at_ms=MONDAY_MS - 60_000
+    )
+    floor = restart(replace(restored(attempt(CustomerState.TALKING)), recordings_ended=(told,)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER))))
+    assert [order.name for order in floor.all(effects.StopRecording, orders)] == [told.name]

@@ -245,10 +245,13 @@ ON CONFLICT (campaign_id) DO UPDATE SET learned = excluded.learned, at_ms = excl
 -- name: save_recording
 INSERT INTO recordings (name, attempt_id, bridge, started_at_ms, paused, ended_at_ms)
 VALUES (:name, :attempt, :bridge, :started_at_ms, :paused, :ended_at_ms)
-ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, ended_at_ms = coalesce(excluded.ended_at_ms, ended_at_ms);
+ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, ended_at_ms = coalesce(ended_at_ms, excluded.ended_at_ms);
 
 -- name: open_recordings
 SELECT * FROM recordings WHERE ended_at_ms IS NULL ORDER BY started_at_ms, name;
+
+-- name: recordings_ended_last
+SELECT * FROM recordings WHERE ended_at_ms > (SELECT max(ended_at_ms) FROM recordings) - :within_ms ORDER BY ended_at_ms, name;
 
 -- name: append_audit
 INSERT INTO audit (seq, at_ms, actor, action, subject, detail, hash)
