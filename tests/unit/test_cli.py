@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine import cli
-from engine.cli import Exit, pacing_line, zvonar
+from engine.api import DetectionView
+from engine.cli import Exit, amd_line, pacing_line, zvonar
 from engine.config import describe
 from scripts.make_ugly_leads import TABLE, text
 from tests.unit.test_config import SMALL
@@ -190,6 +191,19 @@ def test_a_pacing_decision_is_one_line() -> None:
     )
     assert "1 wanted elsewhere, 4.2 soon free" in line
     assert "risk 3.10% of 3.50%, abandoned 12 of 480 (2.50%), 2.4 left; one call more would too likely" in line
+
+
+def test_the_measure_of_detection_is_a_line_a_campaign(here: Path) -> None:
+    assert call("import", "leads.csv", "--campaign", "spring").exit_code == Exit.OK
+    assert call("amd").stdout == "spring: off; no call judged a machine was checked yet\n"
+    assert call("amd", "--campaign", "sprng").exit_code == Exit.USAGE
+    view = DetectionView(
+        campaign="spring", enabled=True, off=True, checked=20, persons=6, low=0.119, high=0.543, share_max=0.05
+    )
+    assert amd_line(view) == (
+        "spring: off by itself: too many persons taken for machines; of 20 calls judged machines that agents took 6"
+        " were persons: 30.0%, truly 11.9% to 54.3%; at most 5.0%"
+    )
 
 
 # ── why a lead is or is not dialed ───────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from engine.config import Config, ConfigProblem, ConfigWatch, Loaded, changes, d
 from engine.config import yamlmarks as yaml
 from engine.core import law, ordering
 from engine.core.budget import DAY_MS, AbandonRule, AtCeiling, CalendarDay, Rolling, Successive
-from engine.core.model import AgentId, Burst, DispositionKind, Outcome, PhoneNumber, QueueId
+from engine.core.model import AgentId, AmdPolicy, Burst, CampaignId, DispositionKind, Outcome, PhoneNumber, QueueId
 from engine.core.pacing import Manual, PacingPolicy, Predictive, Preview, Progressive, Ratio
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,9 @@ campaigns:
         busy: {after: 5m, max: 2}
     dispositions: [sale, later, callback, stop]
 """
+
+
+SPRING = CampaignId("spring")
 
 
 def loaded(text: str = SMALL) -> Loaded:
@@ -203,6 +206,24 @@ def test_the_laws_limit_becomes_the_rule_it_says() -> None:
     assert rule.periods == (CalendarDay(tz="Europe/Kyiv"), Successive(start_ms=midnight_in_kyiv_ms, days=30))
 
 
+def test_detection_and_message_become_the_policy_they_say() -> None:
+    text = with_line(
+        "name: Весна",
+        "name: Весна\n    message: {company: Acme, sounds: {uk: acme/uk, ru: acme/ru}, opt_out: 5}\n"
+        "    amd: {enabled: yes, message: acme/vm, sample: 20%, false_positives_max: 3%, confidence: 99%,"
+        " since: 2026-11-22, greeting: 1500ms, silence: 1s, words: 4}",
+    ).replace("kind: final", "kind: final, machine: yes")
+    campaign = loaded(text).policy.campaigns[SPRING]
+    assert (campaign.message.company, campaign.message.opt_out) == ("Acme", "5")
+    assert [campaign.message.sound(language) for language in ("ru", "en")] == ["acme/ru", "acme/uk"]
+    assert campaign.amd == AmdPolicy(
+        enabled=True, message="acme/vm", sample_share=0.2, false_positives_max=0.03, confidence=0.99,
+        since_ms=1_795_298_400_000, greeting_ms=1_500, silence_ms=1_000, words_max=4,
+    )  # fmt: skip
+    assert [one.machine for one in campaign.dispositions] == [True, False, False, False]
+    assert not loaded().policy.campaigns[SPRING].amd.enabled
+
+
 def test_a_phone_may_be_called_101_with_and_without_quotes() -> None:
     for name in ("101", '"101"'):
         assert loaded(with_line("phone: 101", f"phone: {name}")).policy.agents["anna"].phone == "101"  # type: ignore[index]
@@ -280,6 +301,16 @@ def test_all_errors_come_at_once_in_the_order_of_the_file() -> None:
             "name: Весна\n    order: [{by: colour, first: [red]}]",
             "colour: expected one of age, attempts",
         ),
+        ("name: Весна", "name: Весна\n    amd: {enabled: yes}", "amd.enabled: no disposition of the campaign has"),
+        ("name: Весна", "name: Весна\n    amd: {enabled: yes, sample: 0%}", "sample: without one nobody would know"),
+        ("name: Весна", "name: Весна\n    amd: {confidence: 20%}", "confidence: from 50% to 99.9%"),
+        ("name: Весна", "name: Весна\n    amd: {since: today}", "expected a day such as 2026-01-31"),
+        (
+            "name: Весна",
+            "name: Весна\n    amd: {enabled: yes}\n    abandon: {connect_within: 1s}",
+            "abandon.connect_within: 1s500ms at least",
+        ),
+        ("name: Весна", "name: Весна\n    message: {sounds: {uk: 'a b'}}", "sound names without ending"),
         ("name: Весна", "name: Весна\n    order: [{by: age}]", "by: age needs first: newest or oldest"),
         ("name: Весна", "name: Весна\n    order: [{by: zone}]", "by: zone needs either first"),
         ("name: Весна", "name: Весна\n    order: [{by: due, first: [x]}]", "by: due takes nothing else"),
@@ -303,6 +334,11 @@ def test_hours_that_never_open_are_refused() -> None:
     ("old", "new", "said"),
     [
         ("callback, stop]", "stop]", "none is of kind callback"),
+        (
+            "name: Весна",
+            "name: Весна\n    message: {sounds: {uk: /no/where}}",
+            "sounds.uk: no /no/where.* on this",
+        ),
         ("ru: Продажа,", f"ru: {'П' * 31},", "config.yaml:8:19: warning: dispositions.sale.labels.ru: longer than 30"),
         ("ru: Продажа,", "", "no text for ru"),
         ("campaigns: [spring]", "campaigns: [other]", "is not in campaigns"),

@@ -16,7 +16,8 @@ from crm_lite.auth import RIGHTS, Right, WeakPassword, create_user, token_hash
 from crm_lite.security import LOGIN_FAILURES_PER_ACCOUNT_MAX, LOGIN_WINDOW_S, FailureLimit, own_origin, same_origin
 from crm_lite.words import check_words, rule_words
 from engine.core.effects import SaveLead
-from engine.core.model import CampaignId, LeadChange, LeadId, LeadState
+from engine.core.model import AmdPolicy, AttemptId, CampaignId, LeadChange, LeadId, LeadState
+from engine.core.screening import Checked
 from engine.store.rows import Role
 from engine.store.store import Store
 from tests.fakes.office import CAMPAIGN, PASSWORD, Office, office
@@ -388,6 +389,19 @@ async def test_a_campaign_is_started_and_stopped(place: Office) -> None:
         assert CAMPAIGN in running(place)
         await boss.session.post("/campaigns/spring/run", data={"running": "0"})
         assert CAMPAIGN not in running(place)
+
+
+async def test_supervisors_read_that_detection_has_gone_off_and_why(place: Office) -> None:
+    detection = place.driver._floor.live.detections[CAMPAIGN]
+    detection.obey(AmdPolicy(enabled=True))
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        _, page = await boss.get("/campaigns")
+        assert "Операторы ещё не проверили ни одного звонка" in page
+        detection.restore(Checked(attempt=AttemptId(f"1-{n}"), at_ms=n, person=n < 6) for n in range(20))
+        _, page = await boss.get("/campaigns")
+        assert "Отключилось само" in page
+        assert "30&nbsp;%" in page or "30\xa0%" in page or "30 %" in page
 
 
 async def test_pages_work_without_the_telephone_switch(place: Office) -> None:
