@@ -1,7 +1,8 @@
 """An office in a process of its own, for tests that kill it: `python -m tests.browser.killed_office DIRECTORY PORT`.
 
 With a third argument `again` it is the next start on the same database, and the calls that the switch had still go on.
-Each line on stdin is what happens on the network: `answer`, `hang_up`, `dial`. Says `ready` when it serves.
+Each line on stdin is what happens on the network: `answer`, `hang_up`, `dial`. Says `ready` with its port
+when it serves; port 0 is any.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ async def main(directory: Path, port: int, *, again: bool) -> None:
     async with office(directory, port=port, people=not again, switch=recall(directory) if again else None) as place:
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        sys.stdout.write("ready\n")
+        sys.stdout.write(f"ready {place.port}\n")
         sys.stdout.flush()
         while line := (await reader.readline()).decode().strip():
             match line:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -37,6 +36,7 @@ class Server:
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.url = url
+        self.port = 0
         self._process = process
 
     async def tell(self, what: str) -> None:
@@ -53,14 +53,8 @@ class Server:
             await self._process.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
-async def serving(directory: Path, port: int, *, again: bool = False) -> AsyncIterator[Server]:
+async def serving(directory: Path, port: int = 0, *, again: bool = False) -> AsyncIterator[Server]:
     directory.mkdir(exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -68,18 +62,20 @@ async def serving(directory: Path, port: int, *, again: bool = False) -> AsyncIt
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    server = Server(process, f"http://127.0.0.1:{port}")
+    server = Server(process, "")
     try:
         assert process.stdout is not None
-        assert await process.stdout.readline() == b"ready\n"
+        ready, _, real_port = (await process.stdout.readline()).decode().partition(" ")
+        assert ready == "ready"
+        server.port = int(real_port)
+        server.url = f"http://127.0.0.1:{server.port}"
         yield server
     finally:
         await server.kill()
 
 
 async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sign_in: SignIn) -> None:
-    port = free_port()
-    async with serving(tmp_path / "killed", port) as before:
+    async with serving(tmp_path / "killed") as before:
         page = await sign_in("olena", url=before.url)
         await expect(page.locator('[data-do="login"]')).to_be_enabled()
         await page.keyboard.press("F2")
@@ -93,7 +89,7 @@ async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sig
         await before.tell("remember")
         await before.kill()
         await page.locator("#note").press_sequentially("!")
-    async with serving(tmp_path / "killed", port, again=True) as after:
+    async with serving(tmp_path / "killed", before.port, again=True) as after:
         began = time.monotonic()
         await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_enabled()
         assert time.monotonic() - began < BACK_WITHIN_S * 3  # a loaded machine may take longer than a quiet one
@@ -135,7 +131,7 @@ class Desk:
 
 async def acknowledged_then_killed(directory: Path, *, result: bool) -> str:
     """A note or a result is acknowledged, and the server is killed at once; the attempt."""
-    async with serving(directory, free_port()) as server:
+    async with serving(directory) as server:
         jar = aiohttp.CookieJar(unsafe=True)
         async with aiohttp.ClientSession(base_url=server.url, cookie_jar=jar, headers={"Origin": server.url}) as http:
             await http.post("/login", data={"login": "olena", "password": PASSWORD})
