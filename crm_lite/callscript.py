@@ -27,6 +27,8 @@ SCRIPTS_KEPT_MAX: Final = 256
 SCRIPT_CHARS_MAX: Final = 20_000
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
 _SPACES: Final = re.compile(r"\s+")
+#: A line of tags alone leaves no line behind; a tag that ends a line of words leaves its end of line (a list needs it).
+_TAGS_ALONE: Final = re.compile(r"^[ \t]*((?:\{%(?:(?!%\}).)*%\}[ \t]*)+)\n", re.MULTILINE)
 
 
 class _Gap(Undefined):
@@ -42,15 +44,13 @@ def _plain(value: object) -> str:
     return _PUNCTUATION.sub(r"\\\1", _SPACES.sub(" ", str(value)))
 
 
-_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(
-    undefined=_Gap, finalize=_plain, trim_blocks=True, lstrip_blocks=True, autoescape=False
-)
+_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(undefined=_Gap, finalize=_plain, autoescape=False)
 _MARKDOWN: Final = MarkdownIt("js-default", {"html": False, "linkify": False}).disable(["image", "link", "autolink"])
 
 
 @lru_cache(SCRIPTS_KEPT_MAX)
 def _template(text: str) -> Template:
-    return _ENVIRONMENT.from_string(text)
+    return _ENVIRONMENT.from_string(_TAGS_ALONE.sub(r"\1", text))
 
 
 def filled_in(text: str, values: Mapping[str, str]) -> Markup:

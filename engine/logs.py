@@ -19,7 +19,8 @@ def set_up(stream: IO[str] | None = None) -> None:
     handler = logging.StreamHandler(out)
     handler.setFormatter(_ForPeople() if out.isatty() else _ForMachines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # what changed in config.yaml we say ourselves
+    for library in ("watchfiles", "panoramisk"):  # what changed in config.yaml, and of AMI's link, we say ourselves
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

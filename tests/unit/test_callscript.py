@@ -16,6 +16,12 @@ def test_a_script_is_filled_in_with_what_is_known_of_the_lead() -> None:
     assert said == "<h3>Hello Петро</h3>\n<p>From <strong>Київ</strong>?</p>\n"
 
 
+def test_a_list_keeps_its_lines_where_one_ends_with_a_tag_and_loses_those_of_tags_alone() -> None:
+    script = "1. {% if city %}From {{ city }}?{% endif %}\n{% if product %}\n2. Of {{ product }}.\n{% endif %}\n3. Bye."
+    said = filled_in(script, {"city": "Київ", "product": "water"})
+    assert said == "<ol>\n<li>From Київ?</li>\n<li>Of water.</li>\n<li>Bye.</li>\n</ol>\n"
+
+
 def test_what_is_not_known_is_a_gap() -> None:
     assert filled_in("Hello {{ name }}, {{ product }}", {"name": ""}) == "<p>Hello …, …</p>\n"
 
