@@ -17,7 +17,7 @@ from crm_lite.desk import day_start_ms, pause_words
 from crm_lite.deskpage import signed_in
 from crm_lite.live import FLOOR_EVERY_MS, Channel, Reader, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do, Feed, Verb
-from crm_lite.web_keys import CRM, SESSION, page, see_other, user_of
+from crm_lite.web_keys import CRM, SESSION, page, reader_of, see_other, user_of
 from crm_lite.words import (
     CUSTOMER_STATES,
     LEAD_STATES,
@@ -212,7 +212,7 @@ def campaign_context(switches: bool) -> dict[str, Any]:
 
 async def live_page(request: web.Request) -> web.StreamResponse:
     """The floor; the socket fills it."""
-    return page(request, "floor/page.html", reader=request[SESSION].token_hash[:16])
+    return page(request, "floor/page.html", reader=reader_of(request[SESSION]))
 
 
 #: What may be asked for on the floor, and the right that each needs.

@@ -59,7 +59,7 @@ from engine.core.model import (
     WrapUpMode,
 )
 from engine.store.errors import StoreError
-from engine.store.rows import AgentTime, LeadCard, OwnCall, PastAttempt
+from engine.store.rows import AgentTime, Callback, LeadCard, OwnCall, PastAttempt
 
 #: A card that the store did not give is asked for again.
 READ_AGAIN_S: Final = 1.0
@@ -67,6 +67,9 @@ READ_AGAIN_S: Final = 1.0
 CALLBACK_AHEAD_MAX_MS: Final = 366 * 86_400_000
 #: The operator's own conversations that the idle desk lists.
 OWN_CALLS_MAX: Final = 6
+#: The calls that the operator has promised to make, of today and tomorrow, that the idle desk lists.
+OWN_CALLBACKS_MAX: Final = 5
+PROMISED_AHEAD_MS: Final = 2 * 86_400_000
 _RELATIVE: Final = re.compile(r"\+(\d{1,4})m")
 
 
@@ -89,6 +92,7 @@ class Day:
     counts: Mapping[str, int]
     times: tuple[AgentTime, ...]
     own: tuple[OwnCall, ...]
+    promised: tuple[Callback, ...]  # calls that this operator will make themselves
     at_ms: int
 
 
@@ -300,6 +304,7 @@ class Desk(Channel):
         day = await self._read_day(agent)
         policy = self._crm.engine.policy()
         profile = policy.agents.get(self._agent_id)
+        limit = self._crm.settings.pause_reasons.get(agent.pause_reason)
         return self._crm.pages.render(
             self._viewer.words.language,
             "desk/idle.html",
@@ -311,7 +316,10 @@ class Desk(Channel):
                 for campaign in (profile.campaigns if profile else ())
                 if campaign in policy.campaigns
             ],
+            pause_limit_ms=limit.limit_ms if limit else 0,
             day=day.counts if day else None,
+            promised=day.promised if day else (),
+            now_ms=day.at_ms if day else self._clock.now_ms(),
             own_calls=[self._call_line(call) for call in day.own] if day else [],
             zone=self._viewer.zone,
             switch_problem=self._crm.live.board.switch_problem,
@@ -328,10 +336,13 @@ class Desk(Channel):
         since_ms = day_start_ms(now_ms, self._crm.settings.zone)
         try:
             counts, times, own = await self._crm.records.own_day(self._agent_id, since_ms, now_ms, OWN_CALLS_MAX)
+            promised = await self._crm.records.callbacks_due(
+                since_ms + PROMISED_AHEAD_MS, owner=self._agent_id, limit=OWN_CALLBACKS_MAX
+            )
         except StoreError:
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
             return None
-        self._day_of, self._day = key, Day(counts, times, own, now_ms)
+        self._day_of, self._day = key, Day(counts, times, own, promised, now_ms)
         return self._day
 
     async def _shift(self, agent: Agent) -> dict[str, object]:

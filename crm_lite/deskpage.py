@@ -15,7 +15,7 @@ from crm_lite.crm import Crm, Viewer
 from crm_lite.desk import Desk, carry_out, heard_words
 from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do
-from crm_lite.web_keys import CRM, SESSION, language_of, page, user_of
+from crm_lite.web_keys import CRM, SESSION, language_of, page, reader_of, user_of
 from crm_lite.words import SKIP_REASONS, agent_state, refusal
 from engine.booking import book
 from engine.core.model import AgentId, AgentState, AttemptId, LeadId, SkipReason
@@ -32,7 +32,7 @@ async def desk_page(request: web.Request) -> web.StreamResponse:
     reasons = [(reason.id, words.label(reason.labels)) for reason in crm.settings.pause_reasons.values()]
     skips = [(id_, words.gettext(said)) for id_, said in SKIP_REASONS.items() if id_ is not SkipReason.TIMEOUT]
     return page(
-        request, "desk/page.html", pause_reasons=reasons, skip_reasons=skips, reader=request[SESSION].token_hash[:16]
+        request, "desk/page.html", pause_reasons=reasons, skip_reasons=skips, reader=reader_of(request[SESSION])
     )
 
 

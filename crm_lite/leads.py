@@ -19,12 +19,14 @@ from engine.core.events import AgentDial
 from engine.core.model import CampaignId, CommandId, LeadId, LeadState
 from engine.explain import explain
 from engine.store.cards import NAME, ZONE, Cards, Conflict, Edit, NotMergeable
-from engine.store.rows import LeadCard
+from engine.store.dnc import REASON_MAX, SYSTEM, DoNotCall, Entry
+from engine.store.rows import LeadCard, User
 
 ROWS_PER_PAGE: Final = 50
 SEARCH_CHARS_MAX: Final = 100
 #: Leads that the palette offers.
 FOUND_AT_ONCE_MAX: Final = 8
+NO_REASON: Final = "reason_needed"
 _ID: Final = re.compile(r"[0-9]{1,15}")
 _KEY: Final = re.compile(r"[0-9a-f]{16}")
 _POSITION: Final = re.compile(r"[0-9]{1,3}")
@@ -182,6 +184,40 @@ async def unmerge_leads(request: web.Request) -> web.StreamResponse:
     return see_other(f"/leads/{card.id}")
 
 
+async def call_no_more(request: web.Request) -> web.StreamResponse:
+    """Nobody calls this person again: all their numbers go on everybody's do-not-call list, with the reason."""
+    crm, form = request.app[CRM], await request.post()
+    card = await _own_card(request)
+    reason = str(form.get("reason", "")).strip()[:REASON_MAX]
+    if not reason:
+        return await _lead_page(request, NO_REASON)
+    numbers = [phone.number for phone in card.phones]
+    await DoNotCall(crm.database).add(numbers, reason=reason, by=user_of(request).login, at_ms=crm.clock.now_ms())
+    return see_other(f"/leads/{card.id}")
+
+
+async def call_again(request: web.Request) -> web.StreamResponse:
+    """Take that back: one's own word, or anybody's with the right to the lists."""
+    crm, user = request.app[CRM], user_of(request)
+    card = await _own_card(request)
+    for entry in await _listed(crm, card):
+        if entry.list == SYSTEM and _may_take_back(user, entry):
+            await DoNotCall(crm.database).remove(
+                entry.number, reason=f"lead:{card.id}", by=user.login, at_ms=crm.clock.now_ms()
+            )
+    return see_other(f"/leads/{card.id}")
+
+
+async def _listed(crm: Crm, card: LeadCard) -> list[Entry]:
+    """The entries of this person's numbers on any do-not-call list."""
+    lists = DoNotCall(crm.database)
+    return [entry for phone in card.phones for entry in await lists.find(phone.number.e164)]
+
+
+def _may_take_back(user: User, entry: Entry) -> bool:
+    return entry.by == user.login or may(user, Right.DO_NOT_CALL)
+
+
 async def _told_of_leads(crm: Crm, *leads: LeadId) -> None:
     """The engine looks again at the queues these leads are in."""
     cards = [await crm.records.lead_card(lead) for lead in leads]
@@ -243,6 +279,7 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         return fragment(request, "leads/pane.html", **context)
     explained = await explain(crm.database, policy, card.id, crm.clock.now_ms())
     cards = Cards(crm.database)
+    listed = await _listed(crm, card)
     twins = [await crm.records.lead_card(twin) for twin in await cards.twins(card.id, crm.campaigns_of(user))]
     return page(
         request,
@@ -255,6 +292,8 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         merges=await cards.merges(card.id),
         merges_allowed=may(user, Right.MERGE_LEADS),
         edits_made=await cards.edits(card.id),
+        listed=listed,
+        may_call_again=any(entry.list == SYSTEM and _may_take_back(user, entry) for entry in listed),
         field_titles={
             NAME: viewer.words.gettext("Name"),
             ZONE: viewer.words.gettext("Time zone"),

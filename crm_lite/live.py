@@ -36,7 +36,18 @@ from crm_lite.security import own_origin
 from engine.api import Engine, SubscriptionOverflow
 from engine.clock import Clock
 from engine.core.effects import AgentChanged, AttemptChanged, CommandDone, DialingChanged, Notice, ScreenPop
-from engine.core.model import Agent, AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState
+from engine.core.events import AgentPause
+from engine.core.model import (
+    Agent,
+    AgentId,
+    AgentState,
+    Attempt,
+    AttemptId,
+    CampaignId,
+    CommandId,
+    CustomerState,
+    SystemPause,
+)
 from engine.store.errors import StoreError
 from engine.store.rows import StoredSession
 
@@ -51,6 +62,10 @@ LOOK_AGAIN_S: Final = 0.5
 #: The floor is looked at at most this often.
 FLOOR_EVERY_MS: Final = 1_000
 PROBLEMS_EVERY_MS: Final = 1_000
+#: An agent whose desk nobody has shown for this long gets no new calls: a card would open before nobody.
+LOST_DESK_AFTER_MS: Final = 15_000
+
+_DESK: Final = "desk:"
 
 
 class Board:
@@ -233,6 +248,7 @@ class Live:
         self._dialing_said = False
         self._group: asyncio.TaskGroup | None = None
         self._open: set[Socket] = set()
+        self._deserted: dict[AgentId, int] = {}  # desks whose last window went, and when
         #: Feeds of another start of the server have another name, so their numbers cannot fit by chance.
         self.epoch = secrets.token_hex(4)
         self._numbers = itertools.count(1)
@@ -275,6 +291,20 @@ class Live:
                 self._dialing_said = False
                 waiting = [agent.id for agent in self.board.agents.values() if agent.state is AgentState.READY]
                 self._touch(desk for agent in waiting if (desk := self.find(desk_key(agent))) is not None)
+            await self._pause_deserted()
+
+    async def _pause_deserted(self) -> None:
+        """Whose last window went, and who is not in a call, is paused: the phone alone shows no card."""
+        now_ms = self._clock.now_ms()
+        for agent, left_ms in list(self._deserted.items()):
+            known = self.board.agents.get(agent)
+            waits = known is not None and known.state in (AgentState.READY, AgentState.PREVIEW)
+            if now_ms - left_ms < LOST_DESK_AFTER_MS or not waits:
+                continue
+            command = CommandId(f"desk:{self.epoch}-{self.next_number()}")
+            pause = AgentPause(command=command, by="desk", agent=agent, reason=SystemPause.LOST_DESK)
+            with contextlib.suppress(TimeoutError):  # not on disk yet: asked again in a second
+                await self._engine.do(pause)
 
     def channel(self, key: str, make: Callable[[], Channel]) -> Channel:
         """The channel of that key, made when there is none."""
@@ -341,6 +371,8 @@ class Live:
             self._open.discard(socket)
             if channel is not None:
                 channel.sockets.discard(socket)
+                if not channel.sockets and reader.key.startswith(_DESK):
+                    self._deserted[AgentId(reader.key.removeprefix(_DESK))] = self._clock.now_ms()
 
     async def _listen(self, socket: Socket, reader: Reader, group: asyncio.TaskGroup) -> Channel | None:
         channel: Channel | None = None
@@ -371,11 +403,13 @@ class Live:
         await self.ready.wait()
         channel = self.channel(reader.key, reader.make)
         socket.browser, socket.channel = hello.browser, channel
-        if reader.key.startswith("desk:") and not _may_sit_down(channel, socket, hello.take):
+        if reader.key.startswith(_DESK) and not _may_sit_down(channel, socket, hello.take):
             socket.put(channel.feed.frame("bye", reason="occupied"))
             socket.close(Close.OCCUPIED, "occupied")
             return channel
         await channel.greet(socket, hello)
+        if reader.key.startswith(_DESK):
+            self._deserted.pop(AgentId(reader.key.removeprefix(_DESK)), None)
         if self._group is not None and (channel.task is None or channel.task.done()):
             channel.task = self._group.create_task(channel.run(), name=f"live-{reader.key}")
         return channel
@@ -432,7 +466,7 @@ async def open_socket(request: web.Request) -> web.WebSocketResponse:
 
 def desk_key(agent: AgentId) -> str:
     """The key of an agent's desk."""
-    return f"desk:{agent}"
+    return f"{_DESK}{agent}"
 
 
 def _may_sit_down(channel: Channel, socket: Socket, take: bool) -> bool:

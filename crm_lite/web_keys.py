@@ -62,17 +62,25 @@ def page(request: web.Request, template: str, *, code: int = 200, **context: obj
     crm = request.app[CRM]
     session = request.get(SESSION)
     user = session.user if session else None
+    here = "/" + request.path.strip("/").split("/")[0]
+    elsewhere = session is not None and here != "/desk" and may(user, Right.DESK)
     html = crm.pages.render(
         language_of(request),
         template,
         user=user,
         menu=menu_of(user) if user else [],
         prefs=prefs_of(user) if user else "",
-        here="/" + request.path.strip("/").split("/")[0],
+        here=here,
+        desk_reader=reader_of(session) if session is not None and elsewhere else "",
         now_ms=crm.clock.now_ms(),
         **context,
     )
     return web.Response(text=html, content_type="text/html", status=code, headers={"Cache-Control": "no-store"})
+
+
+def reader_of(session: StoredSession) -> str:
+    """What the windows of one log-in have in common, and nobody else; it opens nothing."""
+    return session.token_hash[:16]
 
 
 def prefs_of(user: User) -> Markup:

@@ -168,6 +168,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.LEAD_NEEDED: N_("First say who called: this result needs a client."),
     Refusal.CALLER_KNOWN: N_("This call has its client already."),
     Refusal.BAD_DIGITS: N_("Only digits, * and # can be sent."),
+    "reason_needed": N_("Say why: it is kept with the number."),
     "not_mergeable": N_("One of the two is in a call, must not be called, or is merged already."),
     Refusal.COLLEAGUE_AWAY: N_("Nobody is there to take the call. Choose another colleague or team."),
     Refusal.LIFT_HANDSET: N_("This phone cannot be lifted from here: lift the handset."),

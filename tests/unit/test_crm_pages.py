@@ -191,6 +191,28 @@ async def test_numbers_are_masked_for_those_without_the_right(place: Office) -> 
             assert "+380671234501" in (await boss.get(path))[1]
 
 
+async def test_a_client_who_wants_no_calls_is_on_the_list_until_it_is_taken_back(place: Office) -> None:
+    async with Browser(place) as olena, Browser(place) as ivan, Browser(place) as boss:
+        for browser, login in ((olena, "olena"), (ivan, "ivan"), (boss, "boss")):
+            await browser.sign_in(login)
+        no_word = await olena.session.post("/leads/1/do-not-call", data={"reason": " "})
+        assert no_word.status == 409
+        await olena.session.post("/leads/1/do-not-call", data={"reason": "просил не звонить"})
+        card = await place.records.lead_card(LeadId(1))
+        assert card is not None
+        assert card.state is LeadState.SUPPRESSED
+        assert "просил не звонить" in (await ivan.get("/leads/1"))[1]
+        assert "/leads/1/call-again" in (await olena.get("/leads/1"))[1]
+        await ivan.session.post("/leads/1/call-again")  # not his word: it stays
+        assert "просил не звонить" in (await olena.get("/leads/1"))[1]
+        await boss.session.post("/leads/1/call-again")
+        card = await place.records.lead_card(LeadId(1))
+        assert card is not None
+        assert card.state is LeadState.NEW
+    told = {(row.by, row.action) for row in await place.records.audit_page()}
+    assert {("olena", "dnc_added"), ("boss", "dnc_removed")} <= told
+
+
 async def test_writes_are_audited(place: Office) -> None:
     async with Browser(place) as boss:
         await boss.sign_in("boss")

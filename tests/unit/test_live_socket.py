@@ -15,11 +15,13 @@ import pytest
 from crm_lite.auth import token_hash
 from crm_lite.live_protocol import FRAMES_PER_BROWSER_MAX, Close
 from engine.core.events import ConfigChanged, StoreDown, StoreUp
-from engine.core.model import AgentState, CallingHours
+from engine.core.model import AgentId, AgentState, CallingHours, SystemPause
 from engine.store.errors import StoreLockedError
 from tests.fakes.office import CAMPAIGN, Office, office
 from tests.fakes.waiting import poll
 from tests.unit.test_crm_pages import Browser
+
+OLENA = AgentId("olena")
 
 
 @pytest.fixture
@@ -396,6 +398,33 @@ async def test_a_changed_language_renders_the_desk_anew(place: Office) -> None:
             assert "Зміну не розпочато" in (await wire.until("snapshot"))["work"]
             assert (await wire.do("login"))["type"] == "ack"
             await wire.state("paused")
+
+
+async def test_who_left_the_desk_gets_no_calls_after_a_while_and_is_told(
+    place: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crm_lite.live.LOST_DESK_AFTER_MS", 200)
+    monkeypatch.setattr("crm_lite.live.PROBLEMS_EVERY_MS", 50)
+    board = place.crm.live.board
+    async with at_desk(place) as wire:
+        await in_conversation(place, wire)
+        await place.dial(running=False)
+    left_ms = place.clock.now_ms()
+    await poll(lambda: place.clock.now_ms() > left_ms + 400)
+    assert board.agents[OLENA].state is AgentState.TALKING  # who talks is not cut off
+    place.switch.customers_hang_up()
+    async with at_desk(place) as wire:
+        await wire.hello()
+        await wire.state("wrap_up")
+        answer = await wire.do("dispose", attempt=wire.shown["attempt"], disposition="sale", note="")
+        assert answer["type"] == "ack"
+        await wire.state("ready")
+    await poll(lambda: board.agents[OLENA].pause_reason == SystemPause.LOST_DESK)
+    async with at_desk(place) as wire:
+        await wire.hello()
+        await wire.until("snapshot")
+        assert wire.shown["state"] == "paused"
+        assert "не открылась бы" in wire.shown["work"]
 
 
 async def test_the_floor_shows_agents_calls_and_campaigns(place: Office) -> None:

@@ -32,15 +32,14 @@ function open() {
   input.focus();
 }
 
-/** What can be done now: the buttons with keys, and the pages. */
+/** What can be done now: the buttons, what their menus hold once something is typed, and the pages. */
 function commands(text) {
   const wanted = text.toLocaleLowerCase();
-  const buttons = pressable().map((button) => ({
-    icon: "chevron-right",
-    title: wordsOf(button),
-    key: button.dataset.hotkey.split(" ")[0],
-    run: () => button.click(),
-  }));
+  const withKeys = pressable();
+  const others = [...document.querySelectorAll("[data-do]:not(:disabled)")].filter(
+    (button) => button.offsetParent !== null && !withKeys.includes(button),
+  );
+  const buttons = [...withKeys, ...others].flatMap((button) => [command(button), ...(wanted ? choicesOf(button) : [])]);
   const pages = [...document.querySelectorAll(".top nav a")].map((link) => ({
     icon: "external-link",
     title: link.textContent.trim(),
@@ -49,6 +48,19 @@ function commands(text) {
   }));
   const own = { icon: "list", title: t("All keys"), key: "Ctrl+/", run: openKeys };
   return [...buttons, ...pages, own].filter(({ title }) => title.toLocaleLowerCase().includes(wanted));
+}
+
+function command(button, prefix = "") {
+  const [key = ""] = (button.dataset.hotkey || "").split(" ");
+  return { icon: "chevron-right", title: prefix + wordsOf(button), key, run: () => button.click() };
+}
+
+/** The reasons of a pause, of a skip: chosen without opening the menu. */
+function choicesOf(button) {
+  const menu = button.popoverTargetElement;
+  if (!menu) return [];
+  const choices = [...menu.querySelectorAll("[data-reason]:not(:disabled)")];
+  return choices.map((choice) => command(choice, `${wordsOf(button)}: `));
 }
 
 function wordsOf(button) {

@@ -1,4 +1,5 @@
 // Clocks on the page. They show the server's moments; they decide nothing.
+const NEAR = 0.8; // of a limit: said before it is passed
 let offset = 0; // server's clock minus ours
 
 /** Take the server's time from a frame. */
@@ -27,6 +28,7 @@ export function draw(root = document) {
     const limit = Number(clock.dataset.limit || 0);
     const over = limit > 0 && passed > limit;
     clock.classList.toggle("over", over);
+    clock.classList.toggle("near", limit > 0 && !over && passed > NEAR * limit);
     if ("row" in clock.dataset) clock.closest("tr")?.classList.toggle("long", over);
   }
   for (const clock of root.querySelectorAll("[data-until]")) {
