@@ -331,8 +331,11 @@ async def test_nothing_brings_a_suppressed_lead_back(store: Store, database: Dat
     planned = attempt(1, 1)
     asked = LeadChange(lead=LeadId(1), state=LeadState.SUPPRESSED, rule="asked")
     await store.commit([SaveAttempt(planned), SaveLead(asked, NOON)])
+    (before,) = await rows(database, "SELECT state, hold, next_at_ms FROM leads")
     await store.commit([SaveEnd(ended(planned, Outcome.NO_ANSWER), retry(1, NOON))])
-    assert (await lead_state(database, 1))[0] == "suppressed"
+    (after,) = await rows(database, "SELECT state, hold, next_at_ms FROM leads")
+    assert tuple(after) == tuple(before)
+    assert after["state"] == "suppressed"
 
 
 # ── due leads ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from tests.conversation import (
     MINUTE_MS,
     MONDAY_MS,
     OFFICE_HOURS,
+    SOLD,
     SPRING,
     Conversation,
     campaign,
@@ -245,16 +246,18 @@ def test_a_store_that_does_not_save_stops_dialing_and_keeps_the_talking() -> Non
 
 
 def test_draining_dials_nothing_more_and_lets_the_talking_end() -> None:
-    floor = Conversation(lead(1), lead(2))
+    floor = Conversation(lead(1), lead(2), lead(3), lead(4))
     floor.ready(ANNA, BORYS)
     first, second = floor.dialed()
-    floor.talk(first)
+    talk = floor.talk(first)
     orders = floor.tell(events.DrainStarted(floor.now_ms + 60_000))
     assert not floor.all(effects.Hangup, orders)
     floor.answer(second)
     floor.tell(events.LegBridged(second))
     assert floor.attempt(second).state is CustomerState.TALKING, "who was called is still served"
     floor.hang_up(first)
+    floor.dispose(talk, SOLD)
+    assert floor.agent(ANNA).state == "ready"
     floor.hang_up(second)
     assert len(floor.dialed()) == 2
     assert floor.live.talking() == 0

@@ -237,6 +237,12 @@ PLANTED: dict[str, tuple[str, str, str]] = {
         """INSERT INTO recordings VALUES ('r1', '1-2', 'b', 1700000130000, 0, 1700000140000),
            ('r2', '1-2', 'b', 1700000135000, 0, 1700000141000);""",
     ),
+    "a recording that goes on with the next customer": (
+        "I17",
+        "of one bridge at once",
+        """INSERT INTO recordings VALUES ('r1', '1-2', 'b', 1700000130000, 0, 1700000190000),
+           ('r2', '1-3', 'b', 1700000185000, 0, 1700000191000);""",
+    ),
     "times that run backwards": (
         "I19",
         "run backwards",
@@ -273,6 +279,23 @@ async def test_what_sqlite_itself_would_have_refused_is_found(
     database._connection.execute("PRAGMA ignore_check_constraints = OFF")
     found = await verify(database, now_ms=LATER)
     assert any(v.invariant == invariant and words in v.what and v.ids == ids for v in found), found
+
+
+async def test_an_agent_who_handed_a_customer_on_may_have_the_next_one(database: InlineDatabase, store: Store) -> None:
+    await a_days_work(database, store)
+    await change(database, "UPDATE calls SET ended_at_ms = 1700000190000 WHERE attempt_id = '1-2';")
+    transferred = SaveAudit(at_ms=1_700_000_150_000, by="anna", action="call_transferred", subject="1-2")
+    await store.commit([transferred])
+    assert "I9" not in {v.invariant for v in await verify(database, now_ms=LATER)}
+
+
+async def test_an_agent_who_took_the_customer_back_has_them(database: InlineDatabase, store: Store) -> None:
+    await a_days_work(database, store)
+    back = "UPDATE calls SET bridged_at_ms = 1700000160000, ended_at_ms = 1700000190000 WHERE attempt_id = '1-2';"
+    await change(database, back)
+    transferred = SaveAudit(at_ms=1_700_000_150_000, by="anna", action="call_transferred", subject="1-2")
+    await store.commit([transferred])
+    assert "I9" in {v.invariant for v in await verify(database, now_ms=LATER)}
 
 
 @pytest.mark.parametrize("planted", PLANTED)

@@ -84,9 +84,12 @@ WHERE a.bridged_at_ms IS NULL OR r.started_at_ms > a.ended_at_ms
 LIMIT :limit;
 
 -- name: recorded_twice
-SELECT 'two recordings of one conversation at once' AS what, attempt_id AS ids FROM (
-  SELECT attempt_id, started_at_ms, lag(ended_at_ms, 1, 0) OVER w AS free_ms, lag(name) OVER w AS before_name
-  FROM recordings WINDOW w AS (PARTITION BY attempt_id ORDER BY started_at_ms, name)
+SELECT 'two recordings of one ' || room || ' at once' AS what, before_id || ' ' || attempt_id AS ids FROM (
+  SELECT room, attempt_id, started_at_ms, lag(ended_at_ms, 1, 0) OVER w AS free_ms, lag(name) OVER w AS before_name,
+         lag(attempt_id) OVER w AS before_id
+  FROM (SELECT 'conversation' AS room, attempt_id AS of, * FROM recordings
+        UNION ALL SELECT 'bridge' AS room, bridge AS of, * FROM recordings)
+  WINDOW w AS (PARTITION BY room, of ORDER BY started_at_ms, name)
 ) AS takes WHERE before_name IS NOT NULL AND coalesce(free_ms, 9000000000000000) > started_at_ms LIMIT :limit;
 
 -- name: recorded_against_the_rule
@@ -150,12 +153,20 @@ JOIN attempts a ON a.id = l.attempt_id
 WHERE l.state = 'talking' AND l.next_ms > a.ended_at_ms + :grace_ms LIMIT :limit;
 
 -- name: two_customers
+-- Who handed their customer on has let go of them, though the call shows their name until somebody else takes it.
+WITH held AS (
+  SELECT c.attempt_id, c.agent_id, c.bridged_at_ms,
+         min(coalesce(c.ended_at_ms, 9000000000000000),
+             coalesce((SELECT min(t.at_ms) FROM audit t
+                       WHERE t.subject = c.attempt_id AND t.action = 'call_transferred' AND t.at_ms >= c.bridged_at_ms),
+                      9000000000000000)) AS free_ms
+  FROM calls c
+)
 SELECT 'agent ' || agent_id || ' has two customers at once' AS what, before_id || ' ' || attempt_id AS ids FROM (
   SELECT attempt_id, agent_id, bridged_at_ms, lag(attempt_id) OVER w AS before_id,
-         max(coalesce(ended_at_ms, 9000000000000000)) OVER (
-           PARTITION BY agent_id ORDER BY bridged_at_ms, attempt_id
-           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS busy_until_ms
-  FROM calls WINDOW w AS (PARTITION BY agent_id ORDER BY bridged_at_ms, attempt_id)
+         max(free_ms) OVER (PARTITION BY agent_id ORDER BY bridged_at_ms, attempt_id
+                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS busy_until_ms
+  FROM held WINDOW w AS (PARTITION BY agent_id ORDER BY bridged_at_ms, attempt_id)
 ) AS talks WHERE bridged_at_ms < busy_until_ms LIMIT :limit;
 
 -- name: still_open
