@@ -95,7 +95,8 @@ class Journal:
     def __init__(self, path: Path, *, since_ms: int | None) -> None:
         """`since_ms`: what happened before it is passed over; None: all that stands in the journal now."""
         self._path = path
-        self._offset = _offset_at(path, since_ms)
+        self._since_ms = since_ms or 0
+        self._offset = _offset_at(path, since_ms)  # may be somewhat earlier
         self._answered: dict[str, int] = {}  # of channels that have not ended
 
     def look(self) -> list[EndedChannel | OptedOut]:
@@ -108,6 +109,8 @@ class Journal:
                     self._answered[entry.channel_id] = entry.at_ms
                     if len(self._answered) > ANSWERED_MAX:  # left by an Asterisk that died with them
                         del self._answered[next(iter(self._answered))]
+                elif entry.at_ms < self._since_ms:
+                    self._answered.pop(entry.channel_id, None)
                 elif entry.kind == "HANGUP":
                     answered_ms = self._answered.pop(entry.channel_id, None)
                     told.append(

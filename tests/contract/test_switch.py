@@ -38,6 +38,7 @@ from engine.core.events import (
     CommandFailed,
     LegAnswered,
     LegBridged,
+    LegFound,
     LegHungUp,
     LegJudged,
     LegOptedOut,
@@ -365,15 +366,24 @@ async def test_detection_judges_who_answers_and_gives_the_leg_back(phone: Phone,
     assert not phone.has(CommandFailed, leg)
 
 
+async def _found(phone: Phone, leg: LegId) -> LegFound:
+    """The leg in a snapshot that is asked for now; it is the only one."""
+    asked = sum(isinstance(fact, SwitchUp) for fact in phone.facts)
+    phone.switch.send(AskSwitch())
+    (found,) = (await phone.fact(SwitchUp, nth=asked + 1)).legs
+    assert found.leg == leg
+    return found
+
+
 async def test_a_snapshot_shows_whom_detection_has(phone: Phone) -> None:
     leg = phone.dial(SILENT)
     await phone.fact(LegAnswered, leg)
     phone.switch.send(Screen(leg=leg, within_ms=2_500, greeting_ms=1_000, silence_ms=600, words_max=3))
-    phone.switch.send(AskSwitch())
-    await phone.fact(SwitchUp, nth=2)
-    phone.switch.send(AskSwitch())
-    (found,) = (await phone.fact(SwitchUp, nth=3)).legs
-    assert (found.leg, found.answered, found.screening) == (leg, True, True)
+    found = await _found(phone, leg)
+    while not found.screening and not phone.has(LegJudged, leg):  # Asterisk 16 hands a silent line over 200 ms late
+        assert found.ours_to_command, "with us or with detection"
+        found = await _found(phone, leg)
+    assert (found.answered, found.screening) == (True, True)
     await phone.fact(LegJudged, leg)
     phone.switch.send(Hangup(leg))
     await phone.fact(LegHungUp, leg)
