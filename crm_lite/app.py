@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from crm_lite import campaigns, deskpage, dnc, exports, imports, intake, leads, people, vitals
+from crm_lite import campaigns, deskpage, dnc, exports, imports, intake, leads, people, taskpage, vitals
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
@@ -64,6 +64,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/ws/desk", deskpage.desk_socket, Right.DESK),
     ("GET", "/desk/transfer", deskpage.transfer_menu, Right.DESK),
     ("GET", "/desk/calls/{attempt}", deskpage.earlier_call, Right.DESK),
+    ("POST", "/tasks", taskpage.add_task, Right.DESK),
+    ("POST", "/tasks/{task:[0-9]{1,15}}", taskpage.settle_task, Right.DESK),
     ("GET", "/live", campaigns.live_page, Right.FLOOR),
     ("GET", "/ws/floor", campaigns.floor_socket, Right.FLOOR),
     ("GET", "/campaigns", campaigns.campaigns_page, Right.FLOOR),

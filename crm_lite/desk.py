@@ -19,7 +19,8 @@ from crm_lite.live import Channel, desk_key
 from crm_lite.live_protocol import NOTE_CHARS_MAX, Do, Feed, Verb
 from crm_lite.settings import Settings
 from crm_lite.shift import shift_of
-from crm_lite.words import OUTCOMES, REFUSALS, SYSTEM_PAUSES, agent_state, dialing_words, rule_words
+from crm_lite.tasks import TaskList, hand_next, is_for, task_list
+from crm_lite.words import OUTCOMES, REFUSALS, SYSTEM_PAUSES, agent_state, dialing_words, handout_words, rule_words
 from engine.booking import Booking, Taken, book
 from engine.core.events import (
     AgentAnswer,
@@ -60,6 +61,7 @@ from engine.core.model import (
 )
 from engine.store.errors import StoreError
 from engine.store.rows import AgentTime, Callback, LeadCard, OwnCall, PastAttempt
+from engine.store.tasks import Plate, Tasks
 
 #: A card that the store did not give is asked for again.
 READ_AGAIN_S: Final = 1.0
@@ -83,6 +85,7 @@ class Conversation:
     draft: Mapping[str, object] | None
     caller: Caller | None = None  # somebody who called and has no lead yet
     notes: tuple[tuple[AgentId, str], ...] = ()  # of colleagues who handed the customer on
+    handed: str = ""  # why "Next" handed it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ class Desk(Channel):
         self._shown: dict[str, object] = {}
         self._day: Day | None = None
         self._day_of: tuple[object, ...] = ()
+        self._plate: tuple[object, Plate] | None = None
+        self._plate_over: asyncio.TimerHandle | None = None
 
     def whole(self) -> Mapping[str, object]:
         """The content of a snapshot."""
@@ -163,6 +168,11 @@ class Desk(Channel):
         for content in changes.values():
             self._shown.update(content)
         return {kind: content for kind, content in changes.items() if content}
+
+    def stale(self) -> None:
+        """The operator's tasks have changed."""
+        self._plate = None
+        self.touch()
 
     def noted(self, attempt: str, text: str, at_ms: int) -> None:
         """The note was saved: a snapshot brings it to the next reader."""
@@ -204,12 +214,23 @@ class Desk(Channel):
         try:
             card, history, draft = await self._crm.records.conversation(lead, self._agent_id, attempt)
             notes = await self._crm.records.drafts_of_others(self._agent_id, attempt) if attempt else ()
+            handed = await self._handed(lead, attempt) if attempt else ""
         except StoreError:
             # The customer is on the line: a note and a result without a card beat no desk. It is read again soon.
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
             return Conversation(attempt, None, (), None)
         typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
-        return Conversation(attempt, card, history, typed, notes=notes)
+        return Conversation(attempt, card, history, typed, notes=notes, handed=handed)
+
+    async def _handed(self, lead: LeadId, attempt: AttemptId) -> str:
+        """Why "Next" handed this call out; "" when it did not."""
+        call = self._crm.live.board.attempts.get(attempt)
+        if self._crm.engine.policy().tasks is None or call is None or not call.by_agent:
+            return ""
+        handed = (await Tasks(self._crm.database).plate(self._agent_id, call.planned_at_ms)).handed
+        if handed is None or not is_for(handed, lead, call.planned_at_ms):
+            return ""
+        return handout_words(self._viewer.words, handed.why)
 
     async def again(self, attempt: AttemptId) -> str | None:
         """The form of an earlier conversation, to give or correct its result; None when it is not this agent's."""
@@ -273,6 +294,7 @@ class Desk(Channel):
             callback_presets=callback_presets(self._viewer, card.zone if card else None, now_ms),
             script=self._script(campaign, card),
             viewer=self._viewer,
+            tasks=self._crm.engine.policy().tasks,
             agents=self._crm.engine.policy().agents,
             campaigns=self._crm.engine.policy().campaigns,
             now_ms=now_ms,
@@ -300,6 +322,26 @@ class Desk(Channel):
         }
         return filled_in(self._viewer.words.label(scripts), values)
 
+    async def _tasks(self, agent: Agent) -> TaskList | None:
+        """What the operator has to do; read again when something can have changed it. None: nothing to show."""
+        rules, now_ms = self._crm.engine.policy().tasks, self._clock.now_ms()
+        if rules is None or agent.state is AgentState.LOGGED_OUT:
+            return None
+        key = (agent.state, agent.since_ms)
+        if self._plate is None or self._plate[0] != key:
+            try:
+                self._plate = key, await Tasks(self._crm.database).plate(self._agent_id, now_ms)
+            except StoreError:
+                asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
+                return None
+        listed = task_list(self._viewer, rules, self._plate[1], now_ms)
+        if self._plate_over is not None:
+            self._plate_over.cancel()
+        if listed.next_change_ms is not None:
+            after_s = max(READ_AGAIN_S, (listed.next_change_ms - now_ms) / 1000)
+            self._plate_over = asyncio.get_running_loop().call_later(after_s, self.touch)
+        return listed
+
     async def _idle(self, agent: Agent) -> str:
         day = await self._read_day(agent)
         policy = self._crm.engine.policy()
@@ -325,6 +367,8 @@ class Desk(Channel):
             switch_problem=self._crm.live.board.switch_problem,
             store_problem=self._crm.live.board.store_problem,
             dialing_words=dialing_words,
+            tasks=await self._tasks(agent),
+            callback_presets=callback_presets(self._viewer, None, self._clock.now_ms()),
         )
 
     async def _read_day(self, agent: Agent) -> Day | None:
@@ -384,6 +428,7 @@ class Desk(Channel):
             "wish_reason": pause_words(self._viewer.words, self._crm.settings, agent.wish_reason),
             "wrap_until_ms": wrap_until_ms(agent, campaign),
             "zone": self._viewer.zone,
+            "tasks": self._crm.engine.policy().tasks,
         }
         held = attempt is not None and attempt.state is CustomerState.HELD
         language = self._viewer.words.language
@@ -449,7 +494,7 @@ def why_this_client(
     if isinstance(attempt, Attempt) and attempt.queue is not None:
         return [words.gettext("Called us")]
     promised = past[0].callback_at_ms if past else None
-    why = []
+    why = [conversation.handed] if conversation.handed else []
     if promised is not None and promised <= (attempt.planned_at_ms if attempt else now_ms):
         why.append(words.gettext("Callback promised for %(time)s") % {"time": words.when(promised, now_ms, zone)})
     elif not past:
@@ -638,15 +683,28 @@ def desk_event(  # noqa: C901, PLR0912 - one row per button
             raise NotACommand(said.verb)
 
 
+async def _by_the_pages(crm: Crm, login: str, agent: AgentId, said: Do) -> str | None:
+    """What the engine is not asked for first; None: this is for the engine. Raises as its parts do."""
+    match said.verb:
+        case Verb.DRAFT:
+            return await _save_draft(crm, agent, said.args, crm.clock.now_ms())
+        case Verb.NEXT:
+            return await hand_next(crm, login, agent, said)
+        case Verb.ATTACH:
+            return await caller.attach(crm, login, agent, said.id, said.args)
+        case Verb.CALLER:
+            return await caller.create(crm, login, agent, said.id, said.args)
+        case _:
+            return None
+
+
 async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
     """Do what an operator's browser asks. Returns "" when it is done and on disk, else why not."""
     now_ms = crm.clock.now_ms()
     try:
-        if said.verb is Verb.DRAFT:
-            return await _save_draft(crm, agent, said.args, now_ms)
-        if said.verb in {Verb.ATTACH, Verb.CALLER}:
-            name = caller.attach if said.verb is Verb.ATTACH else caller.create
-            return await name(crm, login, agent, said.id, said.args)
+        done = await _by_the_pages(crm, login, agent, said)
+        if done is not None:
+            return done
         current = crm.live.board.agents.get(agent)
         if said.verb in OF_THIS_CALL and (current is None or said.args.get("attempt") != current.attempt):
             return Refusal.NO_CALL  # The button was meant for the call before this one.

@@ -21,6 +21,7 @@ from engine.booking import book
 from engine.core.model import AgentId, AgentState, AttemptId, LeadId, SkipReason
 from engine.moments import TEXT_MAX, moment
 from engine.store.rows import StoredSession, User
+from engine.store.tasks import TITLE_MAX
 
 _LEAD: Final = re.compile(r"[0-9]{1,15}")
 
@@ -31,8 +32,15 @@ async def desk_page(request: web.Request) -> web.StreamResponse:
     words = crm.pages.words[language_of(request)]
     reasons = [(reason.id, words.label(reason.labels)) for reason in crm.settings.pause_reasons.values()]
     skips = [(id_, words.gettext(said)) for id_, said in SKIP_REASONS.items() if id_ is not SkipReason.TIMEOUT]
+    tasks = crm.engine.policy().tasks
     return page(
-        request, "desk/page.html", pause_reasons=reasons, skip_reasons=skips, reader=reader_of(request[SESSION])
+        request,
+        "desk/page.html",
+        pause_reasons=reasons,
+        skip_reasons=skips,
+        reader=reader_of(request[SESSION]),
+        task_types=[(type_.id, words.label(type_.labels)) for type_ in tasks.types.values()] if tasks else [],
+        title_max=TITLE_MAX,
     )
 
 

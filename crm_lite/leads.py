@@ -273,6 +273,7 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         "lead_states": LEAD_STATES,
         "outcomes": OUTCOMES,
         "zone_of": ZoneInfo,
+        "tasks": policy.tasks if user.agent else None,
         "dial_key": secrets.token_hex(8) if user.agent and may(user, Right.DESK) else "",
     }
     if "pane" in request.query:

@@ -183,6 +183,10 @@ class Channel(ABC):
         """Something may have changed."""
         self._dirty.set()
 
+    def stale(self) -> None:
+        """What it has read of the store has changed."""
+        self.touch()
+
     async def refresh(self) -> None:
         """Publish what changed."""
         async with self._refreshing:

@@ -67,6 +67,7 @@ class Verb(StrEnum):
     CALLER = "caller"
     DRAFT = "draft"
     CAMPAIGN = "campaign"
+    NEXT = "next"
 
 
 class BadMessage(Exception):

@@ -102,6 +102,7 @@ SYSTEM_PAUSES: Final[Mapping[str, str]] = {
     SystemPause.FORCED: N_("by the supervisor"),
     SystemPause.PREVIEW_UNUSED: N_("no answer to the offered client"),
     SystemPause.RESTARTED: N_("the system was restarted"),
+    SystemPause.TASK: N_("busy with a task"),
 }
 
 MODES: Final[Mapping[Mode, str]] = {
@@ -178,6 +179,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     Taken.SLOT_FULL: N_("Enough calls are promised for that time."),
     Taken.DAY_FULL: N_("You have promised enough calls for that day."),
     Taken.NEVER: N_("No free time was found in the next two weeks."),
+    "task_in_hand": N_("First finish the task in hand, or put it off."),
+    "nothing_to_hand_out": N_("There is nothing to do just now."),
     "busy": N_("Too many commands at once. Wait a second."),
     "not_saved": N_("Not saved yet: the database does not answer. Nothing is lost, saving goes on."),
     "forbidden": N_("You may not do this."),
@@ -220,6 +223,8 @@ def dialing_words(words: Words, said: DialingChanged | None) -> str:
 
 def refusal(words: Words, reason: str) -> str:
     """Why a command was refused, also by a rule about the lead; an unknown reason as it is."""
+    if reason.split(":", maxsplit=1)[0] in HANDOUTS:
+        return handout_words(words, reason)
     if reason not in REFUSALS and reason.split(":", maxsplit=1)[0] in RULES:
         return words.gettext("Not called: %(reason)s.") % {"reason": rule_words(words, reason)}
     return (
@@ -256,6 +261,29 @@ RULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "merged": (N_("merged into № %(lead)s"), ("lead",)),
     "disposition": (N_("result “%(result)s”"), ("result",)),
 }
+
+
+#: Why "Next" gives what it gives (`engine.core.tasks`): the code's words, and the names of its numbers.
+HANDOUTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "handed_promise": (N_("Promised calls come first of all"), ()),
+    "handed_first": (N_("A task of tier %(tier)s in this time slot"), ("tier",)),
+    "handed_tier": (N_("A task of tier %(tier)s: higher ones have nothing in this time slot"), ("tier",)),
+    "handed_stack": (
+        N_("From the recovery stack: your next task is in %(minutes)s min, more than %(max)s"),
+        ("minutes", "max"),
+    ),
+    "handed_stack_free": (N_("From the recovery stack: you have no planned task"), ()),
+    "wait_for_task": (N_("Your next task is in %(minutes)s min: wait for it."), ("minutes",)),
+}
+
+
+def handout_words(words: Words, why: str) -> str:
+    """Why this was handed out, or nothing was."""
+    code, *numbers = why.split(":")
+    if code not in HANDOUTS:
+        return why
+    message, names = HANDOUTS[code]
+    return words.gettext(message) % dict(zip(names, numbers, strict=False))
 
 
 def rule_words(words: Words, rule: str, campaign: Campaign | None = None) -> str:

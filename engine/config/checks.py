@@ -27,6 +27,7 @@ _REFERENCES: Final[Mapping[tuple[str, ...], str]] = {
     ("inbound", "*", "campaign"): "campaigns",
     ("campaigns", "*", "trunks", "*"): "trunks",
     ("campaigns", "*", "dispositions", "*"): "dispositions",
+    ("tasks", "recovery", "*"): "campaigns",
     ("demo", "campaign"): "campaigns",
     ("demo", "trunk"): "trunks",
     ("demo", "robots", "*"): "agents",
@@ -91,8 +92,15 @@ def contradictions(config: Config) -> Iterator[Finding]:
                 yield ("campaigns", name, "dispositions", index), f"{disposition} is here twice"
         yield from _script_mistakes(config, name, campaign)
     yield from _inbound_contradictions(config)
+    yield from _tasks_contradictions(config)
     if config.demo and config.demo.seat in config.demo.robots:
         yield ("demo", "seat"), f"{config.demo.seat} is also a robot"
+
+
+def _tasks_contradictions(config: Config) -> Iterator[Finding]:
+    for index, name in enumerate(config.tasks.recovery if config.tasks else ()):
+        if config.campaigns[name].pacing.mode != "manual":
+            yield ("tasks", "recovery", index), f"{name} is dialed by itself: a recovery stack needs `mode: manual`"
 
 
 def _inbound_contradictions(config: Config) -> Iterator[Finding]:
@@ -144,18 +152,19 @@ def doubts(config: Config) -> Iterator[Finding]:
         if not any(serves(agent, name, queue) for agent in config.agents.values()):
             yield ("inbound", name), "no agent takes its calls: callers would wait for nobody"
     for section, entries in (
-        ("dispositions", config.dispositions),
-        ("pauses", config.pauses),
-        ("lead_fields", config.lead_fields),
+        (("dispositions",), config.dispositions),
+        (("pauses",), config.pauses),
+        (("lead_fields",), config.lead_fields),
+        (("tasks", "types"), config.tasks.types if config.tasks else {}),
     ):
         for key, entry in entries.items():
             labels: dict[Language, str] = entry.labels
             if missing := [language for language in config.languages if language not in labels]:
-                yield (section, key, "labels"), f"no text for {', '.join(missing)}: another language's is shown"
+                yield (*section, key, "labels"), f"no text for {', '.join(missing)}: another language's is shown"
             for language, label in labels.items():
-                if section != "lead_fields" and len(label) > LABEL_CHARACTERS_MAX:
+                if section != ("lead_fields",) and len(label) > LABEL_CHARACTERS_MAX:
                     yield (
-                        (section, key, "labels", language),
+                        (*section, key, "labels", language),
                         f"longer than {LABEL_CHARACTERS_MAX} characters: cut on the button",
                     )
 

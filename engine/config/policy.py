@@ -39,6 +39,8 @@ from engine.core.model import (
     Recorded,
     RecordingRule,
     RetryRule,
+    TaskPolicy,
+    TaskType,
     Trunk,
     TrunkId,
     WrapUpMode,
@@ -94,6 +96,28 @@ def policy_of(config: Config, packs: Mapping[str, Pack] = NO_PACKS) -> Policy:
         trunks=MappingProxyType(trunks),
         agents=MappingProxyType(agents),
         queues=MappingProxyType(queues),
+        tasks=_tasks(config.tasks) if config.tasks else None,
+    )
+
+
+def _tasks(tasks: schema.TasksSettings) -> TaskPolicy:
+    return TaskPolicy(
+        types=MappingProxyType(
+            {
+                name: TaskType(
+                    id=name,
+                    labels=MappingProxyType({str(language): label for language, label in t.labels.items()}),
+                    tier=t.tier,
+                    calls=t.calls,
+                )
+                for name, t in tasks.types.items()
+            }
+        ),
+        slot_ms=duration_ms(tasks.slot),
+        gap_max_ms=tasks.gap_max,
+        per_day_max=tasks.per_day_max,
+        again_ms=tasks.again,
+        recovery=tuple(CampaignId(name) for name in tasks.recovery),
     )
 
 

@@ -252,6 +252,47 @@ class LeadField(_Section):
     )
 
 
+class TaskTypeSettings(_Section):
+    """A kind of task beside the dialer's calls."""
+
+    labels: Labels = Field(description="What it is called, by language.")
+    tier: int = Field(
+        ge=1,
+        le=9,
+        description="Tier 1 comes first; tier 2 only while tier 1 has nothing for this time slot, and so on.",
+    )
+    calls: Flag = Field(default=False, description="Handing it out calls its client at once.")
+
+
+class TasksSettings(_Section):
+    """Tasks beside the dialer's calls, handed out by the desk's "Next" (docs/tasks.md)."""
+
+    types: dict[NameKey, TaskTypeSettings] = Field(min_length=1, description="Kinds of tasks, in the form's order.")
+    slot: Literal["5m", "10m", "15m", "30m", "60m"] = Field(
+        default="15m",
+        description="The length of a time slot: a task is handed out from the start of its slot.",
+    )
+    gap_max: Annotated[int, duration("1m", "1d")] = Field(
+        default=20 * 60_000,
+        description="Whose next planned task is further away gets somebody of the recovery stack meanwhile.",
+    )
+    per_day_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000,
+        description="Tasks of one operator per day, at most; who books on a full day is offered the next free one.",
+    )
+    again: Annotated[int, duration("1m", "30d")] = Field(
+        default=30 * 60_000,
+        description="A task whose call reached nobody comes again after that.",
+    )
+    recovery: tuple[Name, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Campaigns of the mode `manual` whose leads are the recovery stack.",
+    )
+
+
 class Numbering(_Section):
     """How telephone numbers are read."""
 
@@ -773,6 +814,10 @@ class Config(_Section):
     inbound: dict[NameKey, QueueSettings] = Field(
         default_factory=dict,
         description="Queues of people who call us, by name.",
+    )
+    tasks: TasksSettings | None = Field(
+        default=None,
+        description='Tasks beside the dialer\'s calls; without it the desk has no "Next".',
     )
     recordings: Recordings = Field(default=Recordings(), description="Where recordings are kept, and for how long.")
     demo: Demo | None = Field(

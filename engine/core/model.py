@@ -31,6 +31,7 @@ QueueId = NewType("QueueId", str)  # of people who call us
 PhoneId = NewType("PhoneId", str)  # a desk phone's name in config.yaml, and its PJSIP endpoint
 DispositionId = NewType("DispositionId", str)
 CommandId = NewType("CommandId", str)
+TaskId = NewType("TaskId", int)
 
 #: The dialplan's own message: it names no company.
 PACKAGED_MESSAGE: Final = "zvonar-sorry"
@@ -400,6 +401,42 @@ class AgentProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskType:
+    """A kind of task beside the dialer's calls. `tier` 1 comes first; `calls`: handing it out dials its lead."""
+
+    id: str
+    labels: Mapping[str, str]
+    tier: int
+    calls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPolicy:
+    """How tasks are handed out (`engine.core.tasks`). `recovery`: the campaigns whose leads are the recovery stack."""
+
+    types: Mapping[str, TaskType]
+    slot_ms: int = 15 * 60_000
+    gap_max_ms: int = 20 * 60_000
+    per_day_max: int | None = None  # of one operator
+    again_ms: int = 30 * 60_000  # a task whose call reached nobody comes again after that
+    recovery: tuple[CampaignId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Something that an operator has to do at a time."""
+
+    id: TaskId
+    type: str
+    tier: int
+    title: str
+    owner: AgentId
+    due_at_ms: int
+    lead: LeadId | None = None
+    lead_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """All that config.yaml decides about live calls; swapped whole by `ConfigChanged`."""
 
@@ -407,6 +444,7 @@ class Policy:
     trunks: Mapping[TrunkId, Trunk]
     agents: Mapping[AgentId, AgentProfile]
     queues: Mapping[QueueId, InboundQueue] = field(default_factory=dict)
+    tasks: TaskPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -621,6 +659,7 @@ class SystemPause(StrEnum):
     RESTARTED = "system:restarted"
     FORCED = "system:forced"
     PREVIEW_UNUSED = "system:preview_unused"
+    TASK = "system:task"  # busy with a task that "Next" handed out
 
 
 def customer_leg(attempt: AttemptId) -> LegId:

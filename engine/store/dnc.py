@@ -57,6 +57,7 @@ class _Sql:
     forget_drafts: Query
     forget_edits: Query
     forget_merges: Query
+    forget_tasks: Query
     forget_callbacks: Query
 
 
@@ -170,6 +171,7 @@ def _erasure(lead: LeadId, by: str, at_ms: int) -> Iterator[Statement]:
     yield SQL.forget_edits(lead=lead)
     yield SQL.forget_merges(lead=lead)
     yield SQL.forget_notes(lead=lead)
+    yield SQL.forget_tasks(lead=lead)
     yield SQL.forget_callbacks(lead=lead, by=by, at_ms=at_ms)
     yield SQL.forget_called_numbers(lead=lead)
     yield SQL.forget_numbers(lead=lead)

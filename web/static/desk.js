@@ -6,6 +6,7 @@ import { clearNote, forgetNotes, readNote, sweepNotes, writeNote } from "./notes
 import { fillIn, resendPending, save, showResult } from "./result.js";
 import { askToNotify, canSound, hush, notify, play, unlock } from "./sound.js";
 import { Tabs } from "./tabs.js";
+import { serveTasks } from "./tasks.js";
 import { followEdits } from "./card.js";
 import { draw, setNow } from "./timers.js";
 import { toast, undoLast } from "./toast.js";
@@ -39,6 +40,7 @@ tabs.put("home", "home", t("Desk"), "");
 tabs.show("home");
 const bus = openBus({ feed: "desk", reader, build, onFrame, onStatus, onSound });
 serveCaller(desk, { current: () => tabs.current, send: (verb, args) => bus.send(verb, args) });
+const tasks = serveTasks(desk, { press, open: (lead) => openLead(lead, false) });
 resendPending(bus, person, afterResult);
 for (const lead of JSON.parse(sessionStorage.getItem(OPEN_LEADS) || "[]")) openLead(lead, false);
 
@@ -100,11 +102,12 @@ function showCall(tab) {
 }
 
 function goHome(html, name) {
-  tabs.put("home", "home", name || t("Desk"), html);
+  const home = tabs.put("home", "home", name || t("Desk"), html);
   settle();
   hush();
   const { current } = tabs;
-  if (current.kind === "call" && !current.reopened && !justTyped()) tabs.show("home");
+  const back = tasks.handed(home.pane) || (current.kind === "call" && !current.reopened);
+  if (back && !justTyped()) tabs.show("home");
   else tabs.shown(current);
 }
 
@@ -131,6 +134,7 @@ function showBar(frame) {
     draw(place);
   }
   offline();
+  tasks.follow();
   if (frame.state === undefined) return;
   const before = call.state;
   call.state = desk.dataset.state = frame.state;
@@ -279,6 +283,7 @@ function afterResult(attempt, name) {
   const tab = tabs.get(attempt);
   if (tab) tab.reopened = false;
   settle();
+  if (attempt === call.attempt || !call.attempt) tasks.after();
   toast("ok", t("Saved: %(name)s", { name: name || "…" }), { title: t("Correct"), run: () => openCall(attempt) });
 }
 
@@ -352,7 +357,7 @@ desk.addEventListener("click", (event) => {
   if ("do" in button.dataset) press(button);
 });
 
-async function press(button) {
+async function press(button, unasked = false) {
   const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "", to = "", team = "" } = button.dataset;
   // Seen at once; the truth comes with the next frame. Digits follow one another: their buttons stay.
   button.setAttribute("aria-busy", "true");
@@ -364,7 +369,7 @@ async function press(button) {
   const lead = Number(desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
   const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits, act, to, team });
   button.removeAttribute("aria-busy");
-  if (answer.type === "nack") toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
+  if (answer.type === "nack" && !unasked) toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
   offline();
 }
 

@@ -105,6 +105,9 @@ DELETE FROM lead_edits WHERE lead_id = :lead;
 -- How the cards were before goes; that they were merged stays.
 UPDATE lead_merges SET before = '{}' WHERE kept_id = :lead OR merged_id = :lead;
 
+-- name: forget_tasks
+DELETE FROM tasks WHERE lead_id = :lead;
+
 -- name: forget_callbacks
 UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :by
 WHERE lead_id = :lead AND closed_at_ms IS NULL;
