@@ -157,15 +157,23 @@ def _who_changed(crm: Crm, words: Words, edit: Edit | None, now_ms: int) -> str:
 
 
 async def merge_leads(request: web.Request) -> web.StreamResponse:
-    """Close another card of the same person for this one."""
+    """Close another card of the same person for this one; of what both have, the ticked values are taken over."""
     crm, user, form = request.app[CRM], user_of(request), await request.post()
     card = await _own_card(request)
     merged = str(form.get("merged", ""))
+    taken = [str(one) for one in form.getall("take", [])]
     cards = Cards(crm.database)
     if not _ID.fullmatch(merged) or LeadId(int(merged)) not in await cards.twins(card.id, crm.campaigns_of(user)):
         raise web.HTTPBadRequest
     try:
-        await cards.merge(card.id, LeadId(int(merged)), user.login, crm.clock.now_ms())
+        await cards.merge(
+            card.id,
+            LeadId(int(merged)),
+            user.login,
+            crm.clock.now_ms(),
+            name_taken=NAME in taken,
+            taken=[one.removeprefix("field:") for one in taken if one.startswith("field:")],
+        )
     except NotMergeable:
         return await _lead_page(request, "not_mergeable")
     await _told_of_leads(crm, card.id, LeadId(int(merged)))

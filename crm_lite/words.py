@@ -36,6 +36,12 @@ AGENT_STATES: Final[Mapping[AgentState, tuple[str, str]]] = {
     AgentState.WRAP_UP: (N_("Wrap-up"), "pencil"),
     AgentState.PAUSED: (N_("Pause"), "pause"),
 }
+#: What an agent does while the client that they call is not on the line yet.
+CALLING: Final[Mapping[CustomerState, tuple[str, str]]] = {
+    CustomerState.PLANNED: (N_("Dialing"), "phone-outgoing"),
+    CustomerState.DIALING: (N_("Dialing"), "phone-outgoing"),
+    CustomerState.RINGING: (N_("It rings"), "phone-outgoing"),
+}
 ON_HOLD: Final = (N_("On hold"), "hand")
 
 CUSTOMER_STATES: Final[Mapping[CustomerState, str]] = {
@@ -212,6 +218,8 @@ def agent_state(words: Words, state: AgentState, attempt: Attempt | None) -> tup
     if state is AgentState.TALKING and attempt is not None and attempt.state is CustomerState.HELD:
         return "held", words.gettext(ON_HOLD[0]), ON_HOLD[1]
     word, icon = AGENT_STATES[state]
+    if state is AgentState.RESERVED and attempt is not None:
+        word, icon = CALLING.get(attempt.state, (word, icon))
     return state.value, words.gettext(word), icon
 
 

@@ -136,8 +136,20 @@ class Cards:
             for row in await rows_of(self._database, bound)
         )
 
-    async def merge(self, kept: LeadId, merged: LeadId, login: str, now_ms: int) -> None:
-        """Close `merged` for `kept`, which gets its phones and what it lacks; undone by `unmerge`. NotMergeable."""
+    async def merge(
+        self,
+        kept: LeadId,
+        merged: LeadId,
+        login: str,
+        now_ms: int,
+        *,
+        name_taken: bool = False,
+        taken: Sequence[str] = (),
+    ) -> None:
+        """Close `merged` for `kept`, which gets its phones and what it lacks; undone by `unmerge`. NotMergeable.
+
+        `taken` names the fields, `name_taken` says of the name, whose value is `merged`'s although `kept` has one.
+        """
         if kept == merged or any(merge.merged in (kept, merged) for merge in await self.merges(merged)):
             raise NotMergeable
         rows = {row["id"]: row for row in await rows_of(self._database, SQL.how_it_was(kept=kept, merged=merged))}
@@ -155,7 +167,7 @@ class Cards:
         await self._database.write(
             SQL.note_merge(**both, before=orjson.dumps(was).decode(), login=login, at_ms=now_ms),
             SQL.merge_phones(**both),
-            SQL.merge_fields(**both, at_ms=now_ms),
+            SQL.merge_fields(**both, taken=orjson.dumps(list(taken)).decode(), name_taken=name_taken, at_ms=now_ms),
             SQL.move_callback(**both),
             SQL.close_merged(merged=merged, rule=f"merged:{kept}", at_ms=now_ms),
             _audit(login, "leads_merged", kept, f"with {merged}", now_ms),

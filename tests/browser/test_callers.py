@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from crm_lite.i18n import LANGUAGES
 from engine.core.model import AttemptId, PhoneNumber
 from tests.browser.conftest import SignIn
-from tests.browser.test_access import AXE, VIOLATIONS
 from tests.fakes.office import CAMPAIGN, CONFIG, PEOPLE, Office, office
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -117,24 +115,3 @@ async def test_who_hides_the_number_is_asked_for_it(tmp_path: Path, sign_in: Sig
         await expect(page.locator(".card-name")).to_have_text("Тайный Гость")
         (lead,) = await place.records.find_leads("9998877", campaigns=None, state=None, after=0, limit=5)
         assert lead.phones[0].number.e164 == "+380679998877"
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_callers_form_and_choice_are_accessible(
-    tmp_path: Path, sign_in: SignIn, language: str, theme: str
-) -> None:
-    if not AXE.is_file():
-        pytest.skip("needs axe-core: run `make setup`")
-    directory = tmp_path / "callers"
-    directory.mkdir()
-    async with office(directory) as place:
-        await place.records.set_user_looks("olena", language=language, theme=theme)
-        page = await sign_in("olena", theme=theme, bypass_csp=True, url=place.url)
-        await on_shift(page)
-        await twin(place, PEOPLE[1][1], "Сидоров Иван")
-        place.switch.call_in(PEOPLE[1][1])
-        await expect(page.locator("[data-pick]")).to_have_count(2)
-        await page.locator(".newcomer summary").click()
-        await page.add_script_tag(path=AXE)
-        assert await page.evaluate(VIOLATIONS) == []

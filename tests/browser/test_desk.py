@@ -81,6 +81,7 @@ async def test_a_callback_takes_a_time_and_says_when_it_lacks_one(place: Office,
     await at_work(place, page)
     await answered(place, page)
     place.switch.customers_hang_up()
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
     await page.locator('[value="callback"]').check(force=True)
     await page.keyboard.press("Control+Enter")
     await expect(page.locator("#result-error")).to_have_text("Выберите время перезвона.")
@@ -97,6 +98,7 @@ async def test_a_callback_is_said_in_words_and_shown_before_it_is_saved(place: O
     await at_work(place, page)
     await answered(place, page)
     place.switch.customers_hang_up()
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
     await page.locator('[value="callback"]').check(force=True)
     await page.locator("#callback-said").fill("завтра 15:00")
     await expect(page.locator("#callback-heard")).to_contain_text("15:00")
@@ -219,6 +221,7 @@ async def test_a_result_that_cannot_be_saved_is_said_and_saved_later(
     await at_work(place, page)
     await answered(place, page)
     place.switch.customers_hang_up()
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
     await page.locator('[value="sale"]').check(force=True)
     with monkeypatch.context() as broken:
         broken.setattr(place.driver, "do", not_in_time)
@@ -280,6 +283,7 @@ async def test_the_supervisor_pauses_an_operator_and_ends_a_shift(place: Office,
     await boss.locator('[data-command="logout"][data-agent="olena"]').click()
     await expect(page.locator("#bar_state")).to_contain_text("После звонка: конец смены")
     place.switch.customers_hang_up()
+    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
     await page.locator('[value="sale"]').check(force=True)
     await page.keyboard.press("Control+Enter")
     await expect(page.locator("#desk")).to_have_attribute("data-state", "logged_out")
@@ -295,6 +299,7 @@ async def test_hostile_lead_fields_run_nothing(place: Office, sign_in: SignIn) -
         if await page.locator(".card-name").inner_text() == "O'Neill <b>Bob</b>":
             break
         place.switch.customers_hang_up()
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
         await page.locator('[value="sale"]').check(force=True)
         await page.keyboard.press("Control+Enter")
         await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from crm_lite.i18n import LANGUAGES
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
-from tests.browser.test_access import AXE, VIOLATIONS
 from tests.fakes.office import CONFIG, Office, office
 from tests.fakes.waiting import poll
 
@@ -61,33 +59,3 @@ async def test_the_next_client_is_skipped_and_called_by_keyboard(tmp_path: Path,
         (past,) = await place.records.lead_history(LeadId(2))
         assert past.disposition == "sale"
         assert place.crm.csp_reports == 0
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_preview_has_no_violation(tmp_path: Path, sign_in: SignIn, language: str, theme: str) -> None:
-    if not AXE.is_file():
-        pytest.skip("needs axe-core: run `make setup`")
-    directory = tmp_path / "preview"
-    directory.mkdir()
-    async with office(directory, text=PREVIEW) as place:
-        await place.records.set_user_looks("olena", language=language, theme=theme)
-        page = await sign_in("olena", theme=theme, bypass_csp=True, url=place.url)
-        await looking(place, page)
-        await page.add_script_tag(path=AXE)
-        assert await page.evaluate(VIOLATIONS) == []
-        await page.goto(f"{place.url}/leads/1")
-        await page.add_script_tag(path=AXE)
-        assert await page.evaluate(VIOLATIONS) == []
-        assert await page.locator('form[action="/leads/1/dial"] button').count() == 1
-
-
-@pytest.mark.parametrize("width", [320, 768, 1024])
-async def test_the_preview_fits_narrow_screens(tmp_path: Path, sign_in: SignIn, width: int) -> None:
-    directory = tmp_path / "preview"
-    directory.mkdir()
-    async with office(directory, text=PREVIEW) as place:
-        page = await sign_in("olena", url=place.url)
-        await page.set_viewport_size({"width": width, "height": 640})
-        await looking(place, page)
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width

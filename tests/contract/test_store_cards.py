@@ -69,6 +69,20 @@ async def twin(place: Office) -> LeadId:
     return found
 
 
+async def test_what_is_ticked_is_taken_from_the_other_card_until_the_merge_is_undone(place: Office) -> None:
+    cards, other = Cards(place.database), await twin(place)
+    await cards.merge(LEAD, other, "boss", 10, name_taken=True, taken=["city"])
+    kept = await place.records.lead_card(LEAD)
+    assert kept is not None
+    assert (kept.name, kept.fields["city"], kept.fields["product"]) == ("П. Іваненко", "Суми", "Вода 19 л")
+    assert [card.id for card in await place.records.find_leads("П. Іван", campaigns=None, state=None, after=0, limit=5)]
+    (merge,) = await cards.merges(LEAD)
+    await cards.unmerge(merge, "boss", 20)
+    kept = await place.records.lead_card(LEAD)
+    assert kept is not None
+    assert (kept.name, kept.fields["city"]) == ("Іваненко Петро", "Київ")
+
+
 async def test_two_cards_become_one_and_two_again(place: Office) -> None:
     cards, other = Cards(place.database), await twin(place)
     before = [await place.records.lead_card(lead) for lead in (LEAD, other)]

@@ -185,6 +185,11 @@ class FakeSwitch:
             case _:
                 pass  # OpenBridge, Music, Hold: heard by people only
 
+    def agents_let_ring_out(self) -> None:
+        """The desk phone that rang last is not lifted."""
+        rang = next(order for order in reversed(self.orders) if isinstance(order, effects.OriginateAgent))
+        self._tell(LegHungUp(rang.leg, 19))
+
     def call_in(self, caller: str, dialed: str = "+380441230000") -> LegId:
         """Somebody calls us."""
         leg = inbound_leg(f"1763971200.{len(self.customers)}")

@@ -16,6 +16,7 @@ const RECONNECTING_SHOWN_AFTER_MS = 3_000;
 const NOTE_SAVED_EVERY_MS = 2_000;
 const TRY_AGAIN_MS = 3_000;
 const TYPING_MS = 2_000;
+const IN_CONVERSATION = new Set(["talking", "held", "wrap_up"]);
 const OPEN_LEADS = "zvonar.tabs";
 
 const desk = document.getElementById("desk");
@@ -87,7 +88,8 @@ function pop(attempt, name, html, draft) {
   settle();
   if (tabs.get(attempt)) return; // the operator may be typing in it
   const busy = justTyped();
-  const tab = tabs.put(attempt, "call", name, html, { attempt });
+  tabs.rename("home", t("Desk")); // after a preview it bears the client's name
+  const tab = tabs.put(attempt, "call", name || t("Unknown client"), html, { attempt });
   fillIn(tab, draft);
   fillCaller(tab);
   if (busy) tabs.mark(attempt, "fresh");
@@ -116,6 +118,8 @@ function settle() {
   for (const tab of [...tabs.all.values()]) {
     if (tab.kind !== "call" || tab.attempt === call.attempt || tab.reopened) continue;
     tab.closes = true;
+    const note = readNote(tab.attempt);
+    if (note?.open && !tab.talked && !note.text) clearNote(tab.attempt); // nobody was on the line: nothing to say of it
     if (!readNote(tab.attempt)?.open) tabs.close(tab.key);
     else if (tab.mark !== "unsaved") {
       tabs.mark(tab.key, "unsaved");
@@ -140,6 +144,7 @@ function showBar(frame) {
   call.state = desk.dataset.state = frame.state;
   document.title = call.attempt ? `☎ ${call.name || "…"} — ${frame.word}` : `${frame.word} · Zvonar`;
   const tab = tabs.get(call.attempt);
+  if (tab && IN_CONVERSATION.has(frame.state)) tab.talked = true;
   if (before !== frame.state) {
     document.getElementById("announce").textContent = call.attempt ? `${frame.word}: ${call.name}` : frame.word;
     if (frame.state === "talking") hush();

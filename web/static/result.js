@@ -106,8 +106,11 @@ function problem(tab, text, focus) {
   const place = tab.pane.querySelector("#result-error");
   place.textContent = text;
   place.hidden = !text;
-  const group = tab.pane.querySelector(focus?.name === "when" ? "#callback fieldset" : "#dispositions");
+  const when = !tab.pane.querySelector("#callback").hidden && focus?.name !== "disposition";
+  const group = tab.pane.querySelector(when ? "#callback fieldset" : "#dispositions");
+  group.append(place);
   for (const one of tab.pane.querySelectorAll("#result fieldset")) one.removeAttribute("aria-describedby");
   if (text) group.setAttribute("aria-describedby", "result-error");
-  focus?.focus();
+  focus?.focus({ preventScroll: true });
+  if (text) (when ? group.parentElement : place).scrollIntoView({ block: "nearest" });
 }

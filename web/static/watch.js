@@ -1,6 +1,7 @@
 // On every page besides the desk: a call of one's own is said at once, with the way to its card.
 import { openBus } from "./bus-tab.js";
 import { canSound, hush, notify, play, unlock } from "./sound.js";
+import { t } from "./words.js";
 
 const strip = document.getElementById("own-call");
 const prefs = JSON.parse(document.getElementById("prefs").textContent);
@@ -19,10 +20,11 @@ function onFrame({ type, attempt, name, word }) {
   if (attempt !== undefined) call.attempt = attempt;
   if (name !== undefined) call.name = name;
   if (word !== undefined) call.word = word;
-  if (type === "pop" && document.visibilityState === "hidden" && canSound()) notify(`☎ ${call.name}`, attempt);
+  const who = call.name || t("Unknown client");
+  if (type === "pop" && document.visibilityState === "hidden" && canSound()) notify(`☎ ${who}`, attempt);
   if (!call.attempt) hush();
   strip.hidden = !call.attempt;
-  const said = call.attempt ? [call.word, call.name].filter(Boolean).join(": ") : "";
+  const said = call.attempt ? [call.word, who].filter(Boolean).join(": ") : "";
   const words = strip.querySelector("[data-said]");
   if (words.textContent !== said) words.textContent = said;
 }

@@ -38,12 +38,12 @@ WHERE p.lead_id = :lead
 ORDER BY q.lead_id LIMIT :limit;
 
 -- name: merge_fields
--- Empty values of the kept lead are filled from the other one; what both have stays as it is.
+-- Empty values of the kept lead are filled from the other one; what both have stays, but for what is taken by name.
 UPDATE leads SET
   fields = json_patch((SELECT o.fields FROM leads o WHERE o.id = :merged),
-    (SELECT coalesce(json_group_object(j.key, j.value), '{}') FROM json_each(leads.fields) j WHERE j.value <> '')),
-  name = CASE WHEN name = '' THEN (SELECT o.name FROM leads o WHERE o.id = :merged) ELSE name END,
-  name_folded = CASE WHEN name = '' THEN (SELECT o.name_folded FROM leads o WHERE o.id = :merged) ELSE name_folded END,
+    (SELECT coalesce(json_group_object(j.key, j.value), '{}') FROM json_each(leads.fields) j WHERE j.value <> '' AND j.key NOT IN (SELECT t.value FROM json_each(:taken) t))),
+  name = CASE WHEN name = '' OR :name_taken THEN (SELECT o.name FROM leads o WHERE o.id = :merged) ELSE name END,
+  name_folded = CASE WHEN name = '' OR :name_taken THEN (SELECT o.name_folded FROM leads o WHERE o.id = :merged) ELSE name_folded END,
   version = version + 1, updated_at_ms = :at_ms
 WHERE id = :kept;
 
