@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from engine.api import FloorView, PacingView, detection_view
 from engine.clock import Clock
 from engine.core import attempts as rules
-from engine.core import effects, ordering
+from engine.core import effects, ordering, recording
 from engine.core.events import (
     CallerFetched,
     DeskEvent,
@@ -101,6 +101,7 @@ class _Commit:
 
     writes: list[effects.Write] = field(default_factory=list)
     dials: list[effects.Dial] = field(default_factory=list)
+    recorders: list[effects.Recorder] = field(default_factory=list)
     reads: list[effects.Read] = field(default_factory=list)
     notices: list[effects.Notice] = field(default_factory=list)
 
@@ -307,11 +308,13 @@ class Driver:
                 commit.writes.append(order)
             elif isinstance(order, effects.Dial):
                 commit.dials.append(order)
+            elif isinstance(order, effects.Recorder):
+                commit.recorders.append(order)
             elif isinstance(order, effects.Read):
                 commit.reads.append(order)
             else:
                 commit.notices.append(order)
-        if commit.writes or commit.dials or commit.reads or commit.notices:
+        if commit.writes or commit.dials or commit.recorders or commit.reads or commit.notices:
             self._commits.append(commit)
             self._commit_wake.set()
 
@@ -367,6 +370,9 @@ class Driver:
                 self._tally.originates[dial.trunk] += 1
             else:
                 self._offer(OriginateRefused(dial.leg, "waited too long for the disk"))
+        for recorder in commit.recorders:
+            for order in recording.on_disk(self._floor.live, recorder):
+                self._switch.send(order)
         if commit.reads:
             self._reads.extend(commit.reads)
             self._read_wake.set()

@@ -34,6 +34,7 @@ from engine.core.effects import (
     OriginateAgent,
     OriginateCustomer,
     PauseRecording,
+    StartRecording,
     StopRecording,
     SwitchOrder,
 )
@@ -200,16 +201,24 @@ class AriSwitch:
                 case Hangup() | StopRecording() | PauseRecording():
                     for request in wire.requests_of(order, app=self._account.app):
                         await self._unless_gone(request)
-                case OpenBridge():
-                    create, join = wire.requests_of(order, app=self._account.app)
-                    with suppress(Conflict):  # it is there already: an engine before us made it
-                        await self._client.request(create)
-                    await self._client.request(join)
+                case OpenBridge() | StartRecording():
+                    await self._make(order)
                 case _:
                     for request in wire.requests_of(order, app=self._account.app, tone=self._tone):
                         await self._client.request(request)
         except AriError as error:
             self._tell_failure(order, str(error), may_have_acted=error.may_have_acted or isinstance(error, Conflict))
+
+    async def _make(self, order: OpenBridge | StartRecording) -> None:
+        """A bridge and who is in it, a recording and its announcement; an engine before us may have made it."""
+        make, *then = wire.requests_of(order, app=self._account.app)
+        try:
+            await self._client.request(make)
+        except Conflict:
+            if isinstance(order, StartRecording):
+                return  # announced it is too
+        for request in then:
+            await self._client.request(request)
 
     async def _lift_phone(self, leg: LegId) -> None:
         channel = await self._client.request(ari.channels.get(leg))

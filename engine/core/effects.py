@@ -416,7 +416,8 @@ class CommandDone:
     refusal: str = ""
 
 
-Dial = OriginateCustomer
+Dial = OriginateCustomer  # sent when it is on disk
+Recorder = StartRecording  # the same: what nobody knows of after a kill would run on for the next customer
 Urgent = (
     OriginateAgent
     | OpenBridge
@@ -430,7 +431,6 @@ Urgent = (
     | SendDigits
     | AskSwitch
     | AnswerPhone
-    | StartRecording
     | PauseRecording
     | StopRecording
 )
@@ -454,6 +454,6 @@ Write = (
 Read = FetchLeads | FetchLead | FetchCaller | CheckHeld
 Timer = SetTimer | CancelTimer
 Notice = AgentChanged | AttemptChanged | ScreenPop | DialingChanged | CommandDone
-Effect = Dial | Urgent | Write | Read | Timer | Notice
+Effect = Dial | Recorder | Urgent | Write | Read | Timer | Notice
 
-SwitchOrder = Dial | Urgent
+SwitchOrder = Dial | Recorder | Urgent

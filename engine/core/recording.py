@@ -66,7 +66,8 @@ def talk_begins(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None
     """They hear each other: record if that is the rule and the customer need not be asked first."""
     rule, recording = live.campaigns[attempt.campaign].recording, attempt.recording
     if recording is not None and recording.bridge == agent.bridge:
-        return  # begun by the engine before us
+        _start(live, attempt, recording)  # by the engine before us, unless it died between the disk and the switch
+        return
     if recording is not None:
         attempt = live.stop_recording(attempt, now_ms)
     if rule.mode is Recorded.ALWAYS and rule.consent is not Consent.ASKED:
@@ -80,18 +81,32 @@ def failed(live: Live, attempt: Attempt, now_ms: int) -> None:
         live.stop_recording(attempt, now_ms)
 
 
+def on_disk(live: Live, order: effects.StartRecording) -> list[effects.SwitchOrder]:
+    """What the switch is told when the recording's row is saved: nothing, if it has been ended meanwhile."""
+    attempt_id = live.attempt_at(order.customer)
+    attempt = live.attempts.get(attempt_id) if attempt_id is not None else None
+    if attempt is None or attempt.recording is None or attempt.recording.name != order.name:
+        return []
+    rests = attempt.recording.paused or attempt.state is not CustomerState.TALKING
+    return [order, effects.PauseRecording(order.customer, order.name, on=True)] if rests else [order]
+
+
 def _begin(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
     assert agent.bridge is not None
-    campaign = live.campaigns[attempt.campaign]
-    rule = campaign.recording
     recording = Recording(
         name=f"{attempt.id}.{live.next_number()}", attempt=attempt.id, bridge=agent.bridge, started_at_ms=now_ms
     )
     live.keep_recording(attempt, recording, now_ms)
+    _start(live, attempt, recording)
+
+
+def _start(live: Live, attempt: Attempt, recording: Recording) -> None:
+    campaign = live.campaigns[attempt.campaign]
+    rule = campaign.recording
     live.emit(
         effects.StartRecording(
             customer=attempt.leg,
-            bridge=agent.bridge,
+            bridge=recording.bridge,
             name=recording.name,
             length_max_ms=campaign.talk_max_ms,
             announcement=rule.announcement if rule.consent is Consent.ANNOUNCED else "",

@@ -415,7 +415,7 @@ def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> N
 
 
 def resync_due(live: Live, now_ms: int, every_ms: int) -> None:
-    """While legs are live the switch is asked now and then: a lost event must strand nobody."""
-    if live.connected and (live.talking() or any(agent.leg is not None for agent in live.agents.values())):
+    """The switch is asked now and then, also by an idle floor: the event that was lost may be that somebody calls."""
+    if live.connected:
         live.ask_switch(now_ms)
     live.emit(effects.SetTimer(("resync", ""), now_ms + every_ms))

@@ -135,6 +135,7 @@ class Plan:
     clock_step_ms: int = 0  # how far the system clock may jump between two lives of the engine
     slow_disk_ms: int = 0
     failed_write_share: float = 0.0
+    failed_write: int = 0  # the one, counted from 1, that fails whatever the share
     supervisor_every_ms: int = 0
     check_every: int = 1  # facts between two looks at all invariants
     watch_every_s: int = 1  # between two looks at what is stuck
@@ -180,6 +181,7 @@ def faulty(seed: int) -> Plan:
             refused=0.01 * harsh,
             slow=0.01 * harsh,
             failed=0.01 * harsh,
+            glare=0.1 * harsh,
             link_lost_every_ms=int(450_000 / harsh),
             slow_spell_every_ms=int(600_000 / harsh),
             dies_every_ms=chance.choice((0, 0, 600_000)),
@@ -227,6 +229,7 @@ class Report:
     conversations: int = 0
     calls_in: int = 0
     lives: int = 0
+    writes: int = 0  # transactions, with those that failed
     killed_at: set[str] = field(default_factory=set)  # task and line
     counters: Counter[str] = field(default_factory=Counter)
 
@@ -318,7 +321,9 @@ class _FaultyStore:
     async def commit(self, writes: Sequence[effects.Write]) -> None:
         """As the store, after a while, or not."""
         await self._turn()
-        if self._world.chance.random() < self._world.failed_write_share:
+        self._world.report.writes += 1
+        failed = self._world.report.writes == self._world.plan.failed_write
+        if failed or self._world.chance.random() < self._world.failed_write_share:
             raise StoreIoError("simulated: the disk did not write")
         await self._store.commit(writes)
         self.saved += len(writes)
@@ -786,6 +791,9 @@ class _World:
                 yield ("without a channel is attempt", one.id), STRANDED_MAX_MS
                 continue
             legs.add(one.leg)
+            recording = one.recording if one.state is CustomerState.TALKING else None
+            if recording is not None and recording.name not in self.switch.recordings:
+                yield ("not recorded, and said to be, is attempt", one.id), STRANDED_MAX_MS
             if one.state is CustomerState.HELD and channel.bridge is not None:
                 yield ("on hold, and heard, is attempt", one.id), STRANDED_MAX_MS
         recorded = {one.recording.name for one in live.attempts.values() if one.recording is not None}

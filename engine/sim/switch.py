@@ -77,6 +77,7 @@ class Faults:
     slow: float = 0.0
     slow_ms: int = 6_000
     failed: float = 0.0  # of other orders
+    glare: float = 0.0  # of ringing legs that answer at the moment in which we hang up
     link_lost_every_ms: int = 0
     link_gap_ms: int = 10_000
     slow_spell_every_ms: int = 0
@@ -456,7 +457,7 @@ class SimSwitch:
                 if bridge is not None:
                     self._close_bridge(bridge)
                 if leg in self.channels:
-                    self._end(self.channels[leg], NORMAL_CLEARING, None)
+                    self._hang_up(self.channels[leg])
                 return True
             case OpenBridge(leg=leg, bridge=bridge):
                 self._bridges.add(bridge)
@@ -478,9 +479,9 @@ class SimSwitch:
             case AnswerPhone(leg=leg):
                 return leg in self.channels  # whoever sits there lifts it, or does not
             case StartRecording(bridge=bridge, name=name):
-                if bridge not in self._bridges or name in self.recordings:
+                if bridge not in self._bridges:
                     return False
-                self.recordings[name] = bridge
+                self.recordings[name] = bridge  # one that runs already is success
                 return True
             case StopRecording(name=name):
                 self.recordings.pop(name, None)
@@ -498,6 +499,12 @@ class SimSwitch:
                 return self._continue(order)
             case _:
                 raise AssertionError(f"not a command: {order}")
+
+    def _hang_up(self, channel: Channel) -> None:
+        rings = channel.number is not None and not channel.up
+        if rings and self.faults.glare and self._chance.random() < self.faults.glare:
+            self._answer(channel, SHIFT_MAX_MS, None)  # their 200 and our CANCEL have crossed
+        self._end(channel, NORMAL_CLEARING, None)
 
     def _continue(self, order: PlayMessageAndHangup | Screen) -> bool:
         """Send a leg on into the dialplan."""

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from engine import driver
+from engine.core.model import Recorded, RecordingRule
 from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
 from engine.sim import shift
 from engine.sim.people import Habits
@@ -130,3 +131,14 @@ def test_a_switch_that_dies_every_five_minutes() -> None:
 
 def test_a_disk_that_often_does_not_write() -> None:
     lived(replace(Plan(seed=6), failed_write_share=0.1, slow_disk_ms=100))
+
+
+@pytest.mark.timeout(120)
+def test_each_write_of_a_shift_fails_once() -> None:
+    plan = Plan(seed=10, agents=2, lines=3, length_ms=60_000, recording=RecordingRule(mode=Recorded.ALWAYS))
+    plan = replace(plan, habits=Habits(talk_ms=10_000, wrap_ms=3_000), calls_in_every_ms=20_000)
+    whole = lived(plan)
+    assert whole.writes > 30
+    assert whole.conversations > 2
+    for nth in range(1, whole.writes + 1):
+        lived(replace(plan, failed_write=nth))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core import effects, events
+from engine.core import effects, events, recording
 from engine.core.desk import LOGIN_RING_MS
 from engine.core.model import (
     AgentId,
@@ -480,6 +480,16 @@ def test_a_campaign_without_recordings_records_nothing() -> None:
     floor = talking()
     assert record(floor, RecordAct.START) == "not_recorded"
     assert not floor.all(effects.StartRecording)
+
+
+def test_a_recording_begins_when_its_row_is_on_disk_and_not_if_it_has_ended_by_then() -> None:
+    floor = talking(recording=RECORDED)
+    start = floor.last(effects.StartRecording)
+    assert recording.on_disk(floor.live, start) == [start]
+    assert record(floor, RecordAct.PAUSE) == ""
+    assert recording.on_disk(floor.live, start) == [start, effects.PauseRecording(start.customer, start.name, on=True)]
+    floor.hang_up(floor.dialed()[0])
+    assert recording.on_disk(floor.live, start) == []
 
 
 def test_a_recording_that_the_switch_refused_is_not_shown() -> None:

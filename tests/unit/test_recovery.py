@@ -28,6 +28,7 @@ from engine.core.model import (
     RecordingRule,
     TrunkId,
     agent_leg,
+    bridge_of_leg,
     customer_leg,
 )
 from engine.core.recovery import SNAPSHOT_GRACE_MS
@@ -457,9 +458,9 @@ def test_a_snapshot_that_is_older_than_a_leg_does_not_end_it() -> None:
     assert not floor.all(effects.SaveEnd, orders)
 
 
-def test_the_switch_is_asked_now_and_then_while_legs_are_live() -> None:
+def test_the_switch_is_asked_now_and_then_also_by_an_idle_office_whose_lost_event_may_be_a_caller() -> None:
     floor = Conversation()
-    assert not floor.all(effects.AskSwitch, floor.wait(30_000))
+    assert len(floor.all(effects.AskSwitch, floor.wait(30_000))) == 3
     floor.log_in(ANNA)
     assert len(floor.all(effects.AskSwitch, floor.wait(30_000))) == 3
 
@@ -538,3 +539,12 @@ def test_a_recording_that_was_ended_just_before_the_kill_is_ended_once_more() ->
     floor = restart(replace(restored(attempt(CustomerState.TALKING)), recordings_ended=(told,)))
     orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER))))
     assert [order.name for order in floor.all(effects.StopRecording, orders)] == [told.name]
+
+
+def test_the_recording_of_a_conversation_that_goes_on_is_ordered_again_its_order_may_have_died() -> None:
+    running = Recording(name="1-1.1-10", attempt=OLD, bridge=bridge_of_leg(ANNAS), started_at_ms=MONDAY_MS - 60_000)
+    facts = restored(attempt(CustomerState.TALKING), logged_in=((ANNA, True),))
+    floor = restart(replace(facts, recordings=(running,)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER))))
+    assert [order.name for order in floor.all(effects.StartRecording, orders)] == [running.name]
+    assert not floor.all(effects.SaveRecording, orders), "its row is on disk"
