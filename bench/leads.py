@@ -44,7 +44,7 @@ from engine.explain import Held, explain, why_not
 from engine.leads.files import import_file, meaning_of
 from engine.store.database import AioDatabase, connect
 from engine.store.dnc import DoNotCall
-from engine.store.folding import fold, tail
+from engine.store.folding import fold
 from engine.store.records import Records
 from engine.store.search import INDEXED_MAX, index_leads
 from engine.store.store import Store
@@ -169,13 +169,13 @@ async def run_floor(file: Path, path: Path) -> dict[str, float]:
         while chunk := list(islice(reader, FLOOR_CHUNK)):
             connection.execute("BEGIN IMMEDIATE")
             leads = [(count + n, name, fold(name), city) for n, (name, _, city, _) in enumerate(chunk, 1)]
-            numbers = [(count + n, f"+{count + n:012d}", tail(f"{count + n:012d}")) for n in range(1, len(chunk) + 1)]
+            numbers = [(count + n, f"+{count + n:012d}") for n in range(1, len(chunk) + 1)]
             connection.executemany(
                 "INSERT INTO leads (id, campaign_id, name, name_folded, zone, created_at_ms, updated_at_ms)"
                 " VALUES (?, 'spring', ?, ?, ?, 0, 0)",
                 leads,
             )
-            connection.executemany("INSERT INTO phones (lead_id, position, number, tail) VALUES (?, 0, ?, ?)", numbers)
+            connection.executemany("INSERT INTO phones (lead_id, position, number) VALUES (?, 0, ?)", numbers)
             connection.execute("COMMIT")
             count += len(chunk)
     return {"rows_per_s": count / (time.perf_counter() - began)}

@@ -219,10 +219,9 @@ async def _live(scenario: Any, pacing: PacingPolicy, seed: int, path: Path) -> A
                 "INSERT INTO leads (id, campaign_id, created_at_ms, updated_at_ms) VALUES (?, ?, 0, 0)",
                 ((n, SPRING) for n in range(1, leads)),
             )
-            numbers = ((n, f"+38067{n:07}") for n in range(1, leads))
             disk.executemany(
-                "INSERT INTO phones (lead_id, position, number, tail) VALUES (?, 0, ?, ?)",
-                ((n, number, number[:0:-1]) for n, number in numbers),
+                "INSERT INTO phones (lead_id, position, number) VALUES (?, 0, ?)",
+                ((n, f"+38067{n:07}") for n in range(1, leads)),
             )
         disk.close()
         store = Store(database)

@@ -17,11 +17,10 @@ from aiohttp import BodyPartReader, web
 from crm_lite.web_keys import CRM, language_of, page, user_of
 from engine.core.model import CampaignId
 from engine.leads.files import ImportReport, import_file, meaning_of
-from engine.leads.sheets import Refused, RefusedReason
+from engine.leads.sheets import FILE_BYTES_MAX, Refused, RefusedReason
 from engine.messages import N_
 
-#: As `engine.leads` reads at most.
-UPLOAD_BYTES_MAX: Final = 50 * 1024 * 1024
+UPLOAD_BYTES_MAX: Final = FILE_BYTES_MAX
 UPLOAD_WITHIN_S: Final = 300
 #: Imports that run at once; a further one waits.
 IMPORTS_MAX: Final = 1

@@ -37,7 +37,6 @@ from engine.recorder import Recorder
 from engine.recordings import keep_house
 from engine.store.database import AioDatabase
 from engine.store.errors import StoreBug, StoreError
-from engine.store.imports import finish_imports
 from engine.store.store import Store
 from engine.switch import Switch
 from engine.telephony import (
@@ -164,7 +163,6 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
     database = await scope.enter_async_context(
         AioDatabase.open(loaded.resolve(loaded.config.database), now_ms=clock.now_ms(), controller=True)
     )
-    await finish_imports(database, clock.now_ms())
     store = Store(database, zones_of=zones_of)
     asterisk = await _private_asterisk(loaded) if loaded.config.asterisk.managed else None
     try:

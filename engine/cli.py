@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from enum import IntEnum
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from engine.core.model import PhoneNumber
     from engine.leads.files import ImportReport
     from engine.store.database import AioDatabase
-    from engine.store.imports import PastImport, Reverted
+    from engine.store.imports import ImportJob, Profile, Reverted
     from engine.store.partners import Partner
 
 T = TypeVar("T")
@@ -153,27 +154,49 @@ def _as_json(problem: ConfigProblem) -> dict[str, Any]:
 @click.option(
     "--mode",
     type=click.Choice(["create", "update", "both"]),
-    default="create",
-    show_default=True,
-    help="Make leads, change those that the campaign has (found by number), or both.",
+    help="Make leads, change those that the campaign has (found by number), or both. Without a profile: create.",
 )
-@click.option("--dry-run", is_flag=True, help="Read and check only; the database is not opened.")
+@click.option(
+    "--duplicates",
+    type=click.Choice(["campaign", "everywhere"]),
+    default="campaign",
+    show_default=True,
+    help="Who has one of the row's numbers: a lead of this campaign, or of any.",
+)
+@click.option("--column", "columns", multiple=True, metavar="TITLE=ROLE", help="What a column is, instead of a guess.")
+@click.option("--profile", help="Read the file by this profile; see: zvonar profiles.")
+@click.option("--save-profile", "profile_name", help="Keep what was chosen under this name, for the next such file.")
+@click.option("--dry-run", is_flag=True, help="Read, check and compare with the database; nothing is changed.")
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Bad rows go there (.xlsx or .csv).")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
 def import_(
-    path: Path, file: Path, campaign_name: str, mode: str, dry_run: bool, rejects: Path | None, as_json: bool
+    path: Path,
+    file: Path,
+    campaign_name: str,
+    mode: str | None,
+    duplicates: str,
+    columns: tuple[str, ...],
+    profile: str | None,
+    profile_name: str | None,
+    dry_run: bool,
+    rejects: Path | None,
+    as_json: bool,
 ) -> None:
     """Bring a file of leads (XLSX, XLS, ODS, CSV) into a campaign.
 
-    Numbers may be written as people write them; what the columns mean is told by their names and contents. All of the
-    file is imported, or nothing of it. A number that the campaign has already is a duplicate.
+    Numbers may be written as people write them; what the columns mean is told by their names and contents, or as it
+    was chosen for the last file with the same headings. All of the file is imported, or nothing of it. A number that
+    the campaign has already is a duplicate. Who kills it in the middle carries it on by `zvonar imports --resume`.
 
-    Example: zvonar import leads.xlsx --campaign demo --rejects bad.xlsx
+    ROLE is phone, name, zone, priority, external_id, field, field:KEY (of lead_fields) or ordinal (left out).
+
+    Example: zvonar import leads.xlsx --campaign demo --rejects bad.xlsx --column "Связь=phone"
     """
     from engine.core.model import CampaignId
-    from engine.leads.files import check_file, import_file, meaning_of
+    from engine.leads.files import check_file, chosen_for, import_file, meaning_of
     from engine.leads.sheets import Refused
+    from engine.store.imports import ImportCancelled
     from engine.store.rows import ImportMode
 
     loaded = _loaded(path)
@@ -182,26 +205,33 @@ def import_(
         raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
     meaning = meaning_of(loaded.config)
 
-    async def bring(database: AioDatabase, now_ms: int) -> ImportReport:
-        return await import_file(
-            database,
-            file,
-            campaign=CampaignId(campaign_name),
-            meaning=meaning,
-            file_name=file.name,
-            by=_who(),
-            now_ms=now_ms,
-            mode=ImportMode(mode),
-            rejects_to=rejects,
-        )
+    async def bring(database: AioDatabase | None, now_ms: int) -> ImportReport:
+        choice, usual = await chosen_for(database, file, meaning, columns=columns, profile=profile or "")
+        if not columns and not profile_name:
+            choice = replace(choice, headings="")  # nothing new was chosen
+        choice = replace(choice, everywhere=duplicates == "everywhere", profile=profile_name or choice.profile)
+        how: dict[str, Any] = {
+            "campaign": CampaignId(campaign_name),
+            "meaning": meaning,
+            "file_name": file.name,
+            "rejects_to": rejects,
+        }
+        wanted = ImportMode(mode) if mode else usual
+        if dry_run or database is None:
+            return await check_file(file, **how, database=database, mode=wanted, choice=choice)
+        return await import_file(database, file, **how, by=_who(), now_ms=now_ms, mode=wanted, choice=choice)
 
     try:
-        if dry_run:
-            report = check_file(file, meaning=meaning, file_name=file.name, rejects_to=rejects)
+        if dry_run and not loaded.resolve(loaded.config.database).exists():
+            report = asyncio.run(bring(None, 0))
         else:
             report = _with_database(loaded, bring)
     except Refused as refused:
         _fail(f"{file}: {refused}; nothing was imported")
+    except LookupError as error:
+        raise click.UsageError(str(error.args[0])) from None
+    except ImportCancelled:
+        _fail(f"{file}: the import was cancelled; nothing of it stays")
     except OSError as error:
         _fail(f"{error.filename or rejects}: {error.strerror}; nothing was imported")
     _print_report(report, as_json, dry_run, rejects)
@@ -215,6 +245,7 @@ def _print_report(report: ImportReport, as_json: bool, dry_run: bool, rejects: P
                 "rows": counts.rows,
                 "leads": counts.leads,
                 "updated": counts.updated,
+                "listed": counts.listed,
                 "duplicates": counts.duplicates,
                 "rejected": counts.rejects,
                 "columns": {column.title: column.key or column.role.value for column in report.layout.columns},
@@ -229,6 +260,8 @@ def _print_report(report: ImportReport, as_json: bool, dry_run: bool, rejects: P
         _say(f"  {column.title} → {column.key or column.role.value}")
     for reject in report.rejects:
         _say(f"{report.file_name}:{reject.line}: {reject.field}: {reject.reason}: {reject.value!r}")
+    for remark in report.remarks:
+        _say(f"{report.file_name}:{remark.line}: {remark.value}: {remark.reason}")
     if hidden := counts.rejects - len({reject.line for reject in report.rejects}):
         _say(f"… and {hidden} more bad rows")
     if counts.rejects and rejects:
@@ -365,21 +398,50 @@ def _moment(at_ms: int | None, zone: str) -> str:
 
 
 @zvonar.command("imports")
+@click.option("--resume", is_flag=True, help="First carry on those whose process died in the middle.")
+@click.option("--cancel", type=click.IntRange(min=1), help="Cancel this running import: what is in is taken back.")
 @click.pass_obj
-def imports(path: Path) -> None:
+def imports(path: Path, resume: bool, cancel: int | None) -> None:
     """Say which files were imported, newest first."""
     loaded = _loaded(path)
 
-    async def look(database: AioDatabase, now_ms: int) -> tuple[PastImport, ...]:
-        from engine.store.imports import latest_imports
+    async def look(database: AioDatabase, now_ms: int) -> tuple[ImportJob, ...]:
+        from engine.leads.files import meaning_of, resume_imports
+        from engine.store.imports import ask_to_cancel, latest_imports
 
+        if cancel is not None:
+            await ask_to_cancel(database, cancel, now_ms=now_ms)
+        if resume:
+            await resume_imports(database, meaning=meaning_of(loaded.config), now_ms=now_ms)
         return await latest_imports(database)
 
     for one in _with_database(loaded, look):
         counts = one.counts
-        undone = "  undone" if one.reverted_at_ms is not None else ""
         numbers = f"{counts.leads} leads, {counts.updated} updated, {counts.rows} rows"
-        click.echo(f"{counts.id}\t{one.campaign}\t{one.file_name}\t{one.by}\t{numbers}{undone}")
+        click.echo(f"{one.id}\t{one.campaign}\t{one.file_name}\t{one.by}\t{numbers}{_fate(one)}")
+
+
+def _fate(job: ImportJob) -> str:
+    if job.state == "publishing":
+        return f"  running: {job.counts.rows} of {job.rows_total or '?'} rows"
+    if job.state == "cancelled":
+        return f"  cancelled {job.problem}".rstrip()
+    return "  undone" if job.reverted_at_ms is not None else ""
+
+
+@zvonar.command("profiles")
+@click.pass_obj
+def profiles(path: Path) -> None:
+    """Say for which headings of lead files people have chosen what the columns are; the last used first."""
+    loaded = _loaded(path)
+
+    async def look(database: AioDatabase, now_ms: int) -> tuple[Profile, ...]:
+        from engine.store.imports import profiles
+
+        return await profiles(database)
+
+    for one in _with_database(loaded, look):
+        click.echo(f"{one.name or '-'}\t{one.by}\t{', '.join(orjson.loads(one.headings))}")
 
 
 @zvonar.command("revert")

@@ -34,6 +34,7 @@ _WHOLE_NUMBER_CELL: Final = re.compile(r"(\d{5,})[.,]0+")
 #: Digits and what people put between them; a plus only at the very beginning.
 _PLAINLY_DIGITS: Final = re.compile(r"\+?[0-9][0-9 ().-]*[0-9]|\([0-9][0-9 ().-]*[0-9]")
 _NO_SEPARATORS: Final = {ord(separator): None for separator in "+ ().-"}
+_OLD_PREFIX: Final = "80"
 _SCIENTIFIC_CELL: Final = re.compile(r"\d[.,]?\d*E\+?\d{1,2}", re.IGNORECASE)
 
 
@@ -208,6 +209,8 @@ def _read(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
 def _learn(number: PhoneNumber, digits: str, kind: tuple[bool, Numbering]) -> None:
     """Keep how the country code and a part of the digits made that number, if all that begin alike are made so."""
     plus, numbering = kind
+    if digits.startswith(_OLD_PREFIX) and not plus:
+        return  # read by a rule of ours
     if numbering.allow and _allowed(numbering).fullmatch(number.e164):
         return  # no plan has it
     depth = numberplan.shared_depth(digits, plus=plus, regions=numbering.regions)
@@ -244,6 +247,11 @@ def _read_slowly(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
                 return FoundPhone(number, extension)
             case read:
                 reads.append(read)
+    # The long-distance prefix of old, still before many Ukrainian numbers; no Russian area begins with 0.
+    if "UA" in numbering.regions and re.sub(r"\D", "", bare).startswith(_OLD_PREFIX) and "+" not in bare:
+        old = _read_in(bare.lstrip()[1:].lstrip(" -.("), "UA", numbering)
+        if isinstance(old, PhoneNumber) and bare.lstrip()[0] == "8":
+            return FoundPhone(old, extension)
     # The reason nearest to a number says most: some region knew its length.
     return PhoneProblem(min(map(_why_not, reads), key=_NEARNESS.index), text)
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engine.phones import DEFAULT_NUMBERING, Numbering, carried_phone
 from engine.store.database import connect, read
 from engine.store.errors import StoreError
 from engine.store.queries import parse
 
-#: A number without its country still has so many digits in Ukraine; in Russia it has ten.
-NATIONAL_DIGITS: Final = 9
 #: Shorter than any subscriber's number: a service, an extension, or nothing at all.
 DIGITS_MIN: Final = 7
 
@@ -31,15 +30,14 @@ class Caller:
     owner: str
 
 
-def find_caller(database: Path, number: str) -> Caller | None:
+def find_caller(database: Path, number: str, numbering: Numbering = DEFAULT_NUMBERING) -> Caller | None:
     """The caller of that number as the carrier gives it, None when nobody has it. `StoreError`."""
-    digits = "".join(re.findall(r"[0-9]", number))
-    if len(digits) < DIGITS_MIN:
+    if len(re.findall(r"[0-9]", number)) < DIGITS_MIN or (meant := carried_phone(number, numbering)) is None:
         return None
     if not database.is_file():
         raise StoreError(f"{database}: there is no database yet")
     with closing(connect(database, write=False)) as connection:
-        query = _QUERIES["caller_by_number"](digits=digits, digits_back=digits[::-1][:NATIONAL_DIGITS])
+        query = _QUERIES["caller_by_number"](number=meant.e164)
         (rows,) = read(connection, str(database), [query])
     return next(
         (Caller(row["id"], campaign=row["campaign_id"], name=row["name"], owner=row["owner"] or "") for row in rows),

@@ -10,7 +10,7 @@ from typing import Final
 from panoramisk import fast_agi
 
 from dialplan.agi.caller import find_caller
-from dialplan.agi.message import message_now
+from dialplan.agi.message import message_now, numbering_of
 from engine.clock import WallClock
 from engine.store.errors import StoreError
 
@@ -58,7 +58,8 @@ class AgiServer(fast_agi.Application):  # type: ignore[misc]
     async def caller(self, request: fast_agi.Request) -> None:
         """Set ZV_CALLER_KNOWN (0 or 1), and of a known caller ZV_CALLER_LEAD, _NAME, _CAMPAIGN and _OWNER."""
         try:
-            found = await asyncio.to_thread(find_caller, self._database, request.headers.get("agi_callerid", ""))
+            calls = request.headers.get("agi_callerid", "")
+            found = await asyncio.to_thread(lambda: find_caller(self._database, calls, numbering_of(self._config)))
         except StoreError as error:
             log.warning("caller not looked up", extra={"action": "agi_store", "reason": str(error)})
             found = None

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import available_timezones
 
+import orjson
 from babel import Locale
 
 from engine.leads.sheets import Cell, Row
@@ -19,8 +20,8 @@ from engine.phones import FoundPhone, Numbering, cell_text, find_phones
 SAMPLE_ROWS_MAX: Final = 60
 HEADER_ROWS_MAX: Final = 30
 HEADER_CHARACTERS_MAX: Final = 80
-#: A column without a telling name holds numbers if this share of its cells does.
-PHONE_SHARE: Final = 0.6
+#: A column without a telling name holds what this share of its cells is.
+TELLING_SHARE: Final = 0.6
 CITIES_CACHED_MAX: Final = 10_000
 
 
@@ -33,7 +34,7 @@ class Role(StrEnum):
     PRIORITY = "priority"
     EXTERNAL_ID = "external_id"
     FIELD = "field"
-    ORDINAL = "ordinal"  # numbers the rows: says nothing of the lead
+    ORDINAL = "ordinal"  # left out: numbers the rows, or is not wanted
 
 
 #: Column names, folded, in the order in which they are tried.
@@ -66,6 +67,7 @@ _NAMES: Final = (
         r"|lead id|customer id|client id|id клиента|id клієнта|id лида|uid|guid|артикул клиента)",
     ),
 )
+_PERSON: Final = re.compile(r"[A-ZА-ЯЁІЇЄҐ][\w'’ʼ-]+(\s[A-ZА-ЯЁІЇЄҐ][\w'’ʼ.-]*){1,2}")
 _PATTERNS: Final = tuple((role, re.compile(pattern)) for role, pattern in _NAMES)
 _CITY_NAMES: Final = frozenset(
     {"город", "місто", "city", "town", "населенный пункт", "населений пункт", "нас пункт", "регион", "регіон", "region"}
@@ -115,9 +117,29 @@ class Meaning:
         return next((key for key, names in self.fields.items() if name in {folded(n) for n in (key, *names)}), None)
 
 
-def recognise(sample: Sequence[Row], meaning: Meaning) -> Layout:
-    """The layout of a file by its first rows; without a phone column when none can be told."""
-    header = _header(sample, meaning)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a person said of a file's columns instead of what would be guessed.
+
+    `header_row`: None is to be guessed, 0 is none. `roles`: by the column's place, a role's value, or `field:` and the
+    key of a configured field.
+    """
+
+    header_row: int | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_CHOSEN: Final = Choice()
+
+
+def headings_of(layout: Layout) -> str:
+    """What makes two files alike: the names of their columns, as JSON."""
+    return orjson.dumps([folded(column.title) for column in layout.columns]).decode()
+
+
+def recognise(sample: Sequence[Row], meaning: Meaning, choice: Choice = NOTHING_CHOSEN) -> Layout:
+    """The layout of a file by its first rows and what was chosen; without a phone column when none can be told."""
+    header = _header(sample, meaning) if choice.header_row is None else _row(sample, choice.header_row)
     body = [cells for number, cells in sample if header is None or number > header[0]]
     titles = [cell_text(cell)[:HEADER_CHARACTERS_MAX] for cell in header[1]] if header else []
     width = max(len(titles), *map(len, body)) if body else len(titles)
@@ -127,12 +149,17 @@ def recognise(sample: Sequence[Row], meaning: Meaning) -> Layout:
         for index in range(width):
             if roles[index] in (None, Role.EXTERNAL_ID) and _holds_phones(index, body, meaning.numbering):
                 roles[index] = Role.PHONE
+    cities = _guess_by_content(roles, titles, body)
     columns = []
     taken: set[str] = set()
     for index, title in enumerate(titles):
         if not title and not any(index < len(cells) and cells[index] is not None for cells in body):
             continue
-        column = _column(index, title or f"column {index + 1}", roles[index], meaning)
+        name = title or f"column {index + 1}"
+        if (chosen := choice.roles.get(str(index))) is not None:
+            column = _chosen(index, name, chosen, meaning)
+        else:
+            column = _column(index, name, roles[index], meaning, is_city=index in cities)
         if column.role is Role.FIELD and column.key in taken:
             column = Column(index, column.title, Role.FIELD, f"{column.key} ({index + 1})", column.is_city)
         taken.add(column.key)
@@ -140,8 +167,46 @@ def recognise(sample: Sequence[Row], meaning: Meaning) -> Layout:
     return Layout(tuple(columns), header[0] if header else 0)
 
 
-def _column(index: int, title: str, role: Role | None, meaning: Meaning) -> Column:
-    is_city = folded(title) in _CITY_NAMES
+def _row(sample: Sequence[Row], number: int) -> Row | None:
+    return next((row for row in sample if row[0] == number), None)
+
+
+def _chosen(index: int, title: str, chosen: str, meaning: Meaning) -> Column:
+    """A column as a person chose it; a field that the configuration no longer has keeps the column's own name."""
+    kind, _, key = chosen.partition(":")
+    role = next((role for role in Role if role.value == kind), Role.FIELD)
+    if role is not Role.FIELD:
+        return Column(index, title, role)
+    is_city = folded(title) in _CITY_NAMES or key == "city"
+    return Column(index, title, role, key if key in meaning.fields else title, is_city)
+
+
+def _guess_by_content(roles: list[Role | None], titles: Sequence[str], body: Sequence[Sequence[Cell]]) -> set[int]:
+    """Give columns whose names say nothing the role of what stands in them; those that hold cities are returned."""
+    cities = set()
+    nameless = Role.NAME not in roles
+    for index, title in enumerate(titles):
+        cells = [cells[index] for cells in body if index < len(cells) and cells[index] is not None]
+        texts = [cell for cell in cells if isinstance(cell, str)]
+        if roles[index] is not None or len(texts) < TELLING_SHARE * len(cells) or not texts:
+            continue
+        wanted = TELLING_SHARE * len(cells)
+        if sum(zone_of_city(text) is not None for text in texts) >= wanted:
+            cities.add(index)
+        elif Role.ZONE not in roles and sum(zone_of_text(text) is not None for text in texts) >= wanted:
+            roles[index] = Role.ZONE
+        elif nameless and not title and sum(map(_looks_like_a_name, texts)) >= wanted:
+            roles[index], nameless = Role.NAME, False
+    return cities
+
+
+def _looks_like_a_name(text: str) -> bool:
+    """Two or three words that begin with a capital, and letters only: «Шевченко Тарас Григорович»."""
+    return bool(_PERSON.fullmatch(text))
+
+
+def _column(index: int, title: str, role: Role | None, meaning: Meaning, *, is_city: bool) -> Column:
+    is_city = is_city or folded(title) in _CITY_NAMES
     key = meaning.key_of(title)
     # What the configuration names is what it says, unless it is how to reach the lead.
     if key is not None and role is not Role.PHONE:
@@ -178,7 +243,7 @@ def _any_phone(rows: Iterable[Row], meaning: Meaning) -> bool:
 
 def _holds_phones(index: int, body: Sequence[Sequence[Cell]], numbering: Numbering) -> bool:
     cells = [cells[index] for cells in body if index < len(cells) and cells[index] is not None]
-    return bool(cells) and sum(_is_phone(cell, numbering) for cell in cells) >= PHONE_SHARE * len(cells)
+    return bool(cells) and sum(_is_phone(cell, numbering) for cell in cells) >= TELLING_SHARE * len(cells)
 
 
 def _is_phone(cell: Cell, numbering: Numbering) -> bool:

@@ -4,51 +4,100 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import fcntl
 import re
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
+import orjson
 import xlsxwriter
 
 from engine.clock import Clock
 from engine.config import Config
-from engine.core.model import CampaignId, PhoneNumber
-from engine.leads.columns import Layout, Meaning
-from engine.leads.plan import PHONES_PER_LEAD_MAX, ImportRow, RejectedRow
+from engine.core.model import CampaignId
+from engine.leads.columns import NOTHING_CHOSEN, Choice, Layout, Meaning, Role, folded, headings_of
+from engine.leads.plan import PHONES_PER_LEAD_MAX, ImportRow, RejectedRow, Remark
 from engine.leads.reader import LeadFile, open_lead_file
-from engine.leads.sheets import Cell
+from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
 from engine.phones import Numbering
 from engine.store.database import Database
 from engine.store.dnc import CHUNK_MAX, DoNotCall
-from engine.store.imports import import_leads
+from engine.store.errors import StoreError
+from engine.store.imports import (
+    PIECE_MAX,
+    ImportCancelled,
+    ImportState,
+    Known,
+    begin_import,
+    carry_import,
+    import_of,
+    known_numbers,
+    open_imports,
+    profile_of,
+    save_profile,
+    start_import,
+    take_back,
+)
 from engine.store.rows import ImportCounts, ImportMode, ImportReject
 
 #: Rejects that a report carries; all of them are in the reject file and in the store.
 REJECTS_REPORTED_MAX: Final = 200
+#: Files that nobody came back for, and reject files, are kept for so long.
+KEPT_S: Final = 7 * 24 * 3_600
+NO_CAMPAIGN: Final = CampaignId("")
 
 Translate: TypeAlias = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """What became of a file. `rows = leads + duplicates + rejected`; `rejects` are the first of them."""
+    """What became of a file, or would. `rows = leads + updated + duplicates + rejected`; of lists the first entries."""
 
     file_name: str
     layout: Layout
     counts: ImportCounts
     rejects: tuple[ImportReject, ...]
+    remarks: tuple[ImportReject, ...] = ()  # of a dry run: good rows that make no new lead, and why
 
     def __str__(self) -> str:
         counts = self.counts
         changed = f" {counts.updated} updated," if counts.updated else ""
+        listed = f" ({counts.listed} not to be called)" if counts.listed else ""
         return (
-            f"{counts.rows} rows: {counts.leads} leads,{changed} {counts.duplicates} duplicates, {counts.rejects} bad"
+            f"{counts.rows} rows: {counts.leads} leads{listed},{changed} {counts.duplicates} duplicates,"
+            f" {counts.rejects} bad"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportChoice:
+    """What a person chose for an import. `everywhere`: who is a lead of any campaign is a duplicate."""
+
+    columns: Choice = NOTHING_CHOSEN
+    everywhere: bool = False
+    headings: str = ""  # under which the choice is kept for the next such file; "": it is not
+    profile: str = ""  # and its name
+
+    def as_settings(self) -> dict[str, Any]:
+        """As the store keeps it."""
+        settings: dict[str, Any] = orjson.loads(orjson.dumps(self))
+        return settings
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> ImportChoice:
+        """As it was kept."""
+        known = {key: settings[key] for key in ("everywhere", "headings", "profile") if key in settings}
+        return cls(columns=Choice(**settings.get("columns", {})), **known)
+
+
+AS_GUESSED: Final = ImportChoice()
 
 
 def meaning_of(config: Config) -> Meaning:
@@ -77,6 +126,91 @@ class _Tally:
                 yield problem
 
 
+# ── kept files ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ImportedElsewhere(Exception):
+    """Another process carries this import."""
+
+
+def folder_of(database: Database) -> Path:
+    """Where files wait that are being imported: beside the database."""
+    return Path(database.path).parent / "imports"
+
+
+def keep_file(database: Database, path: Path) -> str:
+    """Keep a copy of a file until its import ends; its name. Raises Refused, OSError."""
+    folder = folder_of(database)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = secrets.token_hex(16) + path.suffix.lower()
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise Refused(RefusedReason.TOO_LARGE)
+        shutil.copyfile(path, folder / name)
+    except FileNotFoundError:
+        raise Refused(RefusedReason.UNREADABLE) from None
+    return name
+
+
+def rejects_of_job(database: Database, import_id: int) -> Path:
+    """Where the bad rows of an import stand that was begun in the browser, for KEPT_S."""
+    return folder_of(database) / f"{import_id}-rejects.xlsx"
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """The kept file, ours alone until we or our process end. Raises ImportedElsewhere, FileNotFoundError."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ImportedElsewhere from None
+        yield
+
+
+def sweep_kept(database: Database, *, now_s: float) -> None:
+    """Remove files that nobody came back for."""
+    for path in folder_of(database).glob("*"):
+        if path.stat().st_mtime < now_s - KEPT_S:
+            path.unlink(missing_ok=True)
+
+
+# ── importing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def look_at(path: Path, meaning: Meaning, choice: Choice = NOTHING_CHOSEN) -> LeadFile:
+    """A file's columns and first rows, for a person; nothing is decided. Raises Refused."""
+    with open_lead_file(path, meaning, choice, only_look=True) as file:
+        return file
+
+
+async def chosen_for(
+    database: Database | None, path: Path, meaning: Meaning, *, columns: Sequence[str] = (), profile: str = ""
+) -> tuple[ImportChoice, ImportMode]:
+    """How a file is read: by a named profile, else as files with its headings were; `columns` say `TITLE=ROLE`.
+
+    Raises LookupError with what was not found, and Refused.
+    """
+    file, mode = await asyncio.to_thread(look_at, path, meaning), ImportMode.CREATE
+    choice = ImportChoice(headings=headings_of(file.layout))
+    known = None if database is None else await profile_of(database, headings=choice.headings, name=profile)
+    if known is not None:
+        choice = replace(ImportChoice.of(known.settings), headings=choice.headings, profile=known.name)
+        mode = ImportMode(known.settings.get("mode", mode)) if profile else mode  # never by surprise
+    elif profile:
+        raise LookupError(f"there is no profile {profile!r}; see: zvonar profiles")
+    roles = dict(choice.columns.roles)
+    for said in columns:
+        title, _, role = said.rpartition("=")
+        index = next((column.index for column in file.layout.columns if folded(column.title) == folded(title)), None)
+        if index is None:
+            raise LookupError(f"--column {said}: the file has no column {title!r}")
+        if role.partition(":")[0] not in set(Role):
+            raise LookupError(f"--column {said}: {role!r} is no role; roles: {', '.join(Role)}")
+        roles[str(index)] = role
+    return replace(choice, columns=replace(choice.columns, roles=roles)), mode
+
+
 async def import_file(
     database: Database,
     path: Path,
@@ -87,50 +221,190 @@ async def import_file(
     by: str,
     now_ms: int,
     mode: ImportMode = ImportMode.CREATE,
+    choice: ImportChoice = AS_GUESSED,
     rejects_to: Path | None = None,
     translate: Translate = str,
 ) -> ImportReport:
     """Import a lead file: all of it or, when it is refused, nothing. Bad rows go to `rejects_to` (.xlsx or .csv).
 
     A row is a duplicate when one of its numbers is in an earlier row or belongs to the campaign already, so the same
-    file again adds nothing. Reading and deciding run in a process of their own. Raises Refused, StoreError, and
-    OSError of `rejects_to`.
+    file again adds nothing. A copy of the file is kept until the end: who dies in the middle is carried on by
+    `resume_imports`. Raises Refused, StoreError, ImportCancelled, and OSError of `rejects_to`.
+    """
+    kept = await asyncio.to_thread(keep_file, database, path)
+    import_id = await begin_import(
+        database,
+        campaign,
+        file_name=file_name,
+        by=by,
+        now_ms=now_ms,
+        mode=mode,
+        kept=kept,
+        settings=choice.as_settings(),
+    )
+    return await run_import(
+        database, import_id, meaning=meaning, now_ms=now_ms, rejects_to=rejects_to, translate=translate
+    )
+
+
+async def run_import(
+    database: Database,
+    import_id: int,
+    *,
+    meaning: Meaning,
+    now_ms: int,
+    rejects_to: Path | None = None,
+    translate: Translate = str,
+) -> ImportReport:
+    """Carry an import whose file is kept to its end, wherever it stands; as `import_file`. Also ImportedElsewhere."""
+    job = await import_of(database, import_id)
+    path, choice = folder_of(database) / job.kept, ImportChoice.of(job.settings)
+    with ExitStack() as stack:
+        stack.enter_context(_held(path))
+        try:
+            file = await asyncio.to_thread(stack.enter_context, open_lead_file(path, meaning, choice.columns))
+            rejected = stack.enter_context(reject_file(rejects_to, file, translate)) if rejects_to else _ignore
+            tally = _Tally(file, rejected)
+            if job.state is ImportState.CHOOSING:
+                await start_import(database, import_id, now_ms=now_ms)
+            counts = await carry_import(
+                database,
+                import_id,
+                tally,
+                now_ms=now_ms,
+                everywhere=choice.everywhere,
+                rows_total=file.rows_total,
+            )
+        except StoreError:
+            raise  # it is carried on when the store is well again
+        except Exception as error:
+            await take_back(database, import_id, by=job.by, now_ms=now_ms, problem=str(error))
+            path.unlink(missing_ok=True)
+            raise
+        path.unlink(missing_ok=True)
+    if choice.headings:
+        settings = {**choice.as_settings(), "mode": job.mode.value}
+        await save_profile(database, choice.headings, settings, name=choice.profile, by=job.by, now_ms=now_ms)
+    return ImportReport(file_name=job.file_name, layout=file.layout, counts=counts, rejects=tuple(tally.first_rejects))
+
+
+async def resume_imports(database: Database, *, meaning: Meaning, now_ms: int, translate: Translate = str) -> int:
+    """Carry on what dead processes began, and take back what cannot be carried on; how many there were.
+
+    Files over whose columns a person still thinks are left alone for KEPT_S, and so is what another process carries.
+    """
+    resumed = 0
+    for job in await open_imports(database):
+        path = folder_of(database) / job.kept
+        thinking = job.state is ImportState.CHOOSING and job.cancel_asked_at_ms is None
+        if job.kept and path.exists() and thinking:
+            continue
+        try:
+            if not job.kept or not path.exists():
+                await take_back(database, job.id, by=job.by, now_ms=now_ms, problem=job.problem)
+            else:
+                rejects_to = rejects_of_job(database, job.id) if job.settings.get("in_browser") else None
+                await run_import(
+                    database, job.id, meaning=meaning, now_ms=now_ms, rejects_to=rejects_to, translate=translate
+                )
+        except ImportedElsewhere:
+            continue
+        except (Refused, ImportCancelled):
+            pass  # said in the import itself
+        resumed += 1
+    return resumed
+
+
+async def check_file(
+    path: Path,
+    *,
+    meaning: Meaning,
+    file_name: str,
+    database: Database | None = None,
+    campaign: CampaignId = NO_CAMPAIGN,
+    mode: ImportMode = ImportMode.CREATE,
+    choice: ImportChoice = AS_GUESSED,
+    rejects_to: Path | None = None,
+    translate: Translate = str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ImportReport:
+    """What importing the file would do; without a database, into an empty campaign. Nothing is written but rejects.
+
+    `progress` hears how many of how many rows are checked. Raises Refused, StoreError, and OSError of `rejects_to`.
     """
     with ExitStack() as stack:
-        file = await asyncio.to_thread(stack.enter_context, open_lead_file(path, meaning))
+        file = await asyncio.to_thread(stack.enter_context, open_lead_file(path, meaning, choice.columns))
         rejected = stack.enter_context(reject_file(rejects_to, file, translate)) if rejects_to else _ignore
         tally = _Tally(file, rejected)
-        counts = await import_leads(database, campaign, tally, file_name=file_name, by=by, now_ms=now_ms, mode=mode)
-        return ImportReport(file_name=file_name, layout=file.layout, counts=counts, rejects=tuple(tally.first_rejects))
-
-
-def check_file(
-    path: Path, *, meaning: Meaning, file_name: str, rejects_to: Path | None = None, translate: Translate = str
-) -> ImportReport:
-    """What importing the file into an empty campaign would do. Raises Refused, and OSError of `rejects_to`."""
-    with ExitStack() as stack:
-        file = stack.enter_context(open_lead_file(path, meaning))
-        rejected = stack.enter_context(reject_file(rejects_to, file, translate)) if rejects_to else _ignore
-        tally = _Tally(file, rejected)
-        seen: set[PhoneNumber] = set()
-        rejected_lines: set[int] = set()
-        leads = duplicates = 0
-        for row in tally:
-            if isinstance(row, ImportReject):
-                rejected_lines.add(row.line)
-            elif seen.isdisjoint(row.phones):
-                leads += 1
-                seen.update(row.phones)
-            else:
-                duplicates += 1
-        counts = ImportCounts(
-            id=0,
-            rows=leads + duplicates + len(rejected_lines),
-            leads=leads,
-            duplicates=duplicates,
-            rejects=len(rejected_lines),
+        dry = _DryRun(mode, everywhere=choice.everywhere)
+        rows = iter(tally)
+        while piece := await asyncio.to_thread(lambda: list(islice(rows, PIECE_MAX))):
+            numbers = [phone.e164 for row in piece if isinstance(row, ImportRow) for phone in row.phones]
+            known: Mapping[str, Known] = {}
+            if database is not None:
+                known = await known_numbers(database, campaign, numbers, everywhere=choice.everywhere)
+            dry.take(piece, known)
+            progress(dry.counts.rows, file.rows_total)
+        return ImportReport(
+            file_name=file_name,
+            layout=file.layout,
+            counts=dry.counts,
+            rejects=tuple(tally.first_rejects),
+            remarks=tuple(dry.remarks),
         )
-        return ImportReport(file_name=file_name, layout=file.layout, counts=counts, rejects=tuple(tally.first_rejects))
+
+
+class _DryRun:
+    """Counts what rows would become, and says why some would become no new lead."""
+
+    def __init__(self, mode: ImportMode, *, everywhere: bool) -> None:
+        self._mode = mode
+        self._known = Remark.KNOWN_ELSEWHERE if everywhere else Remark.KNOWN
+        self._seen: set[int] = set()  # numbers as integers: half the memory
+        self._rejected_line = 0
+        self._tally = dict.fromkeys(("rows", "leads", "updated", "duplicates", "rejects", "listed"), 0)
+        self.remarks: list[ImportReject] = []
+
+    @property
+    def counts(self) -> ImportCounts:
+        """So far."""
+        return ImportCounts(id=0, **self._tally)
+
+    def take(self, rows: Sequence[ImportRow | ImportReject], known: Mapping[str, Known]) -> None:
+        """Count some more rows."""
+        for row in rows:
+            if isinstance(row, ImportRow):
+                self._tally["rows"] += 1
+                self._tally[self._fate(row, known)] += 1
+            elif row.line != self._rejected_line:
+                self._rejected_line = row.line
+                self._tally["rows"] += 1
+                self._tally["rejects"] += 1
+
+    def _fate(self, row: ImportRow, known: Mapping[str, Known]) -> str:
+        numbers = {int(phone.e164[1:]) for phone in row.phones}
+        if not self._seen.isdisjoint(numbers):
+            self._remark(row, Remark.TWICE)
+            return "duplicates"
+        self._seen |= numbers
+        theirs = [known[phone.e164] for phone in row.phones if phone.e164 in known]
+        if any(one.lead is not None for one in theirs):
+            if self._mode is ImportMode.CREATE:
+                self._remark(row, self._known)
+                return "duplicates"
+            self._remark(row, Remark.UPDATES)
+            return "updated"
+        if self._mode is ImportMode.UPDATE:
+            self._remark(row, Remark.NOBODY)
+            return "duplicates"
+        if theirs and all(one.listed for one in theirs):
+            self._remark(row, Remark.LISTED)
+            self._tally["listed"] += 1
+        return "leads"
+
+    def _remark(self, row: ImportRow, remark: Remark) -> None:
+        if len(self.remarks) < REJECTS_REPORTED_MAX:
+            self.remarks.append(ImportReject(line=row.line, field="", value=row.phones[0].masked, reason=remark))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

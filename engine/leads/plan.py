@@ -31,6 +31,17 @@ class RowReason(StrEnum):
     PRIORITY = N_("the priority is a whole number from -50 to 50")
 
 
+class Remark(StrEnum):
+    """What a dry run says of a good row that makes no new lead, or none that is called; its message's id."""
+
+    TWICE = N_("an earlier row has this number")
+    KNOWN = N_("the campaign has this number already")
+    KNOWN_ELSEWHERE = N_("a lead of some campaign has this number already")
+    UPDATES = N_("changes the lead that has this number")
+    NOBODY = N_("the campaign has nobody with this number")
+    LISTED = N_("the number must not be called")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRow:
     """A good row: a person to reach."""

@@ -2,36 +2,42 @@
 
 The file comes from strangers. A few kilobytes can unfold into gigabytes (zip bombs, one cell in the last corner of a
 sheet, rows repeated without end), so a child does the work that may use `MEMORY_BYTES_MAX` and `CPU_SECONDS_MAX`, and
-streams one JSON value a line: the layout, then each row's verdict, or why there are none. Whatever happens to the
-child, the parent gets verdicts or `Refused`. Calls go on meanwhile: reading numbers is a processor's work, and here it
-holds up no one's interpreter but the child's.
+streams one JSON value a line: the layout, how many rows there are, then their verdicts by the handful, or why there are
+none. It reads the file twice: what refuses a file as a whole is known before the first row is decided. Whatever happens
+to the child, the parent gets verdicts or `Refused`. Calls go on meanwhile: reading numbers is a processor's work, and
+here it holds up no one's interpreter but the child's.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
 
 from engine.core.model import PhoneNumber
-from engine.leads.columns import SAMPLE_ROWS_MAX, Column, Layout, Meaning, Role, recognise
+from engine.leads.columns import NOTHING_CHOSEN, SAMPLE_ROWS_MAX, Choice, Column, Layout, Meaning, Role, recognise
 from engine.leads.plan import ImportRow, RejectedRow, plan_import
 from engine.leads.sheets import Cell, Refused, RefusedReason, Row, read
 from engine.phones import Numbering
 from engine.store.rows import ImportReject
 
-ROWS_MAX: Final = 1_000_000
+ROWS_MAX: Final = 5_000_000
 MEMORY_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
 CPU_SECONDS_MAX: Final = 600
+#: Verdicts of one line of JSON.
+BATCH_MAX: Final = 200
+#: First rows as they stand, for people to look at.
+SHOWN_ROWS_MAX: Final = 20
 #: The child gives way to whoever talks to customers.
 NICENESS: Final = 5
 
@@ -42,22 +48,42 @@ class LeadFile:
 
     layout: Layout
     header: list[Cell]
+    first_rows: list[Row]
+    rows_total: int  # with the header and what stands above it
     verdicts: Iterator[ImportRow | RejectedRow]
 
 
 @contextmanager
-def open_lead_file(path: Path, meaning: Meaning) -> Iterator[LeadFile]:
-    """Read a file's layout, then its rows. Raises Refused, also while rows are read."""
+def open_lead_file(
+    path: Path, meaning: Meaning, choice: Choice = NOTHING_CHOSEN, *, only_look: bool = False
+) -> Iterator[LeadFile]:
+    """Read a file's layout, then its rows. Raises Refused; in practice not once rows are being read.
+
+    `only_look`: what a person needs to say what the columns are, quickly; no row is decided, none need be good.
+    """
     # -I: neither the environment nor the working directory decides which code reads the file.
     where = [str(Path(__file__).parents[2]), *sys.path]
     boot = f"import sys; sys.path[:0] = {where!r}; from engine.leads.reader import main; main()"
-    command = [sys.executable, "-I", "-c", boot, str(path.absolute()), orjson.dumps(meaning).decode()]
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        boot,
+        str(path.absolute()),
+        orjson.dumps([meaning, choice, only_look]).decode(),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdout is not None
         lines = _received(child, child.stdout)
         try:
             first = next(lines)
-            yield LeadFile(_layout(first["layout"]), first["header"], map(_verdict, lines))
+            yield LeadFile(
+                layout=_layout(first["layout"]),
+                header=first["header"],
+                first_rows=[(number, cells) for number, cells in first["first_rows"]],
+                rows_total=first["rows_total"],
+                verdicts=(_verdict(value) for batch in lines for value in batch["verdicts"]),
+            )
         finally:
             child.kill()
 
@@ -99,13 +125,16 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS_MAX, CPU_SECONDS_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
-    meaning = orjson.loads(sys.argv[2])
-    numbering = Numbering(**{key: tuple(value) for key, value in meaning["numbering"].items()})
-    fields = {key: tuple(names) for key, names in meaning["fields"].items()}
+    gc.disable()  # nothing here is a cycle, and looking for them takes a fifth of the time
+    told, choice, only_look = orjson.loads(sys.argv[2])
+    numbering = Numbering(**{key: tuple(value) for key, value in told["numbering"].items()})
+    meaning = Meaning(numbering=numbering, fields={key: tuple(names) for key, names in told["fields"].items()})
     out = sys.stdout.buffer
     try:
-        for value in decide(Path(sys.argv[1]), Meaning(numbering=numbering, fields=fields)):
-            out.write(orjson.dumps(value) + b"\n")
+        opened, verdicts = decide(Path(sys.argv[1]), meaning, Choice(**choice), only_look=only_look)
+        out.write(orjson.dumps(opened) + b"\n")
+        while batch := list(islice(verdicts, BATCH_MAX)):
+            out.write(orjson.dumps({"verdicts": batch}) + b"\n")
     except Refused as refused:
         out.write(orjson.dumps({"refused": refused.reason.name}) + b"\n")
     except MemoryError:
@@ -113,23 +142,28 @@ def main() -> None:
     out.flush()
 
 
-def decide(path: Path, meaning: Meaning) -> Iterator[dict[str, Any] | ImportRow | RejectedRow]:
-    """The layout and the header, then each row's verdict. Raises Refused."""
+def decide(
+    path: Path, meaning: Meaning, choice: Choice = NOTHING_CHOSEN, *, only_look: bool = False
+) -> tuple[dict[str, Any], Iterator[ImportRow | RejectedRow]]:
+    """What stands above the rows, then each row's verdict. Raises Refused, before the first of them."""
     rows = read(path)
     sample = list(islice(rows, SAMPLE_ROWS_MAX))
     if not sample:
         raise Refused(RefusedReason.EMPTY)
-    layout = recognise(sample, meaning)
-    if not layout.of(Role.PHONE):
-        raise Refused(RefusedReason.NO_PHONE_COLUMN)
-    if sample[-1][0] <= layout.header_row:
-        raise Refused(RefusedReason.NO_ROWS)
-    yield {"layout": layout, "header": next((cells for line, cells in sample if line == layout.header_row), [])}
-    yield from plan_import(_no_more_than(ROWS_MAX, chain(sample, rows)), layout, meaning)
-
-
-def _no_more_than(rows_max: int, rows: Iterable[Row]) -> Iterator[Row]:
-    for count, row in enumerate(rows):
-        if count > rows_max:
+    layout = recognise(sample, meaning, choice)
+    rows_total = len(sample)
+    if not only_look:
+        if not layout.of(Role.PHONE):
+            raise Refused(RefusedReason.NO_PHONE_COLUMN)
+        if sample[-1][0] <= layout.header_row:
+            raise Refused(RefusedReason.NO_ROWS)
+        rows_total += sum(1 for _ in islice(rows, ROWS_MAX + 1))
+        if rows_total > ROWS_MAX:
             raise Refused(RefusedReason.TOO_MANY_ROWS)
-        yield row
+    opened = {
+        "layout": layout,
+        "header": next((cells for line, cells in sample if line == layout.header_row), []),
+        "first_rows": [row for row in sample if row[0] > layout.header_row][:SHOWN_ROWS_MAX],
+        "rows_total": rows_total,
+    }
+    return opened, iter(()) if only_look else plan_import(read(path), layout, meaning)

@@ -7,7 +7,7 @@ import csv
 import datetime as dt
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,7 @@ import python_calamine
 
 from engine.messages import N_
 
-FILE_BYTES_MAX: Final = 50 * 1024 * 1024
+FILE_BYTES_MAX: Final = 400 * 1024 * 1024
 UNPACKED_BYTES_MAX: Final = 1024 * 1024 * 1024
 COLUMNS_MAX: Final = 200
 CELL_CHARACTERS_MAX: Final = 10_000
@@ -31,7 +31,7 @@ Row: TypeAlias = tuple[int, list[Cell]]
 class RefusedReason(StrEnum):
     """Why a whole file is refused. The value is the English message, and its id."""
 
-    TOO_LARGE = N_("the file is too large: at most 50 MB")
+    TOO_LARGE = N_("the file is too large: at most 400 MB")
     UNPACKS_TOO_LARGE = N_("the file unpacks to too much: save only the sheet with the leads")
     TOO_MANY_COLUMNS = N_("the table has too many columns: at most 200")
     EMPTY = N_("the file is empty")
@@ -43,7 +43,7 @@ class RefusedReason(StrEnum):
     UNREADABLE = N_("the file cannot be read")
     NO_PHONE_COLUMN = N_("no column with phone numbers was found: name it, for example, Телефон")
     NO_ROWS = N_("there is no lead in the file")
-    TOO_MANY_ROWS = N_("the file has too many rows: at most 1000000")
+    TOO_MANY_ROWS = N_("the file has too many rows: at most 5000000")
 
 
 class Refused(Exception):
@@ -69,7 +69,11 @@ def read(path: Path) -> Iterator[Row]:
         raise Refused(RefusedReason.TOO_LARGE)
     if not head.strip():
         raise Refused(RefusedReason.EMPTY)
-    for number, cells in enumerate(_text_rows(path, head) if _is_text(path, head) else _sheet_rows(path), 1):
+    yield from _tidied(_text_rows(path, head) if _is_text(path, head) else _sheet_rows(path))
+
+
+def _tidied(rows: Iterable[Sequence[Any]]) -> Iterator[Row]:
+    for number, cells in enumerate(rows, 1):
         row = [_cell(cell) for cell in cells]
         while row and row[-1] is None:
             row.pop()
@@ -80,8 +84,10 @@ def read(path: Path) -> Iterator[Row]:
 
 
 def _cell(value: Any) -> Cell:
+    if type(value) is str:  # nearly all of them
+        return value.strip()[:CELL_CHARACTERS_MAX] or None
     match value:
-        case None | "":
+        case None:
             return None
         case bool():
             return "yes" if value else "no"
@@ -89,8 +95,6 @@ def _cell(value: Any) -> Cell:
             return int(value)
         case int() | float():
             return value
-        case str():
-            return value.strip()[:CELL_CHARACTERS_MAX] or None
         case dt.datetime() if value.time() == dt.time():
             return value.date().isoformat()
         case _:
@@ -179,9 +183,10 @@ def _text_rows(path: Path, head: bytes) -> Iterator[list[Any]]:
             number = reader.line_num
             for row in reader:
                 # A quoted line break makes one row of several lines; people count lines.
-                yield from ([] for _ in range(reader.line_num - number - 1))
+                if reader.line_num != number + 1:
+                    yield from ([] for _ in range(reader.line_num - number - 1))
                 number = reader.line_num
-                yield [cell.replace("\x00", "") for cell in row]
+                yield row if "\x00" not in "".join(row) else [cell.replace("\x00", "") for cell in row]
     except UnicodeDecodeError:
         raise Refused(RefusedReason.ENCODING) from None
     except csv.Error:

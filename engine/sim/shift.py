@@ -641,14 +641,14 @@ class _World:
             for position in range(self.chance.choice((1, 1, 2))):
                 shared = self.chance.random() < 0.03 and id_ > 1
                 number = f"+38067{self.chance.randrange(1, id_) if shared else id_:06}{position}"
-                phones.append((id_, position, number, number[:0:-1]))
+                phones.append((id_, position, number))
         with self.disk:
             self.disk.executemany(
                 "INSERT INTO leads (id, campaign_id, zone, priority, created_at_ms, updated_at_ms)"
                 " VALUES (?, ?, ?, ?, 0, 0)",
                 leads,
             )
-            self.disk.executemany("INSERT INTO phones (lead_id, position, number, tail) VALUES (?, ?, ?, ?)", phones)
+            self.disk.executemany("INSERT INTO phones (lead_id, position, number) VALUES (?, ?, ?)", phones)
 
     # ── looking on ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -25,12 +25,6 @@ def fold(name: str) -> str:
     return _SPACE.sub(" ", plain).strip()
 
 
-def tail(number: str) -> str:
-    """The digits backwards: an index over it finds numbers by their last digits."""
-    digits = number[1:] if number.startswith("+") else number
-    return (digits if digits.isdecimal() else _NOT_DIGITS.sub("", digits))[::-1]
-
-
 def digits_typed(text: str) -> str:
     """The digits of what looks like a part of a number, without a national prefix; "" when it looks like a name."""
     if not _NUMBER_TYPED.fullmatch(text.strip()):

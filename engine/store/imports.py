@@ -1,69 +1,74 @@
-"""A lead file into a campaign: all of it or nothing, without ever holding up the writer.
+"""A lead file into a campaign, as a job that survives its process: piece by piece, without holding up the writer.
 
-Rows are staged in pieces where nobody sees them. One commit then says "publish": from there the import is carried to
-its end, piece by piece, also by the next start when this one dies. Before that commit nothing of the file exists.
+A piece's leads, the line up to which the file is in, and the counts are one commit. So whoever carries on after a death
+skips what is in, and nobody comes twice. A file that turns out to be unreadable in the middle, and one that a person
+cancels, is taken back as if it had been undone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from engine.core.model import CampaignId
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
-from engine.store.folding import fold, tail
-from engine.store.queries import Params, Query, Statement
+from engine.store.errors import StoreError
+from engine.store.folding import fold
+from engine.store.queries import Query, Statement, Value
 from engine.store.rows import ImportCounts, ImportMode, ImportReject, ImportRow
 from engine.store.store import LEADS_OF
 from engine.store.store import SQL as DIALING
 
-#: Rows staged, and leads published, in one transaction: a few tens of milliseconds of the writer's time.
-STAGE_CHUNK_MAX: Final = 1_000
-PUBLISH_CHUNK_MAX: Final = 500
+#: Rows of one transaction: some tens of milliseconds of the writer's time.
+PIECE_MAX: Final = 1_000
+#: Leads of an import that are undone in one transaction.
+UNDO_CHUNK_MAX: Final = 500
 #: Between two pieces the lock is free for so long: an engine in another process dials on.
 PIECE_PAUSE_MS: Final = 2
-#: Rows of one file; more is refused, the file must be split.
-IMPORT_ROWS_MAX: Final = 2_000_000
-#: As the schema has it: what is staged must be publishable, or the import could never end.
+#: As the schema has it: a row that breaks it could never be stored.
 PRIORITY_MAX: Final = 50
 #: Imports that a list shows.
 IMPORTS_SHOWN_MAX: Final = 50
+PROFILES_SHOWN_MAX: Final = 50
+PROFILE_NAME_CHARS_MAX: Final = 60
 #: How long leads of an undone import stay as empty shells: an engine looks several times within.
 REVERT_SETTLE_S: Final = 3.0
-#: A staging that began so long ago has no living owner.
-STAGING_STALE_MS: Final = 24 * 3_600_000
 #: Rejects that one page shows.
 REJECTS_PER_PAGE_MAX: Final = 1_000
 
 
 class _Sql:
     begin_import: Query
-    stage_row: Query
-    stage_reject: Query
-    publish_import: Query
+    choose_import: Query
+    start_import: Query
     keep_before: Query
-    update_leads: Query
-    publish_leads: Query
-    publish_phones: Query
-    list_erased_of_import: Query
-    suppress_published: Query
-    count_published: Query
-    unstage: Query
-    unstage_rejects: Query
-    still_staged: Query
+    update_lead: Query
+    make_lead: Query
+    make_phones: Query
+    keep_reject: Query
+    list_erased_of_piece: Query
+    suppress_piece: Query
+    piece_done: Query
+    known_of: Query
     end_import: Query
-    cancel_import: Query
-    unfinished_imports: Query
+    ask_to_cancel: Query
+    cancelled: Query
+    open_imports: Query
     import_of: Query
-    imports_of_campaign: Query
-    rejects_of: Query
     latest_imports: Query
+    profile_of_headings: Query
+    profile_of_name: Query
+    save_profile: Query
+    free_profile_name: Query
+    profiles: Query
+    rejects_of: Query
     begin_revert: Query
     lines_of: Query
     put_back: Query
@@ -78,8 +83,39 @@ class _Sql:
 SQL: Final = queries.load(_Sql, "imports.sql")
 
 
-class TooManyRowsError(ValueError):
-    """The file is too long to be one import."""
+class ImportCancelled(Exception):
+    """Somebody asked for the import to be cancelled; it is taken back."""
+
+
+class ImportState(StrEnum):
+    """How far an import is."""
+
+    CHOOSING = "staging"  # a person looks at its columns; nothing of it is in
+    RUNNING = "publishing"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob:
+    """An import and how it stands. `kept`: the name of its file in the folder of imports, "" when there is none."""
+
+    id: int
+    campaign: CampaignId
+    file_name: str
+    by: str
+    state: ImportState
+    mode: ImportMode
+    started_at_ms: int
+    ended_at_ms: int | None
+    reverted_at_ms: int | None
+    cancel_asked_at_ms: int | None
+    problem: str
+    kept: str
+    settings: Mapping[str, Any]
+    rows_total: int  # 0: not known yet
+    through_line: int
+    counts: ImportCounts
 
 
 async def import_leads(
@@ -92,101 +128,242 @@ async def import_leads(
     now_ms: int,
     mode: ImportMode = ImportMode.CREATE,
 ) -> ImportCounts:
-    """Bring a file's rows into the campaign as NEW leads; rejected rows are kept with their reasons.
+    """Bring rows into the campaign as NEW leads; rejected rows are kept with their reasons.
 
     A row is a duplicate when one of its numbers is in an earlier row, or belongs to a lead of the campaign already;
-    with UPDATE and BOTH the latter changes that lead, and how it was is kept for `revert_import`.
-    An exception of `rows`, or `StoreError`, before the last row leaves nothing behind. `rows` is read in a thread.
+    with UPDATE and BOTH that lead is changed, and how it was is kept for `revert_import`. An exception of `rows` takes
+    back what was brought. `rows` is read in a thread.
     """
-    (started,) = await database.write(
-        SQL.begin_import(campaign=campaign, file_name=file_name, by=by, at_ms=now_ms, mode=mode.value)
-    )
-    import_id = int(started[0]["id"])
-    staging = _Staging(import_id, rows)
-    try:
-        piece = await database.aside(staging.next_piece)
-        while piece:  # while one is written the next one is made ready
-            _, piece = await asyncio.gather(database.write(*piece), database.aside(staging.next_piece))
-            await asyncio.sleep(PIECE_PAUSE_MS / 1000)
-    except Exception:
-        await _forget(database, import_id, now_ms)
-        raise
-    await database.write(
-        SQL.publish_import(
-            import_id=import_id, rows=staging.rows, duplicates=staging.duplicates, rejects=staging.rejects
-        )
-    )
-    await _publish(database, import_id, now_ms)
-    counts = await import_counts(database, import_id)
-    await database.write(
-        DIALING.append_audit(
+    import_id = await begin_import(database, campaign, file_name=file_name, by=by, now_ms=now_ms, mode=mode)
+    await start_import(database, import_id, now_ms=now_ms)
+    return await carry_import(database, import_id, rows, now_ms=now_ms)
+
+
+async def begin_import(
+    database: Database,
+    campaign: CampaignId,
+    *,
+    file_name: str,
+    by: str,
+    now_ms: int,
+    mode: ImportMode = ImportMode.CREATE,
+    kept: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> int:
+    """Note a file that somebody wants imported; its id. Nothing of it is in."""
+    (begun,) = await database.write(
+        SQL.begin_import(
+            campaign=campaign,
+            file_name=file_name,
+            by=by,
             at_ms=now_ms,
-            actor=by,
-            action="leads_imported",
-            subject=f"campaign:{campaign}",
-            detail=f"import {import_id}: {counts.leads} leads of {counts.rows} rows",
+            mode=mode.value,
+            kept=kept,
+            settings=orjson.dumps(settings or {}).decode(),
         )
     )
+    return int(begun[0]["id"])
+
+
+async def choose_import(
+    database: Database, import_id: int, *, campaign: CampaignId, mode: ImportMode, settings: Mapping[str, Any]
+) -> None:
+    """Keep what a person chose. KeyError when the import has begun, or never was."""
+    (chosen,) = await database.write(
+        SQL.choose_import(
+            import_id=import_id, campaign=campaign, mode=mode.value, settings=orjson.dumps(dict(settings)).decode()
+        )
+    )
+    if not chosen:
+        raise KeyError(import_id)
+
+
+async def start_import(database: Database, import_id: int, *, now_ms: int) -> None:
+    """From here on the import is carried to its end, also by the next start. KeyError when it has begun already."""
+    (started,) = await database.write(SQL.start_import(import_id=import_id, at_ms=now_ms))
+    if not started:
+        raise KeyError(import_id)
+
+
+async def carry_import(
+    database: Database,
+    import_id: int,
+    rows: Iterable[ImportRow | ImportReject],
+    *,
+    now_ms: int,
+    everywhere: bool = False,
+    rows_total: int = 0,
+) -> ImportCounts:
+    """Bring the rows of a started import that are not in yet, to its end.
+
+    `rows` are all of its rows, in order; `everywhere`: who is a lead of any campaign is a duplicate. StoreError leaves
+    it to be carried on; any other exception, ImportCancelled too, takes it back.
+    """
+    job = await import_of(database, import_id)
+    pieces = _Pieces(job, rows, now_ms=now_ms, everywhere=everywhere, rows_total=rows_total)
+    try:
+        await _bring(database, job, pieces)
+    except StoreError:
+        raise
+    except Exception as error:
+        said = "" if isinstance(error, ImportCancelled) else str(error)
+        await take_back(database, import_id, by=job.by, now_ms=now_ms, problem=said)
+        raise
+    (ended,) = await database.write(SQL.end_import(import_id=import_id, at_ms=now_ms))
+    counts = (await import_of(database, import_id)).counts
+    if ended:
+        await database.write(
+            DIALING.touch(subject=LEADS_OF + job.campaign),
+            DIALING.append_audit(
+                at_ms=now_ms,
+                actor=job.by,
+                action="leads_imported",
+                subject=f"campaign:{job.campaign}",
+                detail=f"import {import_id}: {counts.leads} leads of {counts.rows} rows",
+            ),
+        )
     return counts
 
 
-async def finish_imports(database: Database, now_ms: int) -> int:
-    """Carry on what a dead process began: publish to the end, forget stale staging. Returns how many there were."""
-    unfinished = await rows_of(database, SQL.unfinished_imports(stale_before_ms=now_ms - STAGING_STALE_MS))
-    for row in unfinished:
-        if row["state"] == "publishing":
-            await _publish(database, row["id"], now_ms)
-        else:
-            await _forget(database, row["id"], now_ms)
-    return len(unfinished)
+async def _bring(database: Database, job: ImportJob, pieces: _Pieces) -> None:
+    if job.cancel_asked_at_ms is not None:
+        raise ImportCancelled
+    piece = await database.aside(pieces.next)
+    while piece:  # while one is written the next one is made ready
+        answers, piece = await asyncio.gather(database.write(*piece), database.aside(pieces.next))
+        if answers[-1][0]["cancel_asked_at_ms"] is not None:
+            raise ImportCancelled
+        await asyncio.sleep(PIECE_PAUSE_MS / 1000)
 
 
-async def import_counts(database: Database, import_id: int) -> ImportCounts:
-    """What became of the rows. KeyError for an import that never was."""
+async def ask_to_cancel(database: Database, import_id: int, *, now_ms: int) -> None:
+    """Whoever carries the import takes it back at its next piece."""
+    await database.write(SQL.ask_to_cancel(import_id=import_id, at_ms=now_ms, problem=""))
+
+
+async def take_back(database: Database, import_id: int, *, by: str, now_ms: int, problem: str = "") -> None:
+    """End an import that is not to be: what is in goes as `revert_import` says. Asked again it does no harm."""
+    await database.write(SQL.ask_to_cancel(import_id=import_id, at_ms=now_ms, problem=problem))
+    job = await import_of(database, import_id)
+    if job.ended_at_ms is None and job.through_line:
+        await revert_import(database, import_id, by=by, now_ms=now_ms)
+    await database.write(SQL.cancelled(import_id=import_id, at_ms=now_ms))
+
+
+async def import_of(database: Database, import_id: int) -> ImportJob:
+    """How an import stands. KeyError for one that never was."""
     row = await one(database, SQL.import_of(import_id=import_id))
     if row is None:
         raise KeyError(import_id)
-    return _counts(row)
+    return _job(row)
 
 
-def _counts(row: Row) -> ImportCounts:
-    return ImportCounts(
+async def open_imports(database: Database) -> tuple[ImportJob, ...]:
+    """Imports that have not ended: running, or left by the dead, or still being chosen."""
+    return tuple(map(_job, await rows_of(database, SQL.open_imports())))
+
+
+async def latest_imports(database: Database, limit: int = IMPORTS_SHOWN_MAX) -> tuple[ImportJob, ...]:
+    """The last imports that have begun, newest first."""
+    return tuple(map(_job, await rows_of(database, SQL.latest_imports(limit=min(limit, IMPORTS_SHOWN_MAX)))))
+
+
+def _job(row: Row) -> ImportJob:
+    return ImportJob(
         id=row["id"],
-        rows=row["rows_count"],
-        leads=row["leads_count"],
-        duplicates=row["duplicates_count"],
-        rejects=row["rejects_count"],
-        updated=row["updated_count"],
+        campaign=CampaignId(row["campaign_id"]),
+        file_name=row["file_name"],
+        by=row["imported_by"],
+        state=ImportState(row["state"]),
+        mode=ImportMode(row["mode"]),
+        started_at_ms=row["started_at_ms"],
+        ended_at_ms=row["ended_at_ms"],
+        reverted_at_ms=row["reverted_at_ms"],
+        cancel_asked_at_ms=row["cancel_asked_at_ms"],
+        problem=row["problem"],
+        kept=row["kept"],
+        settings=orjson.loads(row["settings"]),
+        rows_total=row["rows_total"],
+        through_line=row["through_line"],
+        counts=ImportCounts(
+            id=row["id"],
+            rows=row["rows_count"],
+            leads=row["leads_count"],
+            duplicates=row["duplicates_count"],
+            rejects=row["rejects_count"],
+            updated=row["updated_count"],
+            listed=row["listed_count"],
+        ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store says of a number: whose it is already, and whether it must not be called."""
+
+    lead: int | None
+    listed: bool
+
+
+async def known_numbers(
+    database: Database, campaign: CampaignId, numbers: Sequence[str], *, everywhere: bool = False
+) -> dict[str, Known]:
+    """What is known of numbers; at most a piece's worth at a time."""
+    asked = orjson.dumps(list(numbers)).decode()
+    rows = await rows_of(database, SQL.known_of(numbers=asked, campaign=campaign, everywhere=int(everywhere)))
+    return {numbers[row["place"]]: Known(row["lead_id"], bool(row["listed"])) for row in rows}
+
+
+# ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastImport:
-    """A finished import."""
+class Profile:
+    """What was chosen for files with these headings."""
 
-    campaign: CampaignId
-    file_name: str
+    headings: str
+    name: str
+    settings: Mapping[str, Any]
     by: str
-    started_at_ms: int
-    mode: ImportMode
-    reverted_at_ms: int | None
-    counts: ImportCounts
+    used_at_ms: int
 
 
-async def latest_imports(database: Database, limit: int = IMPORTS_SHOWN_MAX) -> tuple[PastImport, ...]:
-    """The last finished imports, newest first."""
-    return tuple(
-        PastImport(
-            campaign=CampaignId(row["campaign_id"]),
-            file_name=row["file_name"],
-            by=row["imported_by"],
-            started_at_ms=row["started_at_ms"],
-            mode=ImportMode(row["mode"]),
-            reverted_at_ms=row["reverted_at_ms"],
-            counts=_counts(row),
-        )
-        for row in await rows_of(database, SQL.latest_imports(limit=min(limit, IMPORTS_SHOWN_MAX)))
+async def profile_of(database: Database, *, headings: str = "", name: str = "") -> Profile | None:
+    """The profile with that name, else of files with those headings."""
+    asked = SQL.profile_of_name(name=name) if name else SQL.profile_of_headings(headings=headings)
+    row = await one(database, asked)
+    return None if row is None else _profile(row)
+
+
+async def save_profile(
+    database: Database, headings: str, settings: Mapping[str, Any], *, name: str = "", by: str, now_ms: int
+) -> None:
+    """The next file with these headings is read in this way; a name, once given, stays until another is."""
+    name = name.strip()[:PROFILE_NAME_CHARS_MAX]
+    await database.write(
+        SQL.free_profile_name(name=name, headings=headings),
+        SQL.save_profile(
+            headings=headings, name=name, settings=orjson.dumps(dict(settings)).decode(), by=by, at_ms=now_ms
+        ),
     )
+
+
+async def profiles(database: Database) -> tuple[Profile, ...]:
+    """Profiles, the last used first."""
+    return tuple(map(_profile, await rows_of(database, SQL.profiles(limit=PROFILES_SHOWN_MAX))))
+
+
+def _profile(row: Row) -> Profile:
+    return Profile(
+        headings=row["headings"],
+        name=row["name"],
+        settings=orjson.loads(row["settings"]),
+        by=row["saved_by"],
+        used_at_ms=row["used_at_ms"],
+    )
+
+
+# ── undoing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,16 +378,16 @@ class Reverted:
 async def revert_import(database: Database, import_id: int, *, by: str, now_ms: int) -> Reverted:
     """Undo an import, as often as asked: leads it made go (or, called meanwhile, are closed), changes are put back.
 
-    KeyError for an import that is not finished. It takes REVERT_SETTLE_S: a running engine may hold some of the leads.
+    KeyError for an import that has brought nothing. It takes REVERT_SETTLE_S: an engine may hold some of the leads.
     """
     (begun,) = await database.write(SQL.begin_revert(import_id=import_id, at_ms=now_ms))
     if not begun:
         raise KeyError(import_id)
-    piece: Params = {"import_id": import_id, "chunk": PUBLISH_CHUNK_MAX}
+    piece: Values = {"import_id": import_id, "chunk": UNDO_CHUNK_MAX}
     put_back, done = 0, [begun[0]]
     while done:
         _, done = await database.write(
-            SQL.put_back(**piece, at_ms=now_ms, imported_at_ms=begun[0]["ended_at_ms"]), SQL.changes_put_back(**piece)
+            SQL.put_back(**piece, at_ms=now_ms, imported_at_ms=begun[0]["started_at_ms"]), SQL.changes_put_back(**piece)
         )
         put_back += len(done)
         await asyncio.sleep(PIECE_PAUSE_MS / 1000)
@@ -230,7 +407,7 @@ async def revert_import(database: Database, import_id: int, *, by: str, now_ms: 
         _, found = await database.write(SQL.forget_words_of_imported(**one_piece), SQL.forget_imported(**one_piece))
         gone += len(found)
         await asyncio.sleep(PIECE_PAUSE_MS / 1000)
-    made = (await import_counts(database, import_id)).leads
+    made = (await import_of(database, import_id)).counts.leads
     await database.write(
         DIALING.append_audit(
             at_ms=now_ms,
@@ -248,8 +425,8 @@ async def _lines(database: Database, import_id: int) -> list[dict[str, int]]:
     if row["first"] is None:
         return []
     return [
-        {"first": first, "last": min(first + PUBLISH_CHUNK_MAX - 1, row["last"])}
-        for first in range(row["first"], row["last"] + 1, PUBLISH_CHUNK_MAX)
+        {"first": first, "last": min(first + UNDO_CHUNK_MAX - 1, row["last"])}
+        for first in range(row["first"], row["last"] + 1, UNDO_CHUNK_MAX)
     ]
 
 
@@ -264,99 +441,86 @@ async def import_rejects(
     )
 
 
-async def _publish(database: Database, import_id: int, now_ms: int) -> None:
-    piece: Params = {"import_id": import_id, "chunk": PUBLISH_CHUNK_MAX}
-    staged = True
-    while staged:
-        *_, left = await database.write(
-            SQL.keep_before(**piece),
-            SQL.update_leads(**piece, at_ms=now_ms),
-            SQL.publish_leads(**piece, at_ms=now_ms),
-            SQL.publish_phones(**piece),
-            SQL.list_erased_of_import(**piece, at_ms=now_ms),
-            SQL.suppress_published(**piece),
-            SQL.count_published(**piece),
-            SQL.unstage(**piece),
-            SQL.still_staged(import_id=import_id),
-        )
-        staged = bool(left[0]["staged"])
-        await asyncio.sleep(PIECE_PAUSE_MS / 1000)
-    (ended,) = await database.write(SQL.end_import(import_id=import_id, at_ms=now_ms))
-    if ended:
-        await database.write(DIALING.touch(subject=LEADS_OF + ended[0]["campaign_id"]))
+# ── the pieces ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+Values = dict[str, Value]
 
 
-async def _forget(database: Database, import_id: int, now_ms: int) -> None:
-    whose: Params = {"import_id": import_id}
-    await database.write(SQL.cancel_import(**whose, at_ms=now_ms), SQL.unstage_rejects(**whose))
-    staged = True
-    while staged:
-        _, left = await database.write(SQL.unstage(**whose, chunk=STAGE_CHUNK_MAX), SQL.still_staged(**whose))
-        staged = bool(left[0]["staged"])
+class _Pieces:
+    """Reads the rows piece by piece and makes each a transaction; skips what is in already."""
 
+    def __init__(
+        self,
+        job: ImportJob,
+        rows: Iterable[ImportRow | ImportReject],
+        *,
+        now_ms: int,
+        everywhere: bool,
+        rows_total: int,
+    ) -> None:
+        self._mode = job.mode
+        self._import_id = job.id
+        self._of_rows: Values = {"import_id": job.id, "campaign": job.campaign, "at_ms": now_ms}
+        self._everywhere: Values = {"everywhere": int(everywhere)}
+        self._at_ms = now_ms
+        self._rows_total = rows_total
+        self._rows: Iterator[ImportRow | ImportReject] = (row for row in rows if row.line > job.through_line)
+        self._first_of_next: list[ImportRow | ImportReject] = []
 
-class _Staging:
-    """Reads the rows piece by piece, counts them, and leaves out numbers seen before."""
-
-    def __init__(self, import_id: int, rows: Iterable[ImportRow | ImportReject]) -> None:
-        self._import_id = import_id
-        self._rows: Iterator[ImportRow | ImportReject] = iter(rows)
-        self._seen: set[str] = set()  # at most IMPORT_ROWS_MAX leads' numbers
-        self._rejected_line = 0
-        self.rows = self.duplicates = self.rejects = 0
-
-    def next_piece(self) -> tuple[Statement, ...]:
-        """The statements of the next rows; none when all are read. TooManyRowsError."""
-        leads: list[Params] = []
-        rejects: list[Params] = []
-        read = 0
-        for row in islice(self._rows, STAGE_CHUNK_MAX):
-            read += 1
-            if isinstance(row, ImportReject):
-                self._reject(row)
-                rejects.append(self._reject_params(row))
-            elif self._is_new(row):
-                leads.append(self._lead_params(row))
-        if self.rows > IMPORT_ROWS_MAX:
-            raise TooManyRowsError(f"the file has more than {IMPORT_ROWS_MAX} rows; split it")
-        if not read:
+    def next(self) -> tuple[Statement, ...]:
+        """The transaction of the next rows; empty when all are in."""
+        rows = self._next_rows()
+        if not rows:
             return ()
-        return SQL.stage_row.each(leads), SQL.stage_reject.each(rejects)
+        leads: list[Values] = []
+        rejects: list[Values] = []
+        rejected_lines: set[int] = set()
+        seen: set[str] = set()
+        twice = 0
+        for row in rows:
+            if isinstance(row, ImportReject):
+                rejected_lines.add(row.line)  # a row with two wrong fields is one rejected row
+                rejects.append(self._reject(row))
+                continue
+            numbers = _numbers(row)
+            if seen.isdisjoint(numbers):  # of what earlier pieces brought the store knows
+                seen.update(numbers)
+                leads.append(_lead(row, numbers) | self._of_rows)
+            else:
+                twice += 1
+        of_piece: Values = {"import_id": self._import_id, "first": rows[0].line, "last": rows[-1].line}
+        return (
+            *self._changes(leads),
+            SQL.keep_reject.each(rejects),
+            SQL.list_erased_of_piece(**of_piece, at_ms=self._at_ms),
+            SQL.suppress_piece(**of_piece),
+            SQL.piece_done(
+                **of_piece,
+                rows=len(leads) + twice + len(rejected_lines),
+                rejects=len(rejected_lines),
+                rows_total=self._rows_total,
+            ),
+        )
 
-    def _reject(self, row: ImportReject) -> None:
-        if row.line != self._rejected_line:  # a row with two wrong fields is one rejected row
-            self._rejected_line = row.line
-            self.rows += 1
-            self.rejects += 1
+    def _next_rows(self) -> list[ImportRow | ImportReject]:
+        rows = [*self._first_of_next, *islice(self._rows, PIECE_MAX)]
+        self._first_of_next = []
+        for row in self._rows if rows else ():
+            if row.line != rows[-1].line:
+                self._first_of_next = [row]
+                break
+            rows.append(row)  # all that is wrong with one row is in one piece
+        return rows
 
-    def _is_new(self, row: ImportRow) -> bool:
-        self.rows += 1
-        numbers = {phone.e164 for phone in row.phones}
-        if not numbers:
-            raise ValueError(f"row {row.line}: a lead without a number must be a reject")
-        if abs(row.priority) > PRIORITY_MAX:
-            raise ValueError(f"row {row.line}: a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}")
-        if self._seen & numbers:
-            self.duplicates += 1
-            return False
-        self._seen |= numbers
-        return True
+    def _changes(self, leads: Sequence[Values]) -> Iterator[Statement]:
+        if self._mode is not ImportMode.CREATE:
+            yield SQL.keep_before.each(_only(SQL.keep_before, lead) for lead in leads)
+            yield SQL.update_lead.each(_only(SQL.update_lead, lead) for lead in leads)
+        if self._mode is not ImportMode.UPDATE:
+            yield SQL.make_lead.each(lead | self._everywhere for lead in leads)
+            yield SQL.make_phones.each(_only(SQL.make_phones, lead) for lead in leads)
 
-    def _lead_params(self, row: ImportRow) -> Params:
-        numbers = dict.fromkeys(phone.e164 for phone in row.phones)
-        return {
-            "import_id": self._import_id,
-            "line": row.line,
-            "name": row.name,
-            "name_folded": fold(row.name),
-            "external_id": row.external_id,
-            "zone": row.zone,
-            "priority": row.priority,
-            "fields": orjson.dumps(dict(row.fields)).decode(),
-            "phones": orjson.dumps([(n, number, tail(number)) for n, number in enumerate(numbers)]).decode(),
-        }
-
-    def _reject_params(self, row: ImportReject) -> Params:
+    def _reject(self, row: ImportReject) -> Values:
         return {
             "import_id": self._import_id,
             "line": row.line,
@@ -364,3 +528,29 @@ class _Staging:
             "value": row.value,
             "reason": row.reason,
         }
+
+
+def _numbers(row: ImportRow) -> list[str]:
+    numbers = list(dict.fromkeys([phone.e164 for phone in row.phones]))
+    if not numbers:
+        raise ValueError(f"row {row.line}: a lead without a number must be a reject")
+    if abs(row.priority) > PRIORITY_MAX:
+        raise ValueError(f"row {row.line}: a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}")
+    return numbers
+
+
+def _lead(row: ImportRow, numbers: list[str]) -> Values:
+    return {
+        "line": row.line,
+        "name": row.name,
+        "name_folded": fold(row.name),
+        "external_id": row.external_id,
+        "zone": row.zone,
+        "priority": row.priority,
+        "fields": orjson.dumps(dict(row.fields)).decode(),
+        "numbers": orjson.dumps(numbers).decode(),
+    }
+
+
+def _only(query: Query, values: Values) -> Values:
+    return {name: values[name] for name in query.params}

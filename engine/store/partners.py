@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ import orjson
 from engine.core.model import CampaignId, LeadId
 from engine.store import queries
 from engine.store.database import Database, one, rows_of
-from engine.store.folding import fold, tail
+from engine.store.folding import fold
 from engine.store.queries import Query
 from engine.store.rows import ImportRow
 from engine.store.store import LEADS_OF
@@ -154,7 +153,7 @@ class Partners:
                 priority=row.priority,
                 at_ms=at_ms,
             ),
-            SQL.take_phones(phones=_phones(numbers)),
+            SQL.take_phones(numbers=orjson.dumps(numbers).decode()),
             SQL.answer_accepted(
                 partner=partner.key,
                 key=key,
@@ -184,10 +183,6 @@ class Partners:
             )
         )
         return await self.answered(partner, key, request) or verdict
-
-
-def _phones(numbers: Sequence[str]) -> str:
-    return orjson.dumps([(position, number, tail(number)) for position, number in enumerate(numbers)]).decode()
 
 
 def _hash(secret: bytes) -> str:

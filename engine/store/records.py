@@ -23,7 +23,7 @@ from engine.core.model import (
 )
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
-from engine.store.folding import fold, tail
+from engine.store.folding import fold
 from engine.store.queries import Query
 from engine.store.rows import (
     AgentTime,
@@ -251,7 +251,7 @@ class Records:
                 fields=orjson.dumps(dict(fields)).decode(),
                 now_ms=now_ms,
             ),
-            SQL.insert_caller_phone(key=key, number=number.e164, tail=tail(number.e164)),
+            SQL.insert_caller_phone(key=key, number=number.e164),
             SQL.caller_lead(key=key, number=number.e164),
         )
         return LeadId(row["id"])

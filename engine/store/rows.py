@@ -237,3 +237,4 @@ class ImportCounts:
     duplicates: int
     rejects: int
     updated: int = 0
+    listed: int = 0  # of the leads: those all of whose numbers must not be called

@@ -424,7 +424,7 @@ def _save_missed(write: SaveMissed) -> Iterator[Statement]:
         raise StoreBug(f"attempt {attempt.id} is saved as missed without a number or an end")
     number, at_ms = attempt.number.e164, attempt.ended_at_ms
     yield SQL.insert_missed_lead(attempt=attempt.id, number=number, at_ms=at_ms)
-    yield SQL.insert_missed_phone(attempt=attempt.id, number=number, tail=number[:0:-1])
+    yield SQL.insert_missed_phone(attempt=attempt.id, number=number)
     yield SQL.attach_missed(attempt=attempt.id, number=number)
     yield SQL.call_back_missed(attempt=attempt.id, at_ms=at_ms)
     yield SQL.missed_moves_callback(attempt=attempt.id, at_ms=at_ms)

@@ -35,7 +35,7 @@ _SQL = parse(
 INSERT INTO leads (id, campaign_id, name, name_folded, priority, state, next_at_ms, owner, created_at_ms, updated_at_ms)
 VALUES (:id, :campaign, :name, :name, :priority, :state, :next_at_ms, :owner, 0, 0);
 -- name: phone
-INSERT INTO phones (lead_id, position, number, tail) VALUES (:lead, :position, :number, :tail);
+INSERT INTO phones (lead_id, position, number) VALUES (:lead, :position, :number);
 """,
     "store_people",
 )
@@ -69,10 +69,7 @@ async def add_lead(
             next_at_ms=next_at_ms,
             owner=owner,
         ),
-        *(
-            _SQL["phone"](lead=lead, position=position, number=phone.e164, tail=phone.e164[:0:-1])
-            for position, phone in enumerate(phones)
-        ),
+        *(_SQL["phone"](lead=lead, position=position, number=phone.e164) for position, phone in enumerate(phones)),
     )
     return LeadId(lead)
 

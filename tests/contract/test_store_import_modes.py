@@ -10,7 +10,7 @@ from engine.core.effects import SaveAttempt, SaveEnd
 from engine.core.model import CampaignId, Outcome
 from engine.store import imports
 from engine.store.database import Database
-from engine.store.imports import finish_imports, import_leads, latest_imports, revert_import
+from engine.store.imports import import_leads, latest_imports, revert_import
 from engine.store.records import Records
 from engine.store.rows import ImportCounts, ImportMode
 from engine.store.store import LEADS_OF, Store
@@ -124,33 +124,6 @@ async def test_a_running_engine_is_told_of_both(database: Database) -> None:
     first = (await store.revisions())[LEADS_OF + SPRING]
     await revert_import(database, counts.id, by="boss", now_ms=NOON)
     assert (await store.revisions())[LEADS_OF + SPRING] > first
-
-
-async def test_an_update_that_died_in_the_middle_is_carried_to_its_end(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for n in range(1, 8):
-        await add_lead(database, n)
-    file = [FileRow(line=n, phones=(number(n),), external_id=f"A-{n}") for n in range(1, 8)]
-    monkeypatch.setattr(imports, "PUBLISH_CHUNK_MAX", 3)
-    writes = 0
-    real = database.write
-
-    async def dying(*statements):  # type: ignore[no-untyped-def]
-        nonlocal writes
-        writes += statements[0].query.name == "keep_before"
-        if writes == 2:
-            raise SystemExit
-        return await real(*statements)
-
-    monkeypatch.setattr(database, "write", dying)
-    with pytest.raises(SystemExit):
-        await brought(database, file, ImportMode.UPDATE)
-    monkeypatch.setattr(database, "write", real)
-    assert await finish_imports(database, NOON) == 1
-    (past,) = await latest_imports(database)
-    assert (past.counts.updated, past.counts.duplicates) == (7, 0)
-    assert [(await lead(database, n))[1] for n in range(1, 8)] == [f"A-{n}" for n in range(1, 8)]
 
 
 async def test_only_a_finished_import_is_undone(database: Database) -> None:

@@ -10,11 +10,22 @@ from typing import TypeVar
 import pytest
 
 from engine.core.model import CampaignId, PhoneNumber
+from engine.leads.columns import Meaning
+from engine.leads.files import resume_imports
+from engine.phones import Numbering
 from engine.store import imports
 from engine.store.database import Database, Rows
 from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreFullError
-from engine.store.imports import SQL, finish_imports, import_counts, import_leads, import_rejects
+from engine.store.imports import (
+    ImportCancelled,
+    ImportState,
+    ask_to_cancel,
+    import_leads,
+    import_of,
+    import_rejects,
+    latest_imports,
+)
 from engine.store.queries import Statement
 from engine.store.rows import ImportCounts, ImportReject
 from engine.store.store import Store
@@ -72,6 +83,30 @@ class DyingDatabase:
         return await self._database.aside(job)
 
 
+class CancellingDatabase(DyingDatabase):
+    """Somebody presses "cancel" after the first piece."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, 1_000)
+
+    async def write(self, *statements: Statement) -> list[Rows]:
+        answers = await super().write(*statements)
+        if statements[-1].query.name == "piece_done":
+            await ask_to_cancel(self._database, 1, now_ms=NOON)
+        return answers
+
+
+async def resumed(database: Database) -> int:
+    """As the next start does it."""
+    return await resume_imports(database, meaning=Meaning(numbering=Numbering()), now_ms=NOON)
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No engine runs beside, so there is nothing to wait for."""
+    monkeypatch.setattr(imports, "REVERT_SETTLE_S", 0)
+
+
 async def test_a_file_becomes_leads_that_are_dialable(database: Database) -> None:
     counts = await brought(database, file_of(3))
     assert (counts.rows, counts.leads, counts.duplicates, counts.rejects) == (3, 3, 0, 0)
@@ -84,11 +119,10 @@ async def test_a_file_becomes_leads_that_are_dialable(database: Database) -> Non
 
 
 async def test_a_file_longer_than_a_piece_keeps_its_order(database: Database) -> None:
-    count = imports.STAGE_CHUNK_MAX + imports.PUBLISH_CHUNK_MAX + 7
+    count = imports.PIECE_MAX * 2 + 7
     assert (await brought(database, file_of(count))).leads == count
     lines = await rows(database, "SELECT import_line FROM leads ORDER BY id")
     assert [row["import_line"] for row in lines] == list(range(1, count + 1))
-    assert await rows(database, "SELECT * FROM import_rows LIMIT 1") == []
 
 
 async def test_the_same_file_again_brings_nobody_twice(database: Database) -> None:
@@ -132,13 +166,12 @@ async def test_who_asked_not_to_be_called_is_not_called_from_a_new_file(database
 
 async def test_a_file_that_breaks_in_the_middle_leaves_nothing(database: Database) -> None:
     def breaking() -> Iterator[FileRow]:
-        yield from file_of(imports.STAGE_CHUNK_MAX + 5)
+        yield from file_of(imports.PIECE_MAX + 5)
         raise ValueError("row 1006: the sheet ends within a cell")
 
     with pytest.raises(ValueError, match="row 1006"):
         await brought(database, breaking())
     assert await leads_count(database) == 0
-    assert await rows(database, "SELECT * FROM import_rows LIMIT 1") == []
     assert [row["state"] for row in await rows(database, "SELECT state FROM imports")] == ["cancelled"]
 
 
@@ -147,30 +180,35 @@ async def test_what_could_never_be_published_is_not_staged(database: Database, w
     with pytest.raises(ValueError, match="row 2"):
         await brought(database, [FileRow(line=1, phones=(number(1),)), wrong])
     assert await leads_count(database) == 0
-    assert await finish_imports(database, NOON + imports.STAGING_STALE_MS + 1) == 0
+    assert await resumed(database) == 0
 
 
 @pytest.mark.parametrize("writes", range(1, 9))
-async def test_a_crash_at_any_write_ends_in_all_or_nothing(database: Database, writes: int) -> None:
-    count = imports.PUBLISH_CHUNK_MAX * 2 + 1
+async def test_a_crash_without_the_file_at_any_write_ends_in_all_or_nothing(database: Database, writes: int) -> None:
+    count = imports.PIECE_MAX * 2 + 1
     dying = DyingDatabase(database, writes)
     with suppress(StoreFullError):
         await import_leads(dying, SPRING, file_of(count), file_name="leads.xlsx", by="boss", now_ms=NOON)
-    began = await rows(database, "SELECT state FROM imports")
-    await finish_imports(database, NOON + imports.STAGING_STALE_MS + 1)
-    published = began[0]["state"] in {"publishing", "done"}
-    assert await leads_count(database) == (count if published else 0)
-    assert await rows(database, "SELECT * FROM import_rows LIMIT 1") == []
-    assert await finish_imports(database, NOON + imports.STAGING_STALE_MS + 1) == 0
+    (began,) = await rows(database, "SELECT state FROM imports")
+    await resumed(database)
+    assert await leads_count(database) == (count if began["state"] == "done" else 0)
+    assert await resumed(database) == 0
 
 
-async def test_a_staging_under_way_elsewhere_is_left_alone(database: Database) -> None:
-    await database.write(SQL.begin_import(campaign=SPRING, file_name="a.csv", by="boss", at_ms=NOON, mode="create"))
-    assert await finish_imports(database, NOON + 60_000) == 0
+async def test_a_cancelled_import_leaves_nothing_and_says_so(database: Database) -> None:
+    def slow() -> Iterator[FileRow]:
+        yield from file_of(imports.PIECE_MAX * 3)
+
+    cancelling = CancellingDatabase(database)
+    with pytest.raises(ImportCancelled):
+        await import_leads(cancelling, SPRING, slow(), file_name="leads.xlsx", by="boss", now_ms=NOON)
+    assert await leads_count(database) == 0
+    assert (await import_of(database, 1)).state is ImportState.CANCELLED
+    assert (await brought(database, file_of(3))).leads == 3
 
 
 async def test_an_import_is_in_the_audit(database: Database) -> None:
     counts = await brought(database, file_of(2))
     (row,) = await rows(database, "SELECT actor, action, subject FROM audit")
     assert tuple(row) == ("boss", "leads_imported", "campaign:spring")
-    assert await import_counts(database, counts.id) == counts
+    assert (await latest_imports(database))[0].counts == counts

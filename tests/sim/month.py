@@ -221,14 +221,14 @@ class _Month:
                 other = id_ - len(ZONES) * self.chance.randint(1, 3)
                 if other > 0:
                     own[numbers[other - 1]] = None
-            phones += [(id_, position, number, number[:0:-1]) for position, number in enumerate(own)]
+            phones += [(id_, position, number) for position, number in enumerate(own)]
         with sqlite3.connect(path) as database:
             database.executemany(
                 "INSERT INTO leads (id, campaign_id, zone, priority, fields, created_at_ms, updated_at_ms) "
                 "VALUES (?, ?, ?, ?, ?, 0, 0)",
                 leads,
             )
-            database.executemany("INSERT INTO phones (lead_id, position, number, tail) VALUES (?, ?, ?, ?)", phones)
+            database.executemany("INSERT INTO phones (lead_id, position, number) VALUES (?, ?, ?)", phones)
 
     # ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────
 

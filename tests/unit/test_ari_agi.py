@@ -37,8 +37,8 @@ def database(tmp_path: Path) -> Path:
                 (lead, campaign, name, owner, state, lead),
             )
             connection.execute(
-                "INSERT INTO phones (lead_id, position, number, tail) VALUES (?, 0, ?, ?)",
-                (lead, number, number[:0:-1]),
+                "INSERT INTO phones (lead_id, position, number) VALUES (?, 0, ?)",
+                (lead, number),
             )
         connection.commit()
     return path

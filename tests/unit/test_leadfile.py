@@ -1,32 +1,52 @@
 """Lead files as people send them become leads, duplicates or rejects with a reason; as attackers do, nothing at all."""
 
+import asyncio
 import csv
+import fcntl
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import python_calamine
 
 from engine.config import Loaded, load
+from engine.core.model import CampaignId, PhoneNumber
 from engine.leads.columns import Meaning, Role, recognise, zone_of_city, zone_of_text
 from engine.leads.files import (
+    ImportChoice,
     ImportReport,
     check_file,
+    chosen_for,
+    folder_of,
     import_file,
     meaning_of,
+    resume_imports,
 )
-from engine.leads.plan import ImportRow, RowReason
+from engine.leads.plan import ImportRow, Remark, RowReason
 from engine.leads.reader import CPU_SECONDS_MAX, MEMORY_BYTES_MAX, ROWS_MAX, decide
 from engine.leads.sheets import COLUMNS_MAX, FILE_BYTES_MAX, UNPACKED_BYTES_MAX, Refused, RefusedReason, read
 from engine.phones import Numbering, PhoneReason
+from engine.store import imports
 from engine.store.database import Database, InlineDatabase
-from engine.store.imports import import_rejects
+from engine.store.dnc import DoNotCall
+from engine.store.imports import ImportState, import_rejects, latest_imports, open_imports, revert_import
+from engine.store.rows import ImportMode
 from scripts.make_ugly_leads import CORPUS, text, write_corpus
-from tests.contract.store_people import NOON, SPRING
+from tests.contract.store_people import NOON, SPRING, add_lead
 from tests.contract.store_people import rows as stored
 
 ROOT = Path(__file__).parents[2]
 MEANING = Meaning(numbering=Numbering(allow=("+7000XXXXXXX",)), fields={"city": ("Город", "Місто")})
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No engine runs beside, so there is nothing to wait for when an import is undone."""
+    monkeypatch.setattr(imports, "REVERT_SETTLE_S", 0)
 
 
 @pytest.fixture(scope="session")
@@ -38,16 +58,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows(path: Path) -> dict[int, ImportRow]:
     # In this process: a child each time would cost more than all else here.
-    return {row.line: row for row in decide(path, MEANING) if isinstance(row, ImportRow)}
+    return {row.line: row for row in decide(path, MEANING)[1] if isinstance(row, ImportRow)}
 
 
 def check(path: Path, rejects_to: Path | None = None) -> ImportReport:
-    return check_file(path, meaning=MEANING, file_name=path.name, rejects_to=rejects_to)
+    return asyncio.run(check_file(path, meaning=MEANING, file_name=path.name, rejects_to=rejects_to))
 
 
 def refusal(path: Path) -> RefusedReason:
     with pytest.raises(Refused) as refused:
-        list(decide(path, MEANING))
+        list(decide(path, MEANING)[1])
     return refused.value.reason
 
 
@@ -361,13 +381,187 @@ async def test_a_file_refused_at_its_end_leaves_nothing(database: Database, tmp_
     assert (await bring(database, write(path, *lines[:-1]))).counts.leads == 3000
 
 
+# ── a job that survives its process ──────────────────────────────────────────────────────────────────────────────
+
+DIES = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from engine.core.model import CampaignId
+from engine.leads.columns import Meaning
+from engine.leads.files import import_file
+from engine.phones import Numbering
+from engine.store import imports
+from engine.store.database import AioDatabase
+from engine.store.rows import ImportMode
+
+folder, mode, pieces = Path(sys.argv[1]), ImportMode(sys.argv[2]), int(sys.argv[3])
+imports.PIECE_MAX = 100
+
+async def main():
+    async with AioDatabase.open(folder / "zvonar.db", now_ms=0) as database:
+        real, done = database.write, 0
+        async def write(*statements):
+            nonlocal done
+            answers = await real(*statements)
+            done += statements[-1].query.name == "piece_done"
+            if done == pieces:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answers
+        database.write = write
+        meaning = Meaning(numbering=Numbering())
+        await import_file(database, folder / "a.csv", campaign=CampaignId("spring"), meaning=meaning,
+                          file_name="a.csv", by="anna", now_ms=1, mode=mode)
+
+asyncio.run(main())
+"""
+
+
+def killed(folder: Path, mode: ImportMode, after_pieces: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, str(folder), mode.value, str(after_pieces)], cwd=ROOT, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+def a_long_file(path: Path, count: int = 450) -> Path:
+    """Every tenth is somebody twice, every ninth is bad."""
+    people = [(f"067 {n - (n % 10 == 0):07}", f"Абонент {n}") for n in range(1, count + 1)]
+    people = [("12", name) if n % 9 == 0 else (phone, name) for n, (phone, name) in enumerate(people)]
+    return write(path, ("Телефон", "Имя"), *people)
+
+
+@pytest.mark.parametrize("pieces", [2])
+async def test_a_killed_import_goes_on_where_it_was_and_brings_nobody_twice(tmp_path: Path, pieces: int) -> None:
+    a_long_file(tmp_path / "a.csv")
+    whole = (await check_file(tmp_path / "a.csv", meaning=MEANING, file_name="a.csv")).counts
+    killed(tmp_path, ImportMode.CREATE, pieces)
+    (tmp_path / "a.csv").unlink()  # the file that a person had is not needed any more
+    with InlineDatabase.open(tmp_path / "zvonar.db", now_ms=0, durable=False) as database:
+        assert await leads_count(database) > 0
+        assert (await open_imports(database))[0].through_line > 1
+        assert await resume_imports(database, meaning=MEANING, now_ms=NOON) == 1
+        (job,) = await latest_imports(database)
+        assert (job.state, job.counts) == (ImportState.DONE, replace(whole, id=job.id))
+        twice = await stored(database, "SELECT number FROM phones GROUP BY number HAVING count(*) > 1")
+        assert (twice, await leads_count(database)) == ([], whole.leads)
+        assert list(folder_of(database).iterdir()) == [], "the kept file is gone"
+        assert await resume_imports(database, meaning=MEANING, now_ms=NOON) == 0
+
+
+async def test_an_update_that_was_killed_is_carried_to_its_end_and_undone_whole(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", ("Телефон", "Код клиента"), *((f"067 {n:07}", f"A-{n}") for n in range(1, 401)))
+    with InlineDatabase.open(tmp_path / "zvonar.db", now_ms=0, durable=False) as database:
+        for n in range(1, 401):
+            await add_lead(database, n, numbers=(PhoneNumber(f"+38067{n:07}"),))
+    killed(tmp_path, ImportMode.UPDATE, 2)
+    with InlineDatabase.open(tmp_path / "zvonar.db", now_ms=0, durable=False) as database:
+        await resume_imports(database, meaning=MEANING, now_ms=NOON)
+        (job,) = await latest_imports(database)
+        assert (job.counts.updated, job.counts.duplicates) == (400, 0)
+        ids = await stored(database, "SELECT count(*) AS n FROM leads WHERE external_id = 'A-' || id")
+        assert ids[0]["n"] == 400
+        await revert_import(database, job.id, by="anna", now_ms=NOON)
+        assert (await stored(database, "SELECT count(*) AS n FROM leads WHERE external_id <> ''"))[0]["n"] == 0
+
+
+async def test_an_import_that_lives_elsewhere_is_left_alone(tmp_path: Path) -> None:
+    a_long_file(tmp_path / "a.csv")
+    killed(tmp_path, ImportMode.CREATE, 1)
+    with InlineDatabase.open(tmp_path / "zvonar.db", now_ms=0, durable=False) as database:
+        (job,) = await open_imports(database)
+        with (folder_of(database) / job.kept).open("rb") as theirs:
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            assert await resume_imports(database, meaning=MEANING, now_ms=NOON) == 0
+        assert await resume_imports(database, meaning=MEANING, now_ms=NOON) == 1
+
+
+# ── what a person chooses, and a dry run ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_choice_of_columns_is_kept_for_the_next_file_with_these_headings(
+    database: Database, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", ("Связь", "Запасной", "Кто"), ("067 123 45 67", "067 123 45 68", "Олесь"))
+    choice, _ = await chosen_for(
+        database, path, MEANING, columns=("Связь=ordinal", "Запасной=phone", "кто=name", "Связь=field:city")
+    )
+    await import_file(
+        database,
+        path,
+        campaign=SPRING,
+        meaning=MEANING,
+        file_name="a.csv",
+        by="anna",
+        now_ms=NOON,
+        choice=replace(choice, profile="Партнёр"),
+    )
+    (lead,) = await stored(database, "SELECT l.name, l.fields, p.number FROM leads l JOIN phones p ON p.lead_id = l.id")
+    assert tuple(lead) == ("Олесь", '{"city":"067 123 45 67"}', "+380671234568")
+    again, mode = await chosen_for(database, path, MEANING)
+    assert (again, mode) == (replace(choice, profile="Партнёр"), ImportMode.CREATE)
+    other = write(tmp_path / "b.csv", ("Связь", "Кто"), ("067 123 45 67", "Олесь"))
+    assert (await chosen_for(database, other, MEANING))[0].columns.roles == {}
+    named, _ = await chosen_for(database, other, MEANING, profile="Партнёр")
+    assert named.columns == choice.columns
+    with pytest.raises(LookupError, match="no profile 'Нет'"):
+        await chosen_for(database, other, MEANING, profile="Нет")
+    with pytest.raises(LookupError, match="no column 'Где'"):
+        await chosen_for(database, other, MEANING, columns=("Где=phone",))
+    with pytest.raises(LookupError, match="is no role"):
+        await chosen_for(database, other, MEANING, columns=("Кто=boss",))
+
+
+def test_columns_without_telling_names_are_known_by_what_stands_in_them(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.csv",
+        ("Шевченко Тарас", "067 123 45 67", "Львів", "МСК+2", "Кулер"),
+        ("Коваль Олена Іванівна", "067 123 45 68", "м. Київ", "Europe/Kyiv", "Вода"),
+    )
+    layout = recognise(list(read(path)), MEANING)
+    assert [column.role for column in layout.columns] == [Role.NAME, Role.PHONE, Role.FIELD, Role.ZONE, Role.FIELD]
+    assert [column.is_city for column in layout.columns] == [False, False, True, False, False]
+
+
+async def test_a_dry_run_says_of_every_row_what_would_become_of_it(database: Database, tmp_path: Path) -> None:
+    await add_lead(database, 1, numbers=(PhoneNumber("+380671234501"),))
+    await add_lead(database, 2, campaign=CampaignId("autumn"), numbers=(PhoneNumber("+380671234502"),))
+    await DoNotCall(database).add([PhoneNumber("+380671234503")], reason="asked", by="boss", at_ms=NOON)
+    numbers = ("0671234501", "0671234502", "0671234503", "0671234504", "0671234504", "12")
+    path = write(tmp_path / "a.csv", ("Телефон",), *((number,) for number in numbers))
+
+    async def tried(mode: ImportMode, *, everywhere: bool = False) -> tuple[ImportReport, ImportReport]:
+        how = {"meaning": MEANING, "file_name": "a.csv", "choice": ImportChoice(everywhere=everywhere), "mode": mode}
+        dry = await check_file(path, database=database, campaign=SPRING, **how)  # type: ignore[arg-type]
+        wet = await import_file(database, path, campaign=SPRING, by="anna", now_ms=NOON, **how)  # type: ignore[arg-type]
+        await revert_import(database, wet.counts.id, by="anna", now_ms=NOON)
+        return dry, wet
+
+    dry, wet = await tried(ImportMode.CREATE)
+    assert [(remark.line, remark.reason) for remark in dry.remarks] == [
+        (2, Remark.KNOWN),
+        (4, Remark.LISTED),
+        (6, Remark.TWICE),
+    ]
+    assert dry.counts == replace(wet.counts, id=0)
+    assert (dry.counts.leads, dry.counts.duplicates, dry.counts.rejects, dry.counts.listed) == (3, 2, 1, 1)
+    dry, wet = await tried(ImportMode.CREATE, everywhere=True)
+    assert (dry.remarks[1].line, dry.remarks[1].reason) == (3, Remark.KNOWN_ELSEWHERE)
+    assert dry.counts == replace(wet.counts, id=0)
+    dry, wet = await tried(ImportMode.UPDATE)
+    assert [remark.reason for remark in dry.remarks] == [Remark.UPDATES, *[Remark.NOBODY] * 3, Remark.TWICE]
+    assert dry.counts == replace(wet.counts, id=0)
+    assert "380671234501" not in repr(dry.remarks), "a dry run is read by many"
+
+
 # ── the demonstration ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_example_has_200_clean_leads_by_the_shipped_configuration() -> None:
     loaded = load(ROOT / "config.yaml")
     assert isinstance(loaded, Loaded)
-    report = check_file(ROOT / "examples/leads.xlsx", meaning=meaning_of(loaded.config), file_name="leads.xlsx")
+    report = asyncio.run(
+        check_file(ROOT / "examples/leads.xlsx", meaning=meaning_of(loaded.config), file_name="leads.xlsx")
+    )
     assert (report.counts.leads, report.counts.duplicates, report.counts.rejects) == (200, 0, 0)
     assert {column.key for column in report.layout.of(Role.FIELD)} == {"city", "product", "Комментарий"}
 

@@ -21,7 +21,6 @@ GROWING = (
     "dispositions",
     "callbacks",
     "agent_log",
-    "import_rows",
     "audit",
     "suppressions",
 )

@@ -47,8 +47,8 @@ WHERE a.id = :attempt AND a.lead_id IS NULL AND NOT EXISTS (
   SELECT 1 FROM phones p JOIN leads l ON l.id = p.lead_id WHERE p.number = :number AND l.campaign_id = a.campaign_id);
 
 -- name: insert_missed_phone
-INSERT INTO phones (lead_id, position, number, tail)
-SELECT l.id, 0, :number, :tail FROM leads l
+INSERT INTO phones (lead_id, position, number)
+SELECT l.id, 0, :number FROM leads l
 WHERE l.id = (SELECT max(id) FROM leads) AND l.external_id = 'call:' || :attempt
 ON CONFLICT DO NOTHING;
 

@@ -1,151 +1,152 @@
--- A lead file on its way into a campaign: staged whole, then published piece by piece.
+-- A lead file on its way into a campaign, piece by piece. A piece is the rows of lines :first to :last; its leads, how far
+-- the import is and the counts are one commit.
 -- CROSS JOIN keeps the order of the tables: always from the few rows of the piece to what they touch.
 
 -- name: begin_import
-INSERT INTO imports (campaign_id, file_name, imported_by, state, started_at_ms, mode)
-VALUES (:campaign, :file_name, :by, 'staging', :at_ms, :mode)
+INSERT INTO imports (campaign_id, file_name, imported_by, state, started_at_ms, mode, kept, settings)
+VALUES (:campaign, :file_name, :by, 'staging', :at_ms, :mode, :kept, :settings)
 RETURNING id;
 
--- name: stage_row
-INSERT INTO import_rows (import_id, line, name, name_folded, external_id, zone, priority, fields, phones)
-VALUES (:import_id, :line, :name, :name_folded, :external_id, :zone, :priority, :fields, :phones);
+-- name: choose_import
+-- What a person chose, as long as nothing has begun.
+UPDATE imports SET campaign_id = :campaign, mode = :mode, settings = :settings WHERE id = :import_id AND state = 'staging'
+RETURNING id;
 
--- name: stage_reject
-INSERT INTO import_rejects (import_id, line, field, value, reason) VALUES (:import_id, :line, :field, :value, :reason)
-ON CONFLICT (import_id, line, field) DO NOTHING;
-
--- name: publish_import
+-- name: start_import
 -- From here on the import is carried to its end, also by the next start of the program.
-UPDATE imports SET state = 'publishing', rows_count = :rows, duplicates_count = :duplicates, rejects_count = :rejects
-WHERE id = :import_id AND state = 'staging';
+UPDATE imports SET state = 'publishing', started_at_ms = :at_ms WHERE id = :import_id AND state = 'staging' RETURNING id;
 
 -- name: keep_before
--- Of a lead that a row of the piece will change: how it is now. Leads of this very file are none.
+-- Of the lead that a row changes: how it is now. Leads of this very file are none.
 INSERT INTO import_changes (import_id, lead_id, line, before)
-SELECT m.import_id, m.lead_id, min(m.line), json_object('name', l.name, 'name_folded', l.name_folded,
+SELECT :import_id, l.id, :line, json_object('name', l.name, 'name_folded', l.name_folded,
   'external_id', l.external_id, 'zone', l.zone, 'priority', l.priority, 'fields', l.fields)
-FROM (
-  SELECT r.import_id, r.line, (
-    SELECT min(k.id) FROM json_each(r.phones) j CROSS JOIN phones p CROSS JOIN leads k
-    WHERE p.number = j.value ->> 1 AND k.id = p.lead_id AND k.campaign_id = i.campaign_id
-      AND k.import_id IS NOT r.import_id AND k.erased_at_ms IS NULL) AS lead_id
-  FROM import_rows r JOIN imports i ON i.id = r.import_id
-  WHERE r.import_id = :import_id AND i.mode IN ('update', 'both')
-    AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
-) AS m CROSS JOIN leads l
-WHERE l.id = m.lead_id
-GROUP BY m.lead_id
+FROM leads l WHERE l.id = (
+  SELECT min(k.id) FROM json_each(:numbers) j CROSS JOIN phones p CROSS JOIN leads k
+  WHERE p.number = j.value AND k.id = p.lead_id AND k.campaign_id = :campaign
+    AND k.import_id IS NOT :import_id AND k.erased_at_ms IS NULL)
 ON CONFLICT (import_id, lead_id) DO NOTHING;
 
--- name: update_leads
+-- name: update_lead
 -- What the file says; what it leaves empty stays. Numbers are neither added nor taken away.
 UPDATE leads SET
-  name = CASE piece.name WHEN '' THEN leads.name ELSE piece.name END,
-  name_folded = CASE piece.name WHEN '' THEN leads.name_folded ELSE piece.name_folded END,
-  external_id = CASE piece.external_id WHEN '' THEN leads.external_id ELSE piece.external_id END,
-  zone = coalesce(piece.zone, leads.zone),
-  priority = CASE piece.priority WHEN 0 THEN leads.priority ELSE piece.priority END,
-  fields = json_patch(leads.fields, piece.fields), updated_at_ms = :at_ms, version = version + 1
-FROM (
-  SELECT c.lead_id, s.* FROM import_rows s CROSS JOIN import_changes c
-  WHERE s.import_id = :import_id AND c.import_id = s.import_id AND c.line = s.line
-    AND s.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
-  LIMIT :chunk
-) AS piece
-WHERE leads.id = piece.lead_id;
+  name = CASE :name WHEN '' THEN name ELSE :name END,
+  name_folded = CASE :name WHEN '' THEN name_folded ELSE :name_folded END,
+  external_id = CASE :external_id WHEN '' THEN external_id ELSE :external_id END,
+  zone = coalesce(:zone, zone),
+  priority = CASE :priority WHEN 0 THEN priority ELSE :priority END,
+  fields = json_patch(fields, :fields), updated_at_ms = :at_ms, version = version + 1
+WHERE id = (SELECT c.lead_id FROM import_changes c WHERE c.import_id = :import_id AND c.line = :line);
 
--- name: publish_leads
+-- name: make_lead
 INSERT INTO leads (
   campaign_id, import_id, import_line, external_id, name, name_folded, zone, fields, priority, created_at_ms, updated_at_ms
 )
-SELECT i.campaign_id, r.import_id, r.line, r.external_id, r.name, r.name_folded, r.zone, r.fields, r.priority, :at_ms, :at_ms
-FROM import_rows r JOIN imports i ON i.id = r.import_id
-WHERE r.import_id = :import_id AND i.mode <> 'update'
-  AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
-  AND NOT EXISTS (
-    SELECT 1 FROM json_each(r.phones) j CROSS JOIN phones p CROSS JOIN leads l
-    WHERE p.number = j.value ->> 1 AND l.id = p.lead_id AND l.campaign_id = i.campaign_id
-  )
-ORDER BY r.line;
+SELECT :campaign, :import_id, :line, :external_id, :name, :name_folded, :zone, :fields, :priority, :at_ms, :at_ms
+WHERE NOT EXISTS (
+  SELECT 1 FROM json_each(:numbers) j CROSS JOIN phones p CROSS JOIN leads l
+  WHERE p.number = j.value AND l.id = p.lead_id AND (:everywhere OR l.campaign_id = :campaign));
 
--- name: publish_phones
-INSERT INTO phones (lead_id, position, number, tail)
-SELECT l.id, j.value ->> 0, j.value ->> 1, j.value ->> 2
-FROM import_rows r CROSS JOIN leads l CROSS JOIN json_each(r.phones) j
-WHERE r.import_id = :import_id AND l.import_id = r.import_id AND l.import_line = r.line
-  AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk));
+-- name: make_phones
+INSERT INTO phones (lead_id, position, number)
+SELECT l.id, j.key, j.value FROM leads l CROSS JOIN json_each(:numbers) j
+WHERE l.import_id = :import_id AND l.import_line = :line;
 
--- name: list_erased_of_import
+-- name: keep_reject
+INSERT INTO import_rejects (import_id, line, field, value, reason) VALUES (:import_id, :line, :field, :value, :reason)
+ON CONFLICT (import_id, line, field) DO NOTHING;
+
+-- name: list_erased_of_piece
 -- Erased persons who come back with a file are known by their seals. Most installations have erased nobody.
 INSERT INTO suppressions (number, list, reason, suppressed_by, at_ms)
 SELECT p.number, 'system', 'erased', 'engine', :at_ms
-FROM import_rows r CROSS JOIN leads l CROSS JOIN phones p
+FROM leads l CROSS JOIN phones p
 WHERE EXISTS (SELECT 1 FROM erased_numbers)
-  AND r.import_id = :import_id AND l.import_id = r.import_id AND l.import_line = r.line AND p.lead_id = l.id
-  AND r.line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
+  AND l.import_id = :import_id AND l.import_line BETWEEN :first AND :last AND p.lead_id = l.id
   AND sealed(p.number) IN (SELECT seal FROM erased_numbers)
 ON CONFLICT (number, list) DO NOTHING;
 
--- name: suppress_published
+-- name: suppress_piece
 -- Whose every number is on the do-not-call list is never dialed.
 UPDATE leads SET state = 'suppressed'
-WHERE import_id = :import_id AND queue_rank IS NOT NULL
-  AND import_line >= (SELECT min(line) FROM import_rows WHERE import_id = :import_id)
-  AND import_line <= (
-    SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
+WHERE id IN (
+    SELECT p.lead_id FROM leads l CROSS JOIN phones p CROSS JOIN suppressions s
+    WHERE l.import_id = :import_id AND l.import_line BETWEEN :first AND :last AND p.lead_id = l.id AND s.number = p.number)
   AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
 
--- name: count_published
+-- name: piece_done
 UPDATE imports SET
-  leads_count = leads_count + (
-    SELECT count(*) FROM import_rows r CROSS JOIN leads l
-    WHERE r.import_id = :import_id AND l.import_id = r.import_id AND l.import_line = r.line AND r.line <= (
-      SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))),
-  duplicates_count = duplicates_count + (
-    SELECT count(*) FROM import_rows r LEFT JOIN leads l ON l.import_id = r.import_id AND l.import_line = r.line
-    WHERE l.id IS NULL AND r.import_id = :import_id AND r.line <= (
-      SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk))
-      AND NOT EXISTS (SELECT 1 FROM import_changes c WHERE c.import_id = r.import_id AND c.line = r.line)),
-  updated_count = (SELECT count(*) FROM import_changes c WHERE c.import_id = :import_id)
-WHERE id = :import_id;
+  through_line = :last, rows_total = max(rows_total, :rows_total),
+  rows_count = rows_count + :rows, rejects_count = rejects_count + :rejects,
+  leads_count = leads_count + piece.made, updated_count = updated_count + piece.changed,
+  listed_count = listed_count + piece.listed,
+  duplicates_count = duplicates_count + :rows - :rejects - piece.made - piece.changed
+FROM (
+  SELECT
+    (SELECT count(*) FROM leads WHERE import_id = :import_id AND import_line BETWEEN :first AND :last) AS made,
+    (SELECT count(*) FROM import_changes WHERE import_id = :import_id AND line BETWEEN :first AND :last) AS changed,
+    (SELECT count(*) FROM leads INDEXED BY leads_import
+     WHERE import_id = :import_id AND import_line BETWEEN :first AND :last AND state = 'suppressed') AS listed
+) AS piece
+WHERE id = :import_id
+RETURNING cancel_asked_at_ms;
 
--- name: unstage
-DELETE FROM import_rows
-WHERE import_id = :import_id
-  AND line <= (SELECT max(line) FROM (SELECT line FROM import_rows WHERE import_id = :import_id ORDER BY line LIMIT :chunk));
-
--- name: unstage_rejects
-DELETE FROM import_rejects WHERE import_id = :import_id;
-
--- name: still_staged
-SELECT EXISTS (SELECT 1 FROM import_rows WHERE import_id = :import_id) AS staged;
+-- name: known_of
+-- Of numbers: the lead that has each already, and whether it must not be called.
+SELECT j.key AS place,
+  (SELECT min(l.id) FROM phones p CROSS JOIN leads l
+   WHERE p.number = j.value AND l.id = p.lead_id AND (:everywhere OR l.campaign_id = :campaign)) AS lead_id,
+  EXISTS (SELECT 1 FROM suppressions s
+   WHERE s.number = j.value AND s.list IN ('system', 'campaign:' || :campaign))
+  OR (EXISTS (SELECT 1 FROM erased_numbers) AND sealed(j.value) IN (SELECT seal FROM erased_numbers)) AS listed
+FROM json_each(:numbers) j;
 
 -- name: end_import
-UPDATE imports SET state = 'done', ended_at_ms = :at_ms WHERE id = :import_id AND state = 'publishing'
+UPDATE imports SET state = 'done', ended_at_ms = :at_ms, kept = '' WHERE id = :import_id AND state = 'publishing'
 RETURNING campaign_id;
 
--- name: cancel_import
-UPDATE imports SET state = 'cancelled', ended_at_ms = :at_ms WHERE id = :import_id AND state = 'staging';
+-- name: ask_to_cancel
+UPDATE imports SET cancel_asked_at_ms = :at_ms, problem = :problem
+WHERE id = :import_id AND ended_at_ms IS NULL AND cancel_asked_at_ms IS NULL;
 
--- name: unfinished_imports
-SELECT id, state FROM imports
-WHERE state = 'publishing' OR (state = 'staging' AND started_at_ms < :stale_before_ms) ORDER BY id;
+-- name: cancelled
+UPDATE imports SET state = 'cancelled', ended_at_ms = :at_ms, kept = '' WHERE id = :import_id AND ended_at_ms IS NULL;
+
+-- name: open_imports
+SELECT * FROM imports WHERE ended_at_ms IS NULL ORDER BY id;
 
 -- name: import_of
 SELECT * FROM imports WHERE id = :import_id;
 
--- name: imports_of_campaign
-SELECT * FROM imports WHERE campaign_id = :campaign ORDER BY id DESC LIMIT :limit;
+-- name: latest_imports
+SELECT * FROM imports WHERE state <> 'staging' AND NOT (state = 'cancelled' AND through_line = 0) ORDER BY id DESC LIMIT :limit;
+
+-- name: profile_of_headings
+SELECT * FROM import_profiles WHERE headings = :headings;
+
+-- name: profile_of_name
+SELECT * FROM import_profiles WHERE name = :name;
+
+-- name: save_profile
+INSERT INTO import_profiles (headings, name, settings, saved_by, used_at_ms)
+VALUES (:headings, :name, :settings, :by, :at_ms)
+ON CONFLICT (headings) DO UPDATE SET settings = excluded.settings, saved_by = excluded.saved_by,
+  used_at_ms = excluded.used_at_ms, name = CASE excluded.name WHEN '' THEN import_profiles.name ELSE excluded.name END;
+
+-- name: free_profile_name
+UPDATE import_profiles SET name = '' WHERE name = :name AND name <> '' AND headings <> :headings;
+
+-- name: profiles
+SELECT * FROM import_profiles ORDER BY used_at_ms DESC LIMIT :limit;
 
 -- name: rejects_of
 SELECT line, field, value, reason FROM import_rejects WHERE import_id = :import_id AND line > :after ORDER BY line, field
 LIMIT :limit;
 
--- name: latest_imports
-SELECT * FROM imports WHERE state = 'done' ORDER BY id DESC LIMIT :limit;
-
 -- name: begin_revert
-UPDATE imports SET reverted_at_ms = :at_ms WHERE id = :import_id AND state = 'done' RETURNING campaign_id, ended_at_ms;
+UPDATE imports SET reverted_at_ms = :at_ms WHERE id = :import_id 
+  AND (state = 'done' OR (state = 'publishing' AND cancel_asked_at_ms IS NOT NULL))
+RETURNING campaign_id, started_at_ms;
 
 -- name: lines_of
 SELECT min(import_line) AS first, max(import_line) AS last FROM leads WHERE import_id = :import_id;

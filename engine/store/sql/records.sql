@@ -81,8 +81,8 @@ WHERE NOT EXISTS (
   SELECT 1 FROM phones p JOIN leads l ON l.id = p.lead_id WHERE p.number = :number AND l.external_id = :key);
 
 -- name: insert_caller_phone
-INSERT INTO phones (lead_id, position, number, tail)
-SELECT l.id, 0, :number, :tail FROM leads l WHERE l.id = (SELECT max(id) FROM leads) AND l.external_id = :key
+INSERT INTO phones (lead_id, position, number)
+SELECT l.id, 0, :number FROM leads l WHERE l.id = (SELECT max(id) FROM leads) AND l.external_id = :key
 ON CONFLICT DO NOTHING;
 
 -- name: caller_lead
