@@ -24,6 +24,7 @@ from crm_lite.words import OUTCOMES, REFUSALS, SYSTEM_PAUSES, agent_state, diali
 from engine.booking import Booking, Taken, book
 from engine.core.events import (
     AgentAnswer,
+    AgentConsult,
     AgentDial,
     AgentDigits,
     AgentHangup,
@@ -48,6 +49,8 @@ from engine.core.model import (
     Campaign,
     CampaignId,
     CommandId,
+    ConsultAct,
+    ConsultPhase,
     CustomerState,
     DispositionId,
     LeadId,
@@ -250,6 +253,10 @@ class Desk(Channel):
         shown = self._conversation or (self._previewed[1] if self._previewed else None)
         return shown.card.name if shown and shown.card else ""
 
+    def _name_of(self, colleague: AgentId | None) -> str:
+        profile = self._crm.engine.policy().agents.get(colleague) if colleague is not None else None
+        return profile.name if profile is not None else str(colleague or "")
+
     def _card(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> Mapping[str, object]:
         if conversation.card is None and conversation.caller is None:
             return {}
@@ -410,8 +417,13 @@ class Desk(Channel):
         rings = agent.leg is not None and agent.state in {AgentState.CONNECTING, AgentState.RESERVED}
         if agent.state is AgentState.RESERVED and (profile is None or profile.leg_kind is LegKind.NAILED_UP):
             rings = False  # the phone is up already, and the customer comes by themselves
+        asking = self._crm.live.board.agents.get(agent.helps) if agent.helps is not None else None
+        if asking is not None and asking.consult is not None and asking.consult.phase is ConsultPhase.CALLING:
+            rings = agent.leg is not None
         context = {
             "agent": agent,
+            "consult": agent.consult,
+            "colleague": self._name_of(agent.consult.colleague if agent.consult is not None else agent.helps),
             "rings": "" if not rings or profile is None else "notify" if profile.answers_notify else "hand",
             "attempt": attempt,
             "campaign": campaign,
@@ -596,7 +608,9 @@ def day_start_ms(now_ms: int, zone: ZoneInfo) -> int:
 
 
 #: Buttons of one conversation: pressed too late, they must not touch the next one.
-OF_THIS_CALL: Final = frozenset({Verb.HANGUP, Verb.HOLD, Verb.MUTE, Verb.DIGITS, Verb.RECORD, Verb.TRANSFER})
+OF_THIS_CALL: Final = frozenset(
+    {Verb.HANGUP, Verb.HOLD, Verb.MUTE, Verb.DIGITS, Verb.RECORD, Verb.TRANSFER, Verb.CONSULT}
+)
 
 
 class NotACommand(Exception):
@@ -667,6 +681,13 @@ def desk_event(  # noqa: C901, PLR0912 - one row per button
                 to=AgentId(to) if to else None,
                 team=CampaignId(team) if team else None,
             )
+        case Verb.CONSULT:
+            try:
+                step = ConsultAct(_text(args, "act", 16))
+            except ValueError as error:
+                raise NotACommand("act") from error
+            asked = AgentId(_text(args, "to", 64)) or None
+            return AgentConsult(command=command, by=login, agent=agent, act=step, to=asked)
         case Verb.DISPOSE:
             wanted = _text(args, "callback", 32)
             return Dispose(
@@ -706,7 +727,7 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         if done is not None:
             return done
         current = crm.live.board.agents.get(agent)
-        if said.verb in OF_THIS_CALL and (current is None or said.args.get("attempt") != current.attempt):
+        if said.verb in OF_THIS_CALL and (current is None or (said.args.get("attempt") or None) != current.attempt):
             return Refusal.NO_CALL  # The button was meant for the call before this one.
         event = desk_event(said, login=login, agent=agent, settings=crm.settings, now_ms=now_ms)
     except caller.NoCaller as refused:

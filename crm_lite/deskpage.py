@@ -55,13 +55,14 @@ async def transfer_menu(request: web.Request) -> web.StreamResponse:
     if user.agent is None:
         raise web.HTTPForbidden
     viewer, policy, board = crm.viewer(user), crm.engine.policy(), crm.live.board
-    there = {AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP}
+    free_now = {AgentState.READY, AgentState.PREVIEW}
+    away = {AgentState.LOGGED_OUT, AgentState.CONNECTING, AgentState.PAUSED}
     colleagues = []
     for profile in policy.agents.values():
         agent = board.agents.get(profile.id)
         if profile.id != user.agent and agent is not None:
             look = agent_state(viewer.words, agent.state, None)
-            colleagues.append((profile.id, profile.name, *look, agent.state not in there))
+            colleagues.append((profile.id, profile.name, *look, agent.state in away, agent.state in free_now))
     free = Counter(
         campaign
         for profile in policy.agents.values()
@@ -72,7 +73,7 @@ async def transfer_menu(request: web.Request) -> web.StreamResponse:
         viewer.words.language,
         "desk/transfer.html",
         me=user.agent,
-        colleagues=sorted(colleagues, key=lambda one: (one[-1], one[2] != AgentState.READY.value, one[1])),
+        colleagues=sorted(colleagues, key=lambda one: (one[-2], not one[-1], one[1])),
         teams=[(campaign.id, campaign.name, free[campaign.id]) for campaign in policy.campaigns.values()],
     )
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})

@@ -61,6 +61,7 @@ class Verb(StrEnum):
     DIGITS = "digits"
     RECORD = "record"
     TRANSFER = "transfer"
+    CONSULT = "consult"
     ANSWER = "answer"
     DISPOSE = "dispose"
     ATTACH = "attach"

@@ -33,6 +33,7 @@ AGENT_STATES: Final[Mapping[AgentState, tuple[str, str]]] = {
     AgentState.PREVIEW: (N_("Next client"), "user"),
     AgentState.RESERVED: (N_("Call"), "phone-incoming"),
     AgentState.TALKING: (N_("Talking"), "phone-call"),
+    AgentState.HELPING: (N_("With a colleague"), "headset"),
     AgentState.WRAP_UP: (N_("Wrap-up"), "pencil"),
     AgentState.PAUSED: (N_("Pause"), "pause"),
 }
@@ -178,6 +179,10 @@ REFUSALS: Final[Mapping[str, str]] = {
     "reason_needed": N_("Say why: it is kept with the number."),
     "not_mergeable": N_("One of the two is in a call, must not be called, or is merged already."),
     Refusal.COLLEAGUE_AWAY: N_("Nobody is there to take the call. Choose another colleague or team."),
+    Refusal.COLLEAGUE_BUSY: N_("This colleague is busy just now. Choose another one, or transfer the call."),
+    Refusal.COLLEAGUE_RINGS: N_("The colleague's phone still rings."),
+    Refusal.NO_COLLEAGUE: N_("The colleague is no longer on the line."),
+    Refusal.CONSULTING: N_("First go back to the client or hand them over: a colleague is on the line."),
     Refusal.LIFT_HANDSET: N_("This phone cannot be lifted from here: lift the handset."),
     Refusal.NOT_RECORDED: N_("Conversations of this campaign are not recorded."),
     Refusal.ALWAYS_RECORDED: N_("This campaign records every conversation; the recording can be paused."),

@@ -210,13 +210,15 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     owner = live.leads[attempt.lead].owner if attempt.lead is not None else None
     if attempt.wanted is not None:
         wanted = live.agents[attempt.wanted]
+        if wanted.previewed is not None and wanted.previewed.lead not in live.to_dial:
+            wanted = live.move_agent(wanted, AgentEvent.PREVIEW_OVER, now_ms)
         if wanted.state is AgentState.READY:
             give(live, attempt, wanted.id, now_ms)
         if wanted.state is not AgentState.LOGGED_OUT:
             return
         attempt = live.attempts[attempt.id] = replace(attempt, wanted=None)
     chosen = pick_agent(map(live.agents.__getitem__, live.roster.ready.get(attempt.seat, ())), owner)
-    if chosen is None and attempt.queue is not None and attempt.team is None:
+    if chosen is None and hears_music(attempt):
         chosen = inbound.previewing(live, attempt)
         if chosen is not None:
             live.move_agent(live.agents[chosen], AgentEvent.PREVIEW_OVER, now_ms)
@@ -235,7 +237,7 @@ def give(live: Live, attempt: Attempt, chosen: AgentId, now_ms: int) -> None:
 
 def _join(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
     """Bring a customer who has answered to the agent reserved for them."""
-    if live.leg_kind(agent.id) is LegKind.ON_DEMAND:
+    if live.leg_kind(agent.id) is LegKind.ON_DEMAND and agent.leg is None:
         _call_phone(live, agent, attempt, now_ms)
     else:
         assert agent.leg is not None

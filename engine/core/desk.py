@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
-from engine.core import customers, dialing, effects, previews
+from engine.core import consultation, customers, dialing, effects, previews
 from engine.core.events import (
     AgentAnswer,
     AgentDigits,
@@ -106,7 +106,7 @@ def ready(live: Live, event: AgentReady, now_ms: int) -> str:
             if refusal:
                 return refusal
             finish_wrap_up(live, live.wish(agent, None, "", now_ms), now_ms)
-        case A.READY | A.PREVIEW | A.RESERVED | A.TALKING:
+        case A.READY | A.PREVIEW | A.RESERVED | A.TALKING | A.HELPING:
             if agent.wish is not None:
                 live.wish(agent, None, "", now_ms)
     return ""
@@ -122,7 +122,7 @@ def pause(live: Live, event: AgentPause, now_ms: int) -> str:
             return Refusal.NOT_LOGGED_IN
         case A.READY | A.PREVIEW | A.PAUSED:
             live.move_agent(agent, AgentEvent.PAUSE, now_ms, pause_reason=event.reason)
-        case A.RESERVED | A.TALKING | A.WRAP_UP:
+        case A.RESERVED | A.TALKING | A.HELPING | A.WRAP_UP:
             live.wish(agent, A.PAUSED, event.reason, now_ms)
             _leave_wrap_up_if_free(live, agent.id, now_ms)
     return ""
@@ -138,15 +138,24 @@ def logout(live: Live, event: AgentLogout, now_ms: int) -> str:
             return Refusal.NOT_LOGGED_IN
         case A.CONNECTING | A.READY | A.PREVIEW | A.PAUSED:
             live.log_out(agent, now_ms)
-        case A.RESERVED | A.TALKING | A.WRAP_UP:
+        case A.RESERVED | A.TALKING | A.HELPING | A.WRAP_UP:
             live.wish(agent, A.LOGGED_OUT, "", now_ms)
             _leave_wrap_up_if_free(live, agent.id, now_ms)
     return ""
 
 
 def hang_up(live: Live, event: AgentHangup, now_ms: int) -> str:
-    """Ends the conversation. Asked again, or with no switch to ask: the agent goes free, whatever the line does."""
+    """Ends the conversation. Asked again, or with no switch to ask: the agent goes free, whatever the line does.
+
+    While a colleague is asked it ends that alone: nobody loses a customer by one key.
+    """
     agent = live.agents.get(event.agent)
+    if agent is not None and agent.helps is not None:
+        consultation.leave(live, agent, now_ms)
+        return ""
+    if agent is not None and agent.consult is not None:
+        consultation.end(live, agent, now_ms)
+        return ""
     attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
     if agent is None or attempt is None:
         return Refusal.NO_CALL
@@ -174,6 +183,8 @@ def hold(live: Live, event: AgentHold, now_ms: int) -> str:
         return Refusal.NO_CALL
     if live.switch_problem:
         return Refusal.SWITCH_DOWN
+    if agent.consult is not None:
+        return Refusal.CONSULTING
     if event.on is (attempt.state is CustomerState.HELD):
         return ""
     step = CustomerEvent.HELD if event.on else CustomerEvent.RESUMED
@@ -186,7 +197,7 @@ def answer(live: Live, event: AgentAnswer, now_ms: int) -> str:
     """Lift the phone that rings: by a word to it, or the agent must."""
     _ = now_ms
     agent, profile = live.agents.get(event.agent), live.policy.agents.get(event.agent)
-    rings = agent is not None and agent.state in {A.CONNECTING, A.RESERVED} and agent.leg is not None
+    rings = agent is not None and agent.state in {A.CONNECTING, A.RESERVED, A.HELPING} and agent.leg is not None
     if agent is None or profile is None or not rings or agent.leg is None:
         return Refusal.NO_CALL
     if not profile.answers_notify:
@@ -338,6 +349,8 @@ def leg_answered(live: Live, agent: Agent, now_ms: int) -> None:
             effects.OpenBridge(agent.leg, agent.bridge),
             effects.Bridge(customer, agent.leg, agent.bridge, tone=False, music=True),
         )
+    elif agent.state is A.HELPING:
+        consultation.answered(live, agent, now_ms)
     else:
         live.counters["strange_events"] += 1
 
@@ -381,6 +394,8 @@ def offer_timeout(live: Live, agent: Agent, now_ms: int) -> None:
     """Nobody lifted the on-demand phone for a waiting customer."""
     if agent.state is A.RESERVED:
         customers.phone_rang_out(live, agent, now_ms)
+    elif consultation.rings(live, agent):
+        consultation.rang_out(live, agent, now_ms)
 
 
 # ── wrap-up ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -485,8 +500,11 @@ def _handset_down(live: Live, agent: Agent, now_ms: int) -> None:
     if agent.state is A.RESERVED:
         customers.phone_rang_out(live, replace(agent, leg=None, bridge=None), now_ms)
         return
+    rang = consultation.rings(live, agent)
     agent = replace(agent, leg=None, bridge=None)
     live.put_agent(agent, now_ms)
+    if agent.state is A.HELPING:
+        (consultation.rang_out if rang else consultation.leave)(live, agent, now_ms)
     if agent.state is not A.TALKING or attempt is None:
         return
     if attempt.state is not CustomerState.LEAVING:

@@ -13,6 +13,7 @@ from engine.core.model import (
     AttemptId,
     CampaignId,
     CommandId,
+    ConsultAct,
     DispositionId,
     Lead,
     LeadId,
@@ -398,6 +399,15 @@ class AgentTransfer(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConsult(DeskCommand):
+    """Asks a colleague (`to`, at the start) while the customer hears music, and what follows from it."""
+
+    agent: AgentId
+    act: ConsultAct
+    to: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispose(DeskCommand):
     """The agent's result of a conversation; may come while talking, in wrap-up, or be a correction."""
 
@@ -472,6 +482,7 @@ DeskEvent = (
     | AgentDigits
     | AgentRecord
     | AgentTransfer
+    | AgentConsult
     | AgentAnswer
     | Dispose
     | AgentAttach

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.core import customers, desk, dialing, effects, events, handover, inbound, previews, recording, recovery
+from engine.core import (
+    consultation,
+    customers,
+    desk,
+    dialing,
+    effects,
+    events,
+    handover,
+    inbound,
+    previews,
+    recording,
+    recovery,
+)
 from engine.core.live import NEVER_MS, Live
 from engine.core.model import (
     Agent,
@@ -296,6 +308,7 @@ _OF_ONE_CAMPAIGN: Final = (
     events.AgentDigits,
     events.AgentRecord,
     events.AgentTransfer,
+    events.AgentConsult,
     events.AgentAnswer,
     events.Dispose,
 )
@@ -343,6 +356,7 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentDigits: desk.send_digits,
     events.AgentRecord: recording.command,
     events.AgentTransfer: handover.transfer,
+    events.AgentConsult: consultation.command,
     events.AgentAnswer: desk.answer,
     events.Dispose: desk.dispose,
     events.AgentAttach: inbound.attach,

@@ -14,10 +14,19 @@ from engine.core import customers, effects
 from engine.core.events import AgentTransfer
 from engine.core.live import Live
 from engine.core.machines import CustomerEvent
-from engine.core.model import Agent, AgentState, Attempt, CustomerState, Refusal
+from engine.core.model import Agent, AgentId, AgentState, Attempt, CampaignId, CustomerState, Refusal
 
 #: Colleagues who take a customer now, or when they are through with theirs.
-_AT_WORK: Final = frozenset({AgentState.READY, AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP})
+AT_WORK: Final = frozenset(
+    {
+        AgentState.READY,
+        AgentState.PREVIEW,
+        AgentState.RESERVED,
+        AgentState.TALKING,
+        AgentState.HELPING,
+        AgentState.WRAP_UP,
+    }
+)
 
 
 def transfer(live: Live, event: AgentTransfer, now_ms: int) -> str:
@@ -32,7 +41,7 @@ def transfer(live: Live, event: AgentTransfer, now_ms: int) -> str:
         return Refusal.SWITCH_DOWN
     refusal = _nobody(live, event, agent, attempt)
     if not refusal:
-        _hand_on(live, event, agent, attempt, now_ms)
+        hand_on(live, agent, attempt, to=event.to, team=event.team, by=event.by, now_ms=now_ms)
     return refusal
 
 
@@ -44,27 +53,36 @@ def _nobody(live: Live, event: AgentTransfer, agent: Agent, attempt: Attempt) ->
         if to is None:
             return Refusal.UNKNOWN_AGENT
         leaves = to.wish is AgentState.LOGGED_OUT
-        return "" if to.state in _AT_WORK and not leaves else Refusal.COLLEAGUE_AWAY
+        return "" if to.state in AT_WORK and not leaves else Refusal.COLLEAGUE_AWAY
     seat = event.team or attempt.seat
-    others = (one for one in live.agents.values() if one.id != agent.id and one.state in _AT_WORK)
+    others = (one for one in live.agents.values() if one.id != agent.id and one.state in AT_WORK)
     return "" if any(seat in live.seats_of(one.id) for one in others) else Refusal.COLLEAGUE_AWAY
 
 
-def _hand_on(live: Live, event: AgentTransfer, agent: Agent, attempt: Attempt, now_ms: int) -> None:
+def hand_on(
+    live: Live,
+    agent: Agent,
+    attempt: Attempt,
+    *,
+    to: AgentId | None,
+    team: CampaignId | None = None,
+    by: str,
+    now_ms: int,
+) -> None:
+    """The customer waits for another one, with music; the agent is out."""
     assert agent.bridge is not None
     if attempt.state is CustomerState.TALKING:  # else they hear music already
         live.emit(effects.Hold(attempt.leg, agent.bridge, on=True))
-    team = event.team if event.team is not None else attempt.team
-    attempt = replace(attempt, agent=None, team=team, wanted=event.to)
+    attempt = replace(attempt, agent=None, team=team if team is not None else attempt.team, wanted=to)
     attempt = live.move_attempt(attempt, CustomerEvent.HANDED_ON, now_ms)
     live.emit(
         effects.SetTimer(("abandon", attempt.id), now_ms + customers.wait_ms(live, attempt)),
         effects.SaveAudit(
             at_ms=now_ms,
-            by=event.by,
+            by=by,
             action="call_transferred",
             subject=attempt.id,
-            detail=event.to or attempt.seat,
+            detail=to or attempt.seat,
         ),
     )
     live.start_wrap_up(agent, attempt, now_ms)

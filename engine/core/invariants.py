@@ -9,7 +9,7 @@ from engine.core.customers import CONVERSING, UNANSWERED
 from engine.core.dialing import HOPPER_MAX
 from engine.core.inbound import may_be_offered
 from engine.core.live import Live
-from engine.core.model import Agent, AgentState, Attempt, CustomerState, LeadId, LegKind
+from engine.core.model import Agent, AgentState, Attempt, ConsultPhase, CustomerState, LeadId, LegKind
 
 _ON_A_CALL = {
     AgentState.RESERVED: frozenset({CustomerState.WAITING}),  # and before the answer, if they dialed it
@@ -24,7 +24,15 @@ _WITH_AGENT = {
 
 def violations(live: Live) -> list[str]:
     """Every broken sentence; empty when all is well."""
-    return [*_agents(live), *_previews(live), *_attempts(live), *_waiting(live), *_hoppers(live), *_lines(live)]
+    return [
+        *_agents(live),
+        *_previews(live),
+        *_consults(live),
+        *_attempts(live),
+        *_waiting(live),
+        *_hoppers(live),
+        *_lines(live),
+    ]
 
 
 def _agents(live: Live) -> Iterator[str]:
@@ -35,7 +43,12 @@ def _agents(live: Live) -> Iterator[str]:
             yield f"agent {agent.id} is ready and still has attempt {agent.attempt}"
         if agent.state is AgentState.LOGGED_OUT and agent.leg is not None:
             yield f"agent {agent.id} is logged out and holds leg {agent.leg}"
-        at_work = agent.state not in {AgentState.LOGGED_OUT, AgentState.CONNECTING, AgentState.RESERVED}
+        at_work = agent.state not in {
+            AgentState.LOGGED_OUT,
+            AgentState.CONNECTING,
+            AgentState.RESERVED,
+            AgentState.HELPING,
+        }
         if at_work and agent.leg is None and live.leg_kind(agent.id) is LegKind.NAILED_UP:
             yield f"agent {agent.id} is {agent.state} without a leg"
 
@@ -55,6 +68,22 @@ def _previews(live: Live) -> Iterator[str]:
             waits = live.agents.get(attempt.agent) if attempt.agent else None
             if waits is None or waits.attempt != attempt.id:
                 yield f"attempt {attempt.id} rings for {attempt.agent}, who does not wait for it"
+
+
+def _consults(live: Live) -> Iterator[str]:
+    asked = {a.consult.colleague: a.id for a in live.agents.values() if a.consult is not None}
+    helping = {a.id: a.helps for a in live.agents.values() if a.helps is not None}
+    if asked != helping:
+        yield f"agents ask {asked}, and help {helping}"
+    for agent in live.agents.values():
+        if (agent.state is AgentState.HELPING) is not (agent.helps is not None):
+            yield f"agent {agent.id} is {agent.state} and helps {agent.helps}"
+        if agent.consult is None:
+            continue
+        attempt = live.attempts.get(agent.attempt) if agent.attempt else None
+        held = agent.consult.phase in {ConsultPhase.CALLING, ConsultPhase.PRIVATE}
+        if attempt is None or attempt.state is not (CustomerState.HELD if held else CustomerState.TALKING):
+            yield f"agent {agent.id} asks a colleague ({agent.consult.phase}) about {attempt}"
 
 
 def _on_a_call(live: Live, agent: Agent) -> Iterator[str]:

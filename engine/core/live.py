@@ -54,6 +54,8 @@ CORRECTIONS_MAX: Final = 1_000
 #: Recordings whose end is still ordered again after a lost link.
 ENDING_MAX: Final = 1_000
 NEVER_MS: Final = 1 << 62
+#: States that end with the engine.
+READY_ON_DISK: Final = frozenset({AgentState.PREVIEW, AgentState.HELPING})
 #: A snapshot of the switch is not asked for more often: what failed for one leg often fails for many.
 ASK_EVERY_MS: Final = 500
 
@@ -354,11 +356,36 @@ class Live:
         if agent.previewed is not None:
             self._drop_claim(agent.previewed, agent.id, now_ms)
             changes["previewed"] = None
+        if state is not AgentState.HELPING:
+            changes.setdefault("helps", None)
+        asked = agent.consult if state is not AgentState.TALKING else None
+        if asked is not None:
+            changes["consult"] = None
         since_ms = agent.since_ms if state is agent.state else now_ms
         moved = replace(agent, state=state, since_ms=since_ms, **changes)
         self._tell_pacers(agent, moved, now_ms)
         self.put_agent(moved, now_ms)
+        if agent.helps is not None and moved.helps is None:
+            asking = self.agents[agent.helps]
+            if asking.consult is not None and asking.consult.colleague == agent.id:
+                self.put_agent(replace(asking, consult=None), now_ms)
+        if asked is not None:
+            self._free_colleague(self.agents[asked.colleague], now_ms)
         return moved
+
+    def end_consult(self, agent: Agent, now_ms: int) -> None:
+        """Nobody is asked any more; who is on hold stays there."""
+        if agent.consult is not None:
+            self._free_colleague(self.agents[agent.consult.colleague], now_ms)
+
+    def _free_colleague(self, colleague: Agent, now_ms: int) -> None:
+        """Who was asked is out of the conversation, in their own bridge, and gets the pause that they wished."""
+        colleague = self.move_agent(colleague, AgentEvent.RELEASED, now_ms)
+        if self.leg_kind(colleague.id) is LegKind.ON_DEMAND:
+            self.drop_on_demand_leg(colleague, now_ms)
+        elif colleague.leg is not None and colleague.bridge is not None:
+            self.emit(effects.OpenBridge(colleague.leg, colleague.bridge))
+        self.grant_wish(self.agents[colleague.id], now_ms)
 
     def put_agent(self, agent: Agent, now_ms: int) -> None:
         """Swap an agent's value without a transition."""
@@ -368,7 +395,7 @@ class Live:
         served = self.seats_of(agent.id)
         self.roster.seat(agent.id, served, agent.state)
         self.asked.update(dict.fromkeys(served))
-        on_disk = replace(agent, state=AgentState.READY) if agent.state is AgentState.PREVIEW else agent
+        on_disk = replace(agent, state=AgentState.READY) if agent.state in READY_ON_DISK else agent
         self.emit(effects.SaveAgent(on_disk, now_ms), effects.AgentChanged(agent))
 
     def _drop_claim(self, previewed: Previewed, agent: AgentId, now_ms: int) -> None:

@@ -55,6 +55,7 @@ class AgentEvent(StrEnum):
     PREVIEW = "preview"
     PREVIEW_OVER = "preview_over"  # to be dialed at their word, skipped, or no longer to be dialed
     RESERVE = "reserve"
+    ASKED = "asked"  # by a colleague who has a customer
     RELEASED = "released"
     OFFER_TIMEOUT = "offer_timeout"
     BRIDGED = "bridged"
@@ -141,6 +142,10 @@ AGENT: Final[Mapping[tuple[A, AgentEvent], A]] = {
     (A.CONNECTING, _A.LOGOUT): A.LOGGED_OUT,
     (A.READY, _A.RESERVE): A.RESERVED,
     (A.READY, _A.PREVIEW): A.PREVIEW,
+    (A.READY, _A.ASKED): A.HELPING,
+    (A.HELPING, _A.RELEASED): A.READY,
+    (A.HELPING, _A.OFFER_TIMEOUT): A.PAUSED,
+    (A.HELPING, _A.LEG_LOST): A.LOGGED_OUT,
     (A.PREVIEW, _A.PREVIEW_OVER): A.READY,
     (A.PREVIEW, _A.PAUSE): A.PAUSED,
     (A.PREVIEW, _A.LOGOUT): A.LOGGED_OUT,

@@ -133,6 +133,7 @@ class AgentState(StrEnum):
     CONNECTING = "connecting"
     READY = "ready"
     PREVIEW = "preview"  # looks at a lead before it is dialed; on disk READY, for the claim dies with the engine
+    HELPING = "helping"  # a colleague asks them about a customer; on disk READY, for that ends with the engine
     RESERVED = "reserved"
     TALKING = "talking"
     WRAP_UP = "wrap_up"
@@ -531,6 +532,34 @@ class Previewed:
     skips_left: int | None  # None: no limit
 
 
+class ConsultPhase(StrEnum):
+    """Who hears whom while an agent asks a colleague."""
+
+    CALLING = "calling"  # the colleague's phone rings, the customer hears music
+    PRIVATE = "private"  # agent and colleague; the customer hears music
+    CUSTOMER = "customer"  # agent and customer; the colleague waits
+    CONFERENCE = "conference"  # all three
+
+
+class ConsultAct(StrEnum):
+    """What an agent does with a colleague and a customer. All but START and COMPLETE name where it leads."""
+
+    START = "start"
+    COLLEAGUE = "colleague"
+    CUSTOMER = "customer"
+    CONFERENCE = "conference"
+    COMPLETE = "complete"  # the customer is the colleague's
+    END = "end"  # the customer is the agent's alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consult:
+    """The colleague whom an agent asks about the customer in hand."""
+
+    colleague: AgentId
+    phase: ConsultPhase
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try on one phone of one lead, or one call that came in (`queue`), and the conversation that it became."""
@@ -592,6 +621,8 @@ class Agent:
     phone_registered: bool | None = None  # None: not known yet
     previewed: Previewed | None = None  # exactly in PREVIEW
     muted: bool = False  # nobody hears them; ends with the conversation
+    consult: Consult | None = None  # they ask a colleague; only in TALKING
+    helps: AgentId | None = None  # who asks them; exactly in HELPING
 
 
 class Refusal(StrEnum):
@@ -627,6 +658,10 @@ class Refusal(StrEnum):
     LEAD_NEEDED = "lead_needed"  # this result changes a lead, and the caller has none yet
     CALLER_KNOWN = "caller_known"  # the call has its lead already
     COLLEAGUE_AWAY = "colleague_away"
+    COLLEAGUE_BUSY = "colleague_busy"
+    COLLEAGUE_RINGS = "colleague_rings"
+    NO_COLLEAGUE = "no_colleague"  # nobody is being asked
+    CONSULTING = "consulting"  # first end the asking
     LIFT_HANDSET = "lift_handset"
     NOT_RECORDED = "not_recorded"
     ALWAYS_RECORDED = "always_recorded"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from engine.core import customers, desk, effects, inbound
+from engine.core import consultation, customers, desk, effects, inbound
 from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
 from engine.core.live import Live
 from engine.core.machines import AgentEvent, CustomerEvent
@@ -184,6 +184,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     for attempt in list(live.attempts.values()):
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
+    consultation.found(live, {leg.leg: leg for leg in event.legs}, now_ms)
     live.restored_talk.clear()
     _end_recordings_left(live, now_ms, anew=anew)
 
@@ -207,11 +208,12 @@ def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) 
         return
     if agent.leg == leg.leg:
         called = agent.state is AgentState.RESERVED and live.leg_kind(agent_id) is LegKind.ON_DEMAND
-        waits = agent.state is AgentState.CONNECTING or (called and not leg.bridged_with)
+        rings = consultation.rings(live, agent)
+        waits = agent.state is AgentState.CONNECTING or (called and not leg.bridged_with) or rings
         if leg.answered and leg.ours_to_command and waits:
             desk.leg_answered(live, agent, now_ms)
         return
-    at_rest = live.leg_kind(agent_id) is LegKind.ON_DEMAND and not leg.bridged_with
+    at_rest = live.leg_kind(agent_id) is LegKind.ON_DEMAND and all(map(agent_of_leg, leg.bridged_with))
     restored = agent.state is AgentState.LOGGED_OUT and agent_id in live.restored_ready
     if restored and leg.answered and leg.ours_to_command and not at_rest:
         _adopt_agent(live, agent, leg, now_ms)
@@ -325,7 +327,9 @@ def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:
 
 def _conversation_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int) -> bool:
     """Whether they are talking, whatever we thought; then the books follow."""
-    partner = next((a for a in map(agent_of_leg, leg.bridged_with) if a is not None), None)
+    partners = [a for a in map(agent_of_leg, leg.bridged_with) if a is not None]
+    theirs = (attempt.agent or live.restored_talk.get(attempt.id)) if attempt is not None else None
+    partner = theirs if theirs in partners else next(iter(partners), None)
     if attempt is None or partner is None or attempt.state in {CustomerState.LEAVING, CustomerState.ENDED}:
         return False
     _talk_on(live, attempt, partner, now_ms)

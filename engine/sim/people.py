@@ -11,6 +11,7 @@ from typing import Any, Final
 from engine.api import Engine
 from engine.core.events import (
     AgentAttach,
+    AgentConsult,
     AgentDial,
     AgentDigits,
     AgentHangup,
@@ -32,6 +33,7 @@ from engine.core.model import (
     AgentState,
     Attempt,
     CommandId,
+    ConsultAct,
     CustomerState,
     DispositionKind,
     LeadId,
@@ -82,6 +84,8 @@ class Habits:
     digits_share: float = 0.02
     record_share: float = 0.05
     transfer_share: float = 0.08
+    consult_share: float = 0.08
+    consult_ms: int = 10_000  # between two buttons while a colleague is asked
     preview_ms: int = 8_000
     skip_share: float = 0.15  # of previews
     impatient_share: float = 0.05  # of calls that an agent dialed and takes back
@@ -272,8 +276,12 @@ class SimAgent:
                 return 500 + int(chance.expovariate(1 / rest_ms)), self._say(AgentReady)
             case AgentState.READY:
                 return (soon_ms, self._say(AgentLogout)) if self.going_home else self._plan_card()
-            case AgentState.TALKING:
-                return self._plan_talk(agent)
+            case AgentState.TALKING | AgentState.HELPING:
+                return (
+                    self._plan_talk(agent)
+                    if agent.consult is None and agent.helps is None
+                    else self._plan_consult(agent)
+                )
             case AgentState.WRAP_UP:
                 if chance.random() < habits.silent_share:
                     return 30_000, self._say(AgentReady)
@@ -331,11 +339,25 @@ class SimAgent:
             (habits.early_share, None if agent.disposed else self._disposition(agent)),
             (habits.pause_share, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")),
             (habits.logout_share, self._say(AgentLogout)),
+            (habits.consult_share, self._consult(ConsultAct.START)),
         ):
             if throw < share:
                 return in_ms, command
             throw -= share
         return None, None
+
+    def _plan_consult(self, agent: Agent) -> tuple[int | None, DeskEvent | None]:
+        """To and fro, all three together, the end or the handing over; who is asked leaves sometimes."""
+        in_ms = int(self._chance.expovariate(1 / self._habits.consult_ms))
+        if agent.helps is not None:
+            return 5 * in_ms, self._say(AgentHangup)
+        return in_ms, self._consult(self._chance.choice(tuple(ConsultAct)))
+
+    def _consult(self, act: ConsultAct) -> DeskEvent:
+        engine = self._engine()
+        people = [agent.id for agent in engine.snapshot().agents] if engine is not None else []
+        to = self._chance.choice([*people, self.id])
+        return AgentConsult(command=self._id(), by=self.id, agent=self.id, act=act, to=to)
 
     def _attach(self, attempt: Attempt) -> DeskEvent:
         lead = LeadId(self._chance.randint(1, 80))

@@ -30,7 +30,9 @@ from engine.core import effects, events
 from engine.core.budget import AbandonBudget, AbandonRule, MinuteCount
 from engine.core.floor import Floor
 from engine.core.invariants import violations
+from engine.core.live import READY_ON_DISK, Live
 from engine.core.model import (
+    Agent,
     AgentId,
     AgentProfile,
     AgentState,
@@ -43,6 +45,7 @@ from engine.core.model import (
     CampaignId,
     CommandId,
     Consent,
+    ConsultPhase,
     CustomerState,
     Disposition,
     DispositionId,
@@ -699,7 +702,7 @@ class _World:
             agent = floor.live.agents[AgentId(id_)]
             if id_ not in store.agents:
                 continue  # of the last life, until the switch has been heard
-            known = AgentState.READY if agent.state is AgentState.PREVIEW else agent.state
+            known = AgentState.READY if agent.state in READY_ON_DISK else agent.state
             if (agent_state, attempt_id, leg) != (known, agent.attempt, agent.leg):
                 raise Broken(f"the disk has {id_} {agent_state} {attempt_id} {leg}, the memory {agent}")
 
@@ -770,6 +773,8 @@ class _World:
         for agent in live.agents.values():
             if agent.leg is not None and agent.leg not in channels:
                 yield ("without a phone is agent", agent.id), STRANDED_MAX_MS
+            if self._hears_wrongly(live, agent):
+                yield ("with the wrong colleague is agent", agent.id), STRANDED_MAX_MS
             if agent.state not in {AgentState.TALKING, AgentState.RESERVED}:
                 continue
             attempt = live.attempts.get(agent.attempt) if agent.attempt else None
@@ -779,6 +784,19 @@ class _World:
             if agent.state is AgentState.RESERVED and not rings:
                 yield ("reserved is agent", f"{agent.id} {agent.attempt}"), STRANDED_MAX_MS
         yield from self._stuck_calls(floor)
+
+    def _hears_wrongly(self, live: Live, agent: Agent) -> bool:
+        """Whether an agent hears a colleague whom nobody asks, or does not hear one who is asked."""
+        bridges = {a.id: c.bridge for a in live.agents.values() if a.leg and (c := self.switch.channels.get(a.leg))}
+        mine = bridges.get(agent.id)
+        heard = {id_ for id_, bridge in bridges.items() if mine is not None and bridge == mine and id_ != agent.id}
+        should = set()
+        for asking in live.agents.values():
+            consult = asking.consult
+            if consult is not None and consult.phase in {ConsultPhase.PRIVATE, ConsultPhase.CONFERENCE}:
+                pair = {asking.id, consult.colleague}
+                should |= pair - {agent.id} if agent.id in pair else set()
+        return heard != should
 
     def _stuck_calls(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
         live, channels = floor.live, self.switch.channels

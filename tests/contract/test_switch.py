@@ -103,6 +103,20 @@ class Phone:
             pytest.fail(f"no {kind.__name__} number {nth} about {leg}; told: {self.facts}")
         return found()[nth - 1]
 
+    async def together(self, *legs: LegId) -> None:
+        """Wait until these legs hear each other, and nobody else."""
+        want = {leg: tuple(sorted(other for other in legs if other != leg)) for leg in legs}
+        found: dict[LegId, tuple[LegId, ...]] = {}
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not want.items() <= found.items():
+                    asked = sum(isinstance(fact, SwitchUp) for fact in self.facts)
+                    self.switch.send(AskSwitch())
+                    up = await self.fact(SwitchUp, nth=asked + 1)
+                    found = {leg.leg: tuple(sorted(leg.bridged_with)) for leg in up.legs}
+        except TimeoutError:
+            pytest.fail(f"{legs} are not together: {found}")
+
     def has(self, kind: type[SwitchEvent], leg: LegId) -> bool:
         return any(isinstance(fact, kind) and getattr(fact, "leg", None) == leg for fact in self.facts)
 
@@ -285,6 +299,30 @@ async def test_a_customer_waits_with_music_meets_the_agent_is_held_and_comes_bac
     await phone.fact(LegHungUp, customer)
     phone.switch.send(Hangup(agent, bridge))
     await phone.fact(LegHungUp, agent)
+    assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+
+async def test_a_colleague_joins_an_agents_bridge_while_the_customer_holds_then_all_three_talk(phone: Phone) -> None:
+    agent, colleague, customer = await phone.seated_agent(), await phone.seated_agent(), await phone.answered()
+    phone.switch.send(Bridge(customer, agent, bridge_of_leg(agent), tone=False))
+    await phone.fact(LegBridged, customer)
+    await phone.together(agent, customer)
+
+    phone.switch.send(Hold(customer, bridge_of_leg(agent), on=True))
+    phone.switch.send(OpenBridge(colleague, bridge_of_leg(agent)))
+    await phone.together(agent, colleague)
+    phone.switch.send(Hold(customer, bridge_of_leg(agent), on=False))
+    await phone.together(agent, colleague, customer)
+    phone.switch.send(OpenBridge(colleague, bridge_of_leg(agent)))  # once more is no failure
+    phone.switch.send(OpenBridge(colleague, bridge_of_leg(colleague)))
+    await phone.together(agent, customer)
+
+    phone.switch.send(Hold(customer, bridge_of_leg(agent), on=True))
+    phone.switch.send(Bridge(customer, colleague, bridge_of_leg(colleague), music=True))
+    await phone.together(colleague, customer)
+    for leg in (customer, agent, colleague):
+        phone.switch.send(Hangup(leg, None if leg == customer else bridge_of_leg(leg)))
+        await phone.fact(LegHungUp, leg)
     assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
 
 

@@ -330,6 +330,18 @@ class FakeAri:
             case _:
                 return 409, {"message": "Channel not in Stasis application"}
 
+    async def _add(self, channel_id: str, bridge_id: str) -> Reply:
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            return 400, {"message": "Channel not found"}
+        if not channel.in_app:
+            return 409, {"message": "Channel not in Stasis application"}
+        for members in self.bridges.values():  # a channel is in one bridge
+            members[:] = [member for member in members if member != channel.id]
+        self.bridges[bridge_id].append(channel.id)
+        await self.emit("ChannelEnteredBridge", channel=channel.as_json(), bridge=self._bridge(bridge_id))
+        return 204, None
+
     async def _bridges(self, verb: str, rest: list[str], query: Query) -> Reply:
         if verb == "POST" and not rest:
             self.bridges.setdefault(query["bridgeId"], [])
@@ -349,14 +361,7 @@ class FakeAri:
             case "POST", "play":
                 return 201, {"id": "p", "state": "queued"}
             case "POST", "addChannel":
-                channel = self.channels.get(query["channel"])
-                if channel is None:
-                    return 400, {"message": "Channel not found"}
-                if not channel.in_app:
-                    return 409, {"message": "Channel not in Stasis application"}
-                self.bridges[bridge_id].append(channel.id)
-                await self.emit("ChannelEnteredBridge", channel=channel.as_json(), bridge=self._bridge(bridge_id))
-                return 204, None
+                return await self._add(query["channel"], bridge_id)
             case "POST", "removeChannel":
                 if query["channel"] not in self.bridges[bridge_id]:
                     return 422, {"message": "Channel not in this bridge"}

@@ -24,6 +24,7 @@ from engine.core.model import (
     AgentId,
     AgentState,
     CommandId,
+    ConsultAct,
     PhoneId,
     PhoneNumber,
     Recorded,
@@ -146,6 +147,18 @@ class Desks:
 
         await until(together)
 
+    async def hears(self, who: str, *others: str) -> None:
+        """Asterisk has `who` in one bridge with these others and nobody else; with no others, in none or alone."""
+
+        async def as_wanted() -> bool:
+            mine = [set(legs) for legs in (await self.bridges()).values() if who in legs]
+            return (mine or [{who}]) == [{who, *others}]
+
+        await until(as_wanted)
+
+    def leg(self, agent: AgentId) -> str:
+        return str(next(one.leg for one in self.running.snapshot().agents if one.id == agent))
+
     async def alone(self) -> bool:
         """Whether no customer is in any bridge."""
         return not any(leg.startswith("a.") for legs in (await self.bridges()).values() for leg in legs)
@@ -191,3 +204,61 @@ async def test_a_customer_is_handed_to_a_colleague_and_back_to_the_team_after_a_
         await until(desks.alone)
     folder = desks.pair.engine.instance.paths.spool / "recording"
     assert len(list(folder.glob(f"{attempt.id}.*.wav"))) >= 3, "one file for each who had the customer"
+
+
+async def test_a_colleague_is_asked_all_three_talk_a_kill_strands_nobody_and_the_customer_is_handed_over(
+    desks: Desks,
+) -> None:
+    async def consult(act: ConsultAct) -> None:
+        to = BORYS if act is ConsultAct.START else None
+        assert await desks.press(events.AgentConsult, agent=ANNA, act=act, to=to) == ""
+
+    async with desks.engine():
+        await desks.press(events.CampaignSwitched, campaign=SPRING, running=True)
+        await desks.at_work(ANNA)
+        await desks.talks(ANNA)
+        (attempt,) = desks.running.snapshot().attempts
+        customer = str(attempt.leg)
+        await desks.at_work(BORYS)
+        anna, borys = desks.leg(ANNA), desks.leg(BORYS)
+
+        await consult(ConsultAct.START)
+        await desks.hears(anna, borys)
+        await desks.hears(customer)
+        assert desks.state(BORYS) is AgentState.HELPING
+        await consult(ConsultAct.CUSTOMER)
+        await desks.hears(anna, customer)
+        await desks.hears(borys)
+        await consult(ConsultAct.COLLEAGUE)
+        await desks.hears(anna, borys)
+        await desks.hears(customer)
+        await consult(ConsultAct.CONFERENCE)
+        await desks.hears(customer, anna, borys)
+        _, channel = await desks.ari.ask("GET", f"channels/{customer}")
+        assert channel["state"] == "Up"
+
+    async with desks.engine():
+        # The engine was killed in mid-conference: the customer stays with their own operator, the colleague is free.
+        await desks.talks(ANNA)
+        await desks.hears(anna, customer)
+        await desks.hears(borys)
+        await until(lambda: desks.state(BORYS) in {AgentState.READY, AgentState.PAUSED})
+        await desks.press(events.AgentReady, agent=BORYS)
+        await consult(ConsultAct.START)
+        await desks.hears(anna, borys)
+
+    async with desks.engine():
+        # And killed while the customer heard music: they are with their own operator again.
+        await desks.talks(ANNA)
+        await desks.hears(anna, customer)
+        await desks.hears(borys)
+        await desks.press(events.AgentReady, agent=BORYS)
+        await consult(ConsultAct.START)
+        await desks.hears(anna, borys)
+        await consult(ConsultAct.COMPLETE)
+        await desks.talks(BORYS)
+        await desks.hears(borys, customer)
+        await desks.hears(anna)
+        assert desks.state(ANNA) is AgentState.WRAP_UP
+        assert await desks.press(events.AgentHangup, agent=BORYS) == ""
+        await until(lambda: desks.state(BORYS) is AgentState.WRAP_UP)

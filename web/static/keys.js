@@ -7,6 +7,7 @@ export const KEYS = [
   ["F2", t("The main button: start, ready, call, take")],
   ["F4", t("Hold, and back")],
   ["F8", t("Transfer")],
+  ["Alt+J", t("All three: the client, the colleague and you")],
   ["Alt+M", t("Microphone off, and on")],
   ["Alt+T", t("Digits to the client")],
   ["Alt+V", t("Recording: pause, go on, begin")],
