@@ -256,14 +256,14 @@ async def _stops_and_resumes(found: Finding, on: Stage, break_: Act, mend: Act) 
     mend()
     found.measured["resumed_ms"] = await on.until_ms(lambda view: not view.switch and dials(view), "dialing again", 60)
     await talking(on, 2)
-    _within(found, stopped_ms=2_000, dials_meanwhile=0)
+    _within(found, stopped_ms=1_000, dials_meanwhile=0)
 
 
 async def half_dead(chance: Random, port: int) -> Finding:
     """ARI's channels are dead; everything else answers."""
     _ = chance
     found = Finding(
-        fault="ari_half_dead", expected="dialing stops ≤ 2 s with a reason, conversations go on, it resumes"
+        fault="ari_half_dead", expected="dialing stops ≤ 1 s with a reason, conversations go on, it resumes"
     )
     async with behind_a_bad_line(port) as (on, line, via):
         await on.leads(400, *MIXED)
@@ -278,7 +278,7 @@ async def slow(chance: Random, port: int) -> Finding:
     """ARI answers after 700 ms."""
     _ = chance
     found = Finding(
-        fault="ari_slow_700ms", expected="dialing stops ≤ 2 s with a reason, conversations go on, it resumes"
+        fault="ari_slow_700ms", expected="dialing stops ≤ 1 s with a reason, conversations go on, it resumes"
     )
     async with behind_a_bad_line(port) as (on, line, via):
         await on.leads(400, *MIXED)

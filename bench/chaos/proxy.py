@@ -66,7 +66,8 @@ class BadLine:
             self._transports.add(request.transport)
             try:
                 async with asyncio.TaskGroup() as group:
-                    ways = (self._there(near, far), self._back(far, near))
+                    held: asyncio.Queue[tuple[float, str]] = asyncio.Queue()
+                    ways = (self._there(near, far), self._back(far, held), self._let_go(held, near))
                     pumps = [group.create_task(way, name="bad-line") for way in ways]
                     await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
                     for pump in pumps:
@@ -90,7 +91,7 @@ class BadLine:
                     self._lost_ids.add(frame["request_id"])
             await far.send_str(message.data)
 
-    async def _back(self, far: aiohttp.ClientWebSocketResponse, near: web.WebSocketResponse) -> None:
+    async def _back(self, far: aiohttp.ClientWebSocketResponse, held: asyncio.Queue[tuple[float, str]]) -> None:
         async for message in far:
             if message.type is not WSMsgType.TEXT:
                 continue
@@ -100,9 +101,14 @@ class BadLine:
                     self._lost_ids.discard(frame["request_id"])
                     self.seen["eaten"] += 1
                     continue
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
-            await near.send_str(message.data)
+            held.put_nowait((asyncio.get_running_loop().time() + self.delay_s, message.data))
+
+    async def _let_go(self, held: asyncio.Queue[tuple[float, str]], near: web.WebSocketResponse) -> None:
+        """Late, and as many at a time as came: a slow line, not a narrow one."""
+        while True:
+            due_s, text = await held.get()
+            await asyncio.sleep(due_s - asyncio.get_running_loop().time())
+            await near.send_str(text)
 
     def _swallowed(self, path: str) -> bool:
         if not self.swallow or not path.startswith(self.swallow):

@@ -62,11 +62,12 @@ log = logging.getLogger(__name__)
 DIALS_IN_FLIGHT_MAX = 8
 #: Orders taken and not yet carried out; beyond it dials are refused and other orders fail.
 ORDERS_MAX = 10_000
-#: How often the link is asked whether it still answers, and how long that may take: dialing stops within 2 s.
-PROBE_EVERY_MS = 500
-PROBE_DEADLINE_MS = 1_000
-#: A round trip or an event later than this: the switch is slow, and dialing should stop.
+#: How often the link is asked whether it still answers.
+PROBE_EVERY_MS = 300
+#: No answer for so long, or an event later than this: the switch is slow. So dialing stops within a second.
 SLOW_MS = 500
+#: No answer for so long: the probe is lost.
+PROBE_DEADLINE_MS = 1_000
 #: Probes without an answer before the link is given up and made anew.
 PROBES_LOST_MAX = 4
 #: A channel that nobody has: asking for it needs the part of ARI that dials, and changes nothing.
@@ -277,6 +278,7 @@ class AriSwitch:
             self._group.create_task(self._carry_out(AskSwitch(), set()), name="ari-snapshot")
         elif frame.reason != self._lost_reason:
             self._lost_reason = frame.reason
+            self._slow = False
             self._sink(SwitchLost(frame.reason))
         return True
 
@@ -360,6 +362,7 @@ class AriSwitch:
                 lost = 0
                 continue
             asked = loop.time()
+            overdue = loop.call_later(SLOW_MS / 1000, self._judge, f"no answer to a probe for {SLOW_MS} ms")
             try:
                 await self._ask_probe()
             except AriError as error:
@@ -368,6 +371,8 @@ class AriSwitch:
                 if lost >= PROBES_LOST_MAX:
                     self._client.drop(f"no answer to {lost} probes")
                 continue
+            finally:
+                overdue.cancel()
             lost = 0
             round_trip_ms = self._round_trip_ms = int((loop.time() - asked) * 1000)
             if round_trip_ms > SLOW_MS:

@@ -190,12 +190,14 @@ def _phone_seen(live: Live, event: events.PhoneSeen, now_ms: int) -> None:
 def _switch_lost(live: Live, event: events.SwitchLost, now_ms: int) -> None:
     _ = now_ms
     live.connected = False
+    live.switch_slow = ""  # the next link is judged anew
     live.switch_problem = event.reason or "the link to Asterisk is lost"
 
 
 def _switch_slow(live: Live, event: events.SwitchSlow, now_ms: int) -> None:
+    live.switch_slow = (event.reason or "Asterisk answers late") if event.slow else ""
     if event.slow:
-        live.switch_problem = event.reason or "Asterisk answers late"
+        live.switch_problem = live.switch_slow
     else:
         live.ask_switch(now_ms)  # dialing goes on with the snapshot
 

@@ -143,6 +143,7 @@ class Live:
         self.looks: dict[CampaignId, int] = {}  # when a campaign's pacer is asked again though nothing happens
         self.connected = False  # to the switch, however slow it is
         self.switch_problem = "not connected yet"
+        self.switch_slow = ""  # why, for as long as its answers come late: no snapshot ends that
         self.store_problem = ""
         self.engine_problem = ""
         self.draining = False

@@ -157,7 +157,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
 
     Agents and conversations first: only then is it known who is free for those who wait.
     """
-    live.switch_problem = ""
+    live.switch_problem = live.switch_slow
     anew, live.connected = not live.connected, True
     found = {leg.leg for leg in event.legs}
     gone = {leg.leg: leg for leg in event.gone if leg.leg not in found}
@@ -192,6 +192,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
 def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
     """No leg is left: conversations first, so that their agents may still say how they ended."""
     live.connected = False
+    live.switch_slow = ""
     live.switch_problem = event.reason
     for attempt in list(live.attempts.values()):
         if attempt.state is not CustomerState.ENDED:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.ari.client import AriAccount
-from engine.ari.switch import PROBES_LOST_MAX, AriSwitch
+from engine.ari.switch import PROBE_EVERY_MS, PROBES_LOST_MAX, SLOW_MS, AriSwitch
 from engine.clock import WallClock
 from engine.core.effects import AnswerPhone, AskSwitch, Bridge, Hangup, Hold, PlayMessageAndHangup
 from engine.core.events import (
@@ -116,6 +116,16 @@ async def test_a_switch_that_answers_late_is_slow_until_it_answers_well(fake: Fa
         fake.go_on()
         again = await phone.fact(SwitchSlow, nth=2)
         assert not again.slow
+
+
+async def test_a_switch_that_falls_silent_is_slow_before_its_probe_is_lost(fake: FakeAri) -> None:
+    """Within a second, so that dialing stops by then."""
+    assert PROBE_EVERY_MS + SLOW_MS < 1_000
+    async with connected(account_of(fake), probe_every_ms=5) as phone:
+        fake.hold()
+        assert (await phone.fact(SwitchSlow)).reason == f"no answer to a probe for {SLOW_MS} ms"
+        fake.go_on()
+        assert not (await phone.fact(SwitchSlow, nth=2)).slow
 
 
 async def test_a_switch_that_no_longer_answers_is_connected_anew(fake: FakeAri) -> None:

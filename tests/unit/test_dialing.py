@@ -215,11 +215,16 @@ def test_manual_and_preview_campaigns_wait_for_the_agent() -> None:
 
 
 def test_a_lost_or_slow_switch_stops_dialing_and_a_snapshot_starts_it_again() -> None:
-    for trouble in (events.SwitchLost("socket closed"), events.SwitchSlow(slow=True)):
+    for trouble, mended in (
+        (events.SwitchLost("socket closed"), None),
+        (events.SwitchSlow(slow=True), events.SwitchSlow(slow=False)),
+    ):
         floor = Conversation(lead(1))
         floor.tell(trouble)
         assert floor.command(events.AgentLogin, agent=ANNA) == "switch_down"
         assert reason(floor) == NotDialing.SWITCH
+        if mended is not None:
+            floor.tell(mended)
         floor.tell(events.SwitchUp(()))
         floor.ready(ANNA)
         assert len(floor.dialed()) == 1
@@ -230,6 +235,24 @@ def test_a_switch_that_answers_well_again_is_asked_what_it_has() -> None:
     floor.tell(events.SwitchSlow(slow=True, reason="late"))
     assert floor.all(effects.AskSwitch, floor.tell(events.SwitchSlow(slow=False)))
     assert reason(floor) == NotDialing.SWITCH
+
+
+def test_a_snapshot_does_not_start_dialing_while_the_switch_is_slow() -> None:
+    floor = Conversation(lead(1))
+    floor.tell(events.SwitchSlow(slow=True, reason="late"))
+    floor.tell(events.SwitchUp(()))
+    assert reason(floor) == NotDialing.SWITCH
+    floor.tell(events.SwitchSlow(slow=False))
+    floor.tell(events.SwitchUp(()))
+    assert reason(floor) != NotDialing.SWITCH
+
+
+def test_what_was_slow_is_forgotten_with_its_link() -> None:
+    floor = Conversation(lead(1))
+    floor.tell(events.SwitchSlow(slow=True, reason="late"))
+    floor.tell(events.SwitchLost("socket closed"))
+    floor.tell(events.SwitchUp(()))
+    assert reason(floor) != NotDialing.SWITCH
 
 
 def test_a_store_that_does_not_save_stops_dialing_and_keeps_the_talking() -> None:
