@@ -64,6 +64,7 @@ CALLS_PER_S: Final = 30
 TALK_MS: Final = 1_000
 CAMPAIGN: Final = CampaignId("bench")
 CARRIER: Final = TrunkId("carrier")
+CARRIER_LOG: Final = "carrier.log"
 SALE: Final = DispositionId("sale")
 #: The floor's calls and the first seconds of ours warm up phones, caches and the database.
 WARM_UP_S: Final = 3.0
@@ -169,7 +170,7 @@ class TimedSwitch(AriSwitch):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A switch with desk phones and a carrier that answers at once."""
+    """A switch with desk phones and a carrier."""
 
     asterisk: Asterisk
     account: AriAccount
@@ -178,28 +179,25 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(port: int) -> AsyncIterator[Stage]:
-    """Asterisk, fifty desk phones and SIPp, ended with the scope. Ports are counted from `port`."""
+async def stage(port: int, scenario: str, *, agents: int = AGENTS) -> AsyncIterator[Stage]:
+    """Asterisk, desk phones and SIPp playing the scenario, ended with the scope. Ports are counted from `port`."""
     async with AsyncExitStack() as scope:
         root = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="zb-")))
         ports = PairPorts(
             sip=port, ari=port + 1, ami=port + 2, carrier_sip=port + 3, carrier_ari=0, carrier_ami=0, rtp=port + 100
         )
-        phones = tuple(DeskPhone(name=str(201 + n), password=f"phone-{201 + n}") for n in range(AGENTS))
+        phones = tuple(DeskPhone(name=str(201 + n), password=f"phone-{201 + n}") for n in range(agents))
         carrier = Carrier(name=CARRIER, host="127.0.0.1", port=ports.carrier_sip, lines_max=500, qualify_s=0)
         instance = engine_asterisk(root / "engine", ports, phones=phones, trunks=(carrier,))
         asterisk = Asterisk(instance, await asyncio.to_thread(find_binary), die_with_parent=True)
         await asterisk.start()
         scope.push_async_callback(asterisk.stop)
-        scenario = root / "callee.xml"
-        scenario.write_text(callee(TALK_MS), encoding="utf-8")
+        (root / "callee.xml").write_text(scenario, encoding="utf-8")
+        (root / "silence.alaw").write_bytes(b"\xd5" * 8_000)
         programs = await asyncio.to_thread(phone_programs)
-        sipp = spawn(
-            [str(programs / "sipp"), "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(ports.carrier_sip), "-nostdin"],
-            log=root / "sipp.log",
-            cwd=root,
-            die_with_parent=True,
-        )
+        argv = ["-sf", "callee.xml", "-i", "127.0.0.1", "-p", str(ports.carrier_sip), "-nostdin", "-l", "1000"]
+        argv += ["-trace_logs", "-log_file", str(root / CARRIER_LOG), "-min_rtp_port", str(port + 2_200)]
+        sipp = spawn([str(programs / "sipp"), *argv], log=root / "sipp.log", cwd=root, die_with_parent=True)
         scope.push_async_callback(asyncio.to_thread, end, sipp)
         robots = RobotPhones(
             root / "phones",
@@ -210,7 +208,7 @@ async def stage(port: int) -> AsyncIterator[Stage]:
         await robots.start()
         scope.push_async_callback(robots.stop)
         async with asyncio.timeout(20):
-            while len(await robots.registered()) < AGENTS:
+            while len(await robots.registered()) < agents:
                 await asyncio.sleep(0.2)
         secrets = asterisk.secrets
         account = AriAccount(
@@ -329,15 +327,13 @@ async def _pops(page: Page, delays: Delays) -> list[float]:
 
 
 async def _shift(driver: Driver, agents: list[AgentId]) -> None:
-    await _until(lambda: not driver.snapshot().switch_problem, "Asterisk is reached")
+    await until(lambda: not driver.snapshot().switch_problem, "Asterisk is reached")
     for agent in agents:
-        await driver.do(AgentLogin(command=_command(), by=agent, agent=agent))
-    await _until(
-        lambda: all(a.state is AgentState.PAUSED for a in driver.snapshot().agents), "all agents are logged in"
-    )
+        await driver.do(AgentLogin(command=next_command(), by=agent, agent=agent))
+    await until(lambda: all(a.state is AgentState.PAUSED for a in driver.snapshot().agents), "all agents are logged in")
     for agent in agents:
-        await driver.do(AgentReady(command=_command(), by=agent, agent=agent))
-    await driver.do(CampaignSwitched(command=_command(), by="bench", campaign=CAMPAIGN, running=True))
+        await driver.do(AgentReady(command=next_command(), by=agent, agent=agent))
+    await driver.do(CampaignSwitched(command=next_command(), by="bench", campaign=CAMPAIGN, running=True))
 
 
 async def _agents(driver: Driver) -> None:
@@ -349,7 +345,7 @@ async def _agents(driver: Driver) -> None:
             agent = notice.agent
             if agent.attempt is not None and not agent.disposed:
                 order = Dispose(
-                    command=_command(), by=agent.id, agent=agent.id, attempt=agent.attempt, disposition=SALE
+                    command=next_command(), by=agent.id, agent=agent.id, attempt=agent.attempt, disposition=SALE
                 )
                 group.create_task(driver.do(order), name="dispose")
 
@@ -369,7 +365,7 @@ async def floor(stage: Stage, seconds: float) -> Delays:
             reader = group.create_task(bare.read(), name="reader")
             for phone in stage.phones:
                 await bare.call(f"PJSIP/{phone.name}", f"g.{phone.name}", "zvonar-agent")
-            await _until(lambda: len(bare.free) == AGENTS, "all legs are up")
+            await until(lambda: len(bare.free) == AGENTS, "all legs are up")
             started = asyncio.get_running_loop().time()
             for n in range(round(seconds * CALLS_PER_S)):
                 await asyncio.sleep(max(0.0, started + n / CALLS_PER_S - asyncio.get_running_loop().time()))
@@ -428,7 +424,8 @@ class _Bare:
 # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _until(is_so: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+async def until(is_so: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+    """Wait for it; else the bench ends and says what it waited for."""
     try:
         async with asyncio.timeout(within_s):
             while not is_so():
@@ -440,12 +437,13 @@ async def _until(is_so: Callable[[], bool], what: str, within_s: float = 30.0) -
 _commands = itertools.count()
 
 
-def _command() -> CommandId:
+def next_command() -> CommandId:
+    """The id of one more press of a button."""
     return CommandId(f"bench-{next(_commands)}")
 
 
 async def _run(seconds: float, port: int, *, browser: bool) -> dict[str, float]:
-    async with stage(port) as built:
+    async with stage(port, callee(TALK_MS)) as built:
         bare = await floor(built, seconds)
         engine, _ = await ours(built, seconds, browser=False, port=port + 9)
         # A rendering Chromium takes a core of its own: the desk is measured apart, under the same load.
