@@ -10,6 +10,7 @@ import datetime as dt
 import io
 import re
 from collections.abc import Mapping
+from functools import cache
 from gettext import GNUTranslations
 from pathlib import Path
 from typing import Final
@@ -114,8 +115,9 @@ class Words:
         return ""
 
 
-def load_words(directory: Path = LOCALE_DIR) -> dict[str, Words]:
-    """All languages."""
+@cache
+def load_words(directory: Path = LOCALE_DIR) -> Mapping[str, Words]:
+    """All languages, read once."""
     return {language: Words(language, read_catalog(language, directory)) for language in LANGUAGES}
 
 

@@ -1,21 +1,27 @@
-"""An office in a process of its own, for tests that kill it: `python -m tests.browser.killed_office DIRECTORY PORT`.
+"""An office in a process of its own, for tests that kill it.
 
-With a third argument `again` it is the next start on the same database, and the calls that the switch had still go on.
-Each line on stdin is what happens on the network: `answer`, `hang_up`, `dial`. Says `ready` with its port
-when it serves; port 0 is any.
+`hatch` forks it from a server that has imported everything, so that a hundred of them are a matter of seconds. Each
+line that it reads is what happens on the network: `answer`, `hang_up`, `dial`, `remember`. It says `ready` and its port
+when it serves; port 0 is any. With `again` it is the next start on the same database, and the calls that the switch had
+still go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
+import multiprocessing
+import socket
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from crm_lite.i18n import load_words
 from engine.core.events import LegFound
 from engine.core.model import LegId
 from tests.fakes.office import CONFIG, FakeSwitch, config, office
 from tests.fakes.waiting import poll
+
+load_words()  # before the fork, for all of them
 
 
 def remember(directory: Path, switch: FakeSwitch) -> None:
@@ -38,15 +44,14 @@ def recall(directory: Path) -> FakeSwitch:
     return switch
 
 
-async def main(directory: Path, port: int, *, again: bool) -> None:
+async def serve(directory: Path, port: int, again: bool, people: bool, line: socket.socket) -> None:
     """Serve until killed."""
-    async with office(directory, port=port, people=not again, switch=recall(directory) if again else None) as place:
-        reader = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        sys.stdout.write(f"ready {place.port}\n")
-        sys.stdout.flush()
-        while line := (await reader.readline()).decode().strip():
-            match line:
+    reader, writer = await asyncio.open_connection(sock=line)
+    switch = recall(directory) if again else None
+    async with office(directory, port=port, people=people and not again, switch=switch) as place:
+        writer.write(f"ready {place.port}\n".encode())
+        while said := (await reader.readline()).decode().strip():
+            match said:
                 case "dial":
                     await place.dial()
                 case "answer":
@@ -56,9 +61,21 @@ async def main(directory: Path, port: int, *, again: bool) -> None:
                     place.switch.customers_hang_up()
                 case _:
                     remember(directory, place.switch)
-            sys.stdout.write("done\n")
-            sys.stdout.flush()
+            writer.write(b"done\n")
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), again="again" in sys.argv))
+def run(directory: Path, port: int, again: bool, people: bool, line: socket.socket) -> None:
+    """The process."""
+    asyncio.run(serve(directory, port, again, people, line))
+
+
+def hatch(directory: Path, port: int, *, again: bool, people: bool) -> tuple[BaseProcess, socket.socket]:
+    """A new office, and the line to it."""
+    nursery = multiprocessing.get_context("forkserver")
+    nursery.set_forkserver_preload([__name__, "pytest"])  # which runs us, and would be imported by every child
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = nursery.Process(target=run, args=(directory, port, again, people, theirs), daemon=True)
+        process.start()
+    ours.setblocking(False)
+    return process, ours

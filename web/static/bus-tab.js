@@ -69,11 +69,12 @@ function viaWorker(feed, reader, build, opening, heard) {
 }
 
 function viaTab(opening, heard) {
+  let able = false;
   const tell = (message) => {
     heard(message);
-    // No worker to choose: the first tab that comes to write its claim sounds.
+    // No worker to choose: of the tabs that can be heard, the first that comes to write its claim sounds.
     const { frame } = message;
-    if (frame?.type !== "pop" || localStorage.getItem(SOUNDED) === frame.attempt) return;
+    if (!able || frame?.type !== "pop" || localStorage.getItem(SOUNDED) === frame.attempt) return;
     localStorage.setItem(SOUNDED, frame.attempt);
     heard({ sound: 1, tune: "call" });
   };
@@ -81,5 +82,6 @@ function viaTab(opening, heard) {
   return (message) => {
     if (message.kind === "do") link.do(message.command, message.keep);
     if (message.kind === "take") link.takeBack();
+    if (message.kind === "ears") ({ able } = message.ears);
   };
 }
