@@ -9,6 +9,9 @@ import pytest_asyncio
 
 from asterisk.pair import carrier_asterisk, engine_asterisk, trunk_to_carrier
 from asterisk.robots import RobotPhones
+from engine.clock import WallClock
+from engine.store.database import AioDatabase
+from engine.verify import verify
 from tests.integration.switches import PHONES, AsteriskPair, free_pair_ports, free_ports, running, until
 
 ROBOTS = {"101", "102", "103"}
@@ -19,6 +22,16 @@ def asterisk_root() -> Iterator[Path]:
     """A short path: Asterisk's control socket must fit into 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="zv-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+async def promises_kept(asterisk_root: Path, tmp_path: Path) -> AsyncIterator[None]:
+    """After every test: no database that it leaves breaks a promise."""
+    yield
+    now_ms = WallClock().now_ms()
+    for path in sorted({*asterisk_root.rglob("*.db"), *tmp_path.rglob("*.db")}):
+        async with AioDatabase.open(path, now_ms=now_ms) as database:
+            assert await verify(database, now_ms=now_ms) == [], path
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
