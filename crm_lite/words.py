@@ -136,6 +136,7 @@ DIALING_REASONS: Final[Mapping[str, str]] = {
     NotDialing.SWITCH: N_("stopped: no connection to the telephone switch"),
     NotDialing.STORE: N_("stopped: the database cannot save"),
     NotDialing.OVERLOAD: N_("stopped: the engine does not keep up"),
+    NotDialing.CLOCK: N_("stopped: the system clock was set back; set it right or restart the engine"),
     NotDialing.MODE: N_("operators start the calls"),
     NotDialing.NO_AGENTS: N_("waiting: no operator is ready"),
     NotDialing.AGENTS_BUSY: N_("all operators are busy"),

@@ -40,7 +40,17 @@ from engine.core.events import (
     SwitchEvent,
 )
 from engine.core.floor import Floor
-from engine.core.model import Campaign, CampaignId, CommandId, CustomerState, Lead, LeadId, PhoneNumber, Policy
+from engine.core.model import (
+    Campaign,
+    CampaignId,
+    CommandId,
+    CustomerState,
+    Lead,
+    LeadId,
+    NotDialing,
+    PhoneNumber,
+    Policy,
+)
 from engine.core.pacing import PacingDecision
 from engine.hub import Hub
 from engine.metrics import Moment, Tally, page
@@ -273,16 +283,22 @@ class Driver:
     def _see(self, beat: _Beat) -> None:
         now_ms = self._clock.now_ms()
         self._beat_ms = beat.at_ms
-        if self._late and now_ms - beat.at_ms <= LATE_MAX_MS:
+        ahead_ms = self._clock.ahead_ms()
+        if self._late and not ahead_ms and now_ms - beat.at_ms <= LATE_MAX_MS:
             self._late = False
             self._decide(EngineLate(late=False))
+        if ahead_ms and not self._late:  # by which of the two would the hours of calling be right?
+            self._stop_dialing(f"the system clock was set back by {ahead_ms / 1000:.0f} s", NotDialing.CLOCK)
         self._judge(now_ms - beat.at_ms)
 
     def _judge(self, late_ms: int) -> None:
         if late_ms > LATE_MAX_MS and not self._late:
-            self._late = True
-            log.warning("the engine is late", extra={"action": "engine_late", "late_ms": late_ms})
-            self._decide(EngineLate(late=True, reason=f"the engine is {late_ms} ms late"))
+            self._stop_dialing(f"the engine is {late_ms} ms late", NotDialing.OVERLOAD)
+
+    def _stop_dialing(self, reason: str, why: NotDialing) -> None:
+        self._late = True
+        log.warning("dialing stops", extra={"action": "engine_late", "reason": reason})
+        self._decide(EngineLate(late=True, reason=reason, why=why))
 
     def _decide(self, event: Event) -> None:
         now_ms = self._clock.now_ms()

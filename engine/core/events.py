@@ -18,6 +18,7 @@ from engine.core.model import (
     Lead,
     LeadId,
     LegId,
+    NotDialing,
     PhoneId,
     PhoneNumber,
     Policy,
@@ -253,10 +254,14 @@ class StoreUp:
 
 @dataclass(frozen=True, slots=True)
 class EngineLate:
-    """Facts wait too long for the Floor (`late`: the process was stopped, or has too much to do), or no longer do."""
+    """Facts wait too long for the Floor (`late`: the process was stopped, or has too much to do), or no longer do.
+
+    Or what time it is, and so whether people may be called, is not sure: `why` says which of the two.
+    """
 
     late: bool
     reason: str = ""
+    why: NotDialing = NotDialing.OVERLOAD
 
 
 # ── from config.yaml and from recovery ───────────────────────────────────────────────────────────────────────────

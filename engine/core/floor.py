@@ -203,7 +203,7 @@ def _switch_slow(live: Live, event: events.SwitchSlow, now_ms: int) -> None:
 
 
 def _engine_late(live: Live, event: events.EngineLate, now_ms: int) -> None:
-    live.engine_problem = event.reason if event.late else ""
+    live.engine_problem = event.why if event.late else None
     if not event.late:
         live.ask_switch(now_ms)  # much may have happened meanwhile
 

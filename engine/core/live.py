@@ -145,7 +145,7 @@ class Live:
         self.switch_problem = "not connected yet"
         self.switch_slow = ""  # why, for as long as its answers come late: no snapshot ends that
         self.store_problem = ""
-        self.engine_problem = ""
+        self.engine_problem: NotDialing | None = None
         self.draining = False
         #: Recordings that were ordered to end: until a snapshot is told over the same link, the order may be lost.
         self.ending: OrderedDict[str, tuple[Recording, int]] = OrderedDict()  # and when it was ordered
@@ -686,9 +686,7 @@ class Live:
             return NotDialing.SWITCH
         if self.store_problem:
             return NotDialing.STORE
-        if self.engine_problem:
-            return NotDialing.OVERLOAD
-        return None
+        return self.engine_problem
 
     def held(self, lead: LeadId) -> bool:
         """Whether the lead is being dialed, talked with, awaits a word, or is previewed."""

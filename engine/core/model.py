@@ -675,6 +675,7 @@ class NotDialing(StrEnum):
     SWITCH = "switch"
     STORE = "store"
     OVERLOAD = "overload"  # the engine does not keep up with what happens
+    CLOCK = "clock"  # the system clock was set back
     MODE = "mode"  # manual and preview: agents start the calls
     NO_AGENTS = "no_agents"
     AGENTS_BUSY = "agents_busy"

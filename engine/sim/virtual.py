@@ -123,6 +123,10 @@ class VirtualClock:
         """The time now."""
         return self.base_ms + int(self._loop.time() * 1000 + 1e-6)
 
+    def ahead_ms(self) -> int:
+        """Never: no system clock is beside it."""
+        return 0
+
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end in virtual time; raises also what a callback raised on the way."""

@@ -55,6 +55,13 @@ BUGS: Final = (
         f"{LANES}::test_a_dial_taken_back_while_it_waited_is_not_sent",
     ),
     Bug(
+        "a recording begins before its row is on disk",
+        "engine/driver.py",
+        "                commit.recorders.append(order)\n",
+        "                self._switch.send(order)\n",
+        f"{LANES}::test_a_recording_begins_when_its_row_is_on_disk",
+    ),
+    Bug(
         "a command is done twice",
         "engine/driver.py",
         "        answer = self._answers.get(event.command)\n        if answer is None:",
@@ -245,6 +252,20 @@ BUGS: Final = (
         "            _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)\n",
         "            pass\n",
         SHIFT,
+    ),
+    Bug(
+        "an idle floor does not ask the switch",
+        "engine/core/recovery.py",
+        "    if live.connected:\n        live.ask_switch(now_ms)\n",
+        "    if live.connected and live.talking():\n        live.ask_switch(now_ms)\n",
+        f"{RECOVERY}::test_the_switch_is_asked_now_and_then_also_by_an_idle_office_whose_lost_event_may_be_a_caller",
+    ),
+    Bug(
+        "a recording that the last engine ordered is believed to run",
+        "engine/core/recording.py",
+        "        _start(live, attempt, recording)  # by",
+        "        pass  # by",
+        f"{RECOVERY}::test_the_recording_of_a_conversation_that_goes_on_is_ordered_again_its_order_may_have_died",
     ),
     Bug(
         "the switch is never asked again",

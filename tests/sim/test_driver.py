@@ -69,9 +69,13 @@ class Stopped(VirtualClock):
     """A clock that may run on while the process stands still."""
 
     stopped_ms = 0
+    set_back_ms = 0
 
     def now_ms(self) -> int:
         return super().now_ms() + self.stopped_ms
+
+    def ahead_ms(self) -> int:
+        return self.set_back_ms
 
 
 async def until(is_so: Callable[[], bool], within_s: float = 5) -> None:
@@ -114,6 +118,18 @@ def test_a_process_that_stood_still_does_not_dial_before_it_has_looked() -> None
 
     driven(story)
     assert LATE_MAX_MS < 2_000 - BEAT_EVERY_MS, "dialing stops within two seconds"
+
+
+def test_a_system_clock_that_was_set_back_stops_dialing_until_it_is_right() -> None:
+    async def story(driver: Driver, disk: Disk, clock: Stopped) -> None:
+        await driver.do(started())
+        before = why(driver)
+        clock.set_back_ms = 3_600_000
+        await until(lambda: why(driver) == NotDialing.CLOCK, within_s=2)
+        clock.set_back_ms = 0
+        await until(lambda: why(driver) == before)
+
+    driven(story)
 
 
 def test_a_full_disk_stops_dialing_and_the_operator_is_told_not_saved_until_it_is() -> None:

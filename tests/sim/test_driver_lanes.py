@@ -10,7 +10,7 @@ import pytest
 
 from engine.core import effects, events
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, Lead, LeadId, LegId, PhoneNumber
+from engine.core.model import CampaignId, CommandId, Lead, LeadId, LegId, PhoneNumber, Recorded, RecordingRule
 from engine.driver import INBOX_MAX, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreBug, StoreIoError
@@ -87,7 +87,8 @@ class House:
     def __init__(self) -> None:
         self.clock = VirtualClock(asyncio.get_running_loop(), MONDAY_MS)
         self.switch, self.disk = Switch(), Disk()
-        self.floor = Floor(policy(campaign(), agents=[profile(ANNA)]), epoch=1)
+        recorded = campaign(recording=RecordingRule(mode=Recorded.ALWAYS))
+        self.floor = Floor(policy(recorded, agents=[profile(ANNA)]), epoch=1)
         self.driver = Driver(self.floor, switch=self.switch, store=self.disk, clock=self.clock)
         self._commands = 0
 
@@ -135,6 +136,25 @@ def test_nothing_is_dialed_before_it_is_on_disk() -> None:
         await asyncio.sleep(0.1)
         assert house.disk.rows_of(effects.SaveAttempt)
         assert house.switch.dialed()
+
+    lived(story)
+
+
+def test_a_recording_begins_when_its_row_is_on_disk() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        await house.command(events.AgentReady, agent=ANNA)
+        await asyncio.sleep(0.1)
+        (leg,) = house.switch.dialed()
+        house.tell(events.LegAnswered(leg))
+        await asyncio.sleep(0.1)
+        house.disk.slow_ms = 1_000
+        house.tell(events.LegBridged(leg))
+        await asyncio.sleep(0.9)
+        assert not [order for order in house.switch.orders if isinstance(order, effects.StartRecording)]
+        await asyncio.sleep(0.2)
+        assert house.disk.rows_of(effects.SaveRecording)
+        assert [order.customer for order in house.switch.orders if isinstance(order, effects.StartRecording)] == [leg]
 
     lived(story)
 
