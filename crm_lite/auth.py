@@ -58,6 +58,7 @@ class Right(Enum):
     EDIT_LEADS = auto()
     MERGE_LEADS = auto()
     SEE_NUMBERS = auto()
+    HEAR_RECORDINGS = auto()
     IMPORT_LEADS = auto()
     DO_NOT_CALL = auto()
     EXPORT_LEADS = auto()
@@ -77,6 +78,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.EDIT_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
     Right.MERGE_LEADS: _LEADERS,
     Right.SEE_NUMBERS: _LEADERS,
+    Right.HEAR_RECORDINGS: _LEADERS,
     Right.IMPORT_LEADS: _LEADERS,
     Right.DO_NOT_CALL: _LEADERS,
     Right.EXPORT_LEADS: _LEADERS,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
+from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -16,7 +18,7 @@ from crm_lite.i18n import Words
 from crm_lite.web_keys import CRM, fragment, page, see_other, user_of
 from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, check_words, refusal, rule_words
 from engine.core.events import AgentDial
-from engine.core.model import CampaignId, CommandId, LeadId, LeadState
+from engine.core.model import AttemptId, CampaignId, CommandId, LeadId, LeadState
 from engine.explain import explain
 from engine.store.cards import NAME, ZONE, Cards, Conflict, Edit, NotMergeable
 from engine.store.dnc import REASON_MAX, SYSTEM, DoNotCall, Entry
@@ -192,6 +194,37 @@ async def unmerge_leads(request: web.Request) -> web.StreamResponse:
     return see_other(f"/leads/{card.id}")
 
 
+async def _recordings(crm: Crm, lead: LeadId) -> dict[AttemptId, list[str]]:
+    """Names of the recordings of each attempt that are still kept here."""
+    folder, named = _folder(crm), await crm.records.recordings(lead)
+    kept = await asyncio.to_thread(lambda: {name for name in named if (folder / f"{name}.wav").is_file()})
+    found: dict[AttemptId, list[str]] = {}
+    for name, attempt in named.items():
+        if name in kept:
+            found.setdefault(attempt, []).append(name)
+    return found
+
+
+def _folder(crm: Crm) -> Path:
+    return crm.loaded.resolve(crm.loaded.config.recordings.folder).absolute()
+
+
+async def recording(request: web.Request) -> web.StreamResponse:
+    """A recording to hear. Who began to hear it is in the audit."""
+    crm, card = request.app[CRM], await _own_card(request)
+    name = request.match_info["name"]
+    if name not in await crm.records.recordings(card.id):
+        raise web.HTTPNotFound
+    path = _folder(crm) / f"{name}.wav"
+    if not await asyncio.to_thread(path.is_file):
+        raise web.HTTPNotFound
+    if request.headers.get("Range", "bytes=0-").startswith("bytes=0-"):  # not each piece of it
+        await crm.records.add_audit(
+            at_ms=crm.clock.now_ms(), by=user_of(request).login, action="recording_heard", subject=name
+        )
+    return web.FileResponse(path, headers={"Content-Type": "audio/wav", "Cache-Control": "private, no-store"})
+
+
 async def call_no_more(request: web.Request) -> web.StreamResponse:
     """Nobody calls this person again: all their numbers go on everybody's do-not-call list, with the reason."""
     crm, form = request.app[CRM], await request.post()
@@ -301,6 +334,8 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         merges=await cards.merges(card.id),
         merges_allowed=may(user, Right.MERGE_LEADS),
         edits_made=await cards.edits(card.id),
+        now_is={NAME: card.name, ZONE: card.zone or "", **card.fields},
+        recordings=await _recordings(crm, card.id) if may(user, Right.HEAR_RECORDINGS) else {},
         listed=listed,
         may_call_again=any(entry.list == SYSTEM and _may_take_back(user, entry) for entry in listed),
         field_titles={

@@ -74,6 +74,7 @@ class _Sql:
     lead_card: Query
     lead_history: Query
     call_in: Query
+    recordings_of_lead: Query
     insert_caller: Query
     insert_caller_phone: Query
     caller_lead: Query
@@ -261,6 +262,11 @@ class Records:
         return tuple(
             _past_attempt(row) for row in await rows_of(self._database, SQL.lead_history(lead=lead, limit=HISTORY_MAX))
         )
+
+    async def recordings(self, lead: LeadId) -> Mapping[str, AttemptId]:
+        """Its recordings that have ended, by the name of the file without ending, oldest first."""
+        rows = await rows_of(self._database, SQL.recordings_of_lead(lead=lead, limit=HISTORY_MAX))
+        return {row["name"]: AttemptId(row["attempt_id"]) for row in rows}
 
     async def conversation(
         self, lead: LeadId, agent: AgentId, attempt: AttemptId | None

@@ -94,6 +94,19 @@ async def test_a_call_is_told_on_every_page_and_one_key_leads_to_its_card(place:
     await expect(page.locator("#bar_state")).to_contain_text("После звонка: Обед")
 
 
+async def test_a_change_is_undone_from_the_list_of_changes(place: Office, sign_in: SignIn) -> None:
+    boss = await sign_in("boss")
+    await boss.goto(f"{place.url}/leads/1")
+    await boss.get_by_label("Город", exact=True).fill("Львів")
+    await boss.keyboard.press("Enter")
+    await expect(boss.locator("#toasts")).to_contain_text("Город")
+    await boss.reload()
+    await boss.locator('[data-undo="field:city"]').click()
+    await expect(boss.get_by_label("Город", exact=True)).to_have_value("Київ")
+    await boss.reload()
+    await expect(boss.get_by_label("Город", exact=True)).to_have_value("Київ")
+
+
 async def test_tabs_without_a_shared_worker_show_the_same_call_and_one_sounds(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
     await page.context.add_init_script("delete window.SharedWorker")

@@ -146,6 +146,7 @@ async def test_passwords_are_hashed_with_argon2(place: Office) -> None:
 def filled(path: str) -> str:
     path = re.sub(r"\{lead:[^}]*\}\}", "1", path)
     path = re.sub(r"\{task:[^}]*\}\}", "1", path)
+    path = re.sub(r"\{name:[^}]*\}\}", "none", path)
     path = re.sub(r"\{report:[^}]*\}\}", "0" * 32, path)
     return path.replace("{campaign}", "spring").replace("{attempt}", "1-1")
 

@@ -15,9 +15,9 @@ import pytest
 from crm_lite.auth import token_hash
 from crm_lite.live_protocol import FRAMES_PER_BROWSER_MAX, Close
 from engine.core.events import ConfigChanged, StoreDown, StoreUp
-from engine.core.model import AgentId, AgentState, CallingHours, SystemPause
+from engine.core.model import AgentId, AgentState, CallingHours, LeadId, SystemPause
 from engine.store.errors import StoreLockedError
-from tests.fakes.office import CAMPAIGN, Office, office
+from tests.fakes.office import CAMPAIGN, CONFIG, Office, office
 from tests.fakes.waiting import poll
 from tests.unit.test_crm_pages import Browser
 
@@ -398,6 +398,32 @@ async def test_a_changed_language_renders_the_desk_anew(place: Office) -> None:
             assert "Зміну не розпочато" in (await wire.until("snapshot"))["work"]
             assert (await wire.do("login"))["type"] == "ack"
             await wire.state("paused")
+
+
+async def test_a_recording_is_heard_by_those_who_may_and_that_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "recorded"
+    folder.mkdir()
+    text = CONFIG.replace("    ring_timeout: 30s\n", "    ring_timeout: 30s\n    recording: {mode: always}\n", 1)
+    async with office(tmp_path, text=f"{text}recordings: {{folder: {folder}}}\n") as place:
+        async with at_desk(place) as wire:
+            attempt = await in_conversation(place, wire)
+            place.switch.customers_hang_up()
+            await wire.state("wrap_up")
+            assert (await wire.do("dispose", attempt=attempt, disposition="sale", note=""))["type"] == "ack"
+        (name,) = await place.records.recordings(LeadId(1))
+        (folder / f"{name}.wav").write_bytes(b"RIFF")
+        heard = f"/leads/1/recordings/{name}"
+        async with Browser(place) as olena, Browser(place) as boss:
+            await olena.sign_in("olena")
+            await boss.sign_in("boss")
+            assert heard not in (await olena.get("/leads/1"))[1]
+            assert (await olena.get(heard))[0] == 403
+            assert f'src="{heard}"' in (await boss.get("/leads/1"))[1]
+            assert await boss.get(heard) == (200, "RIFF")
+            assert (await boss.get("/leads/2/recordings/" + name))[0] == 404
+        assert ("boss", "recording_heard", name) in {
+            (row.by, row.action, row.subject) for row in await place.records.audit_page()
+        }
 
 
 async def test_who_left_the_desk_gets_no_calls_after_a_while_and_is_told(

@@ -18,6 +18,8 @@ export function followEdits(root) {
   root.addEventListener("click", ({ target }) => {
     const button = target.closest("[data-settle]");
     if (button) settle(button);
+    const wrong = target.closest("[data-undo]");
+    if (wrong) takeBack(wrong);
   });
 }
 
@@ -39,6 +41,14 @@ async function save(field, before = field.dataset.was) {
       tell(field, "bad", answer.said.problem || t("Not saved: the server does not answer. Leave the field once more."));
   }
   return undefined;
+}
+
+/** A line of the list of changes: the value before it, in its field, saved as any other. */
+function takeBack({ dataset }) {
+  const field = document.querySelector(`[data-edits="${CSS.escape(dataset.undo)}"]`);
+  if (!field) return;
+  field.focus();
+  undo(field, dataset.after, dataset.before);
 }
 
 function undo(field, after, before) {

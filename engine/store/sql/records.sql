@@ -68,6 +68,11 @@ WHERE a.lead_id = :lead
 ORDER BY a.planned_at_ms DESC, a.id DESC
 LIMIT :limit;
 
+-- name: recordings_of_lead
+SELECT r.name, r.attempt_id FROM attempts a JOIN recordings r ON r.attempt_id = a.id
+WHERE a.lead_id = :lead AND r.ended_at_ms IS NOT NULL
+ORDER BY r.started_at_ms, r.name LIMIT :limit;
+
 -- name: call_in
 SELECT a.number, a.campaign_id, a.lead_id, coalesce(c.agent_id, a.agent_id) AS agent_id
 FROM attempts a LEFT JOIN calls c ON c.attempt_id = a.id WHERE a.id = :attempt AND a.queue_id IS NOT NULL;
