@@ -90,7 +90,13 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/dnc", dnc.add_numbers, Right.DO_NOT_CALL),
     ("POST", "/dnc/remove", dnc.remove_number, Right.DO_NOT_CALL),
     ("POST", "/dnc/import", dnc.import_numbers, Right.DO_NOT_CALL),
-    ("GET", "/import/{report:[0-9a-f]{32}}/rejects", imports.rejects, Right.IMPORT_LEADS),
+    ("GET", "/import/{number:[0-9]{1,15}}", imports.job_page, Right.IMPORT_LEADS),
+    ("GET", "/import/{number:[0-9]{1,15}}/rejects", imports.rejects, Right.IMPORT_LEADS),
+    ("POST", "/import/{number:[0-9]{1,15}}/choose", imports.choose, Right.IMPORT_LEADS),
+    ("POST", "/import/{number:[0-9]{1,15}}/check", imports.check, Right.IMPORT_LEADS),
+    ("POST", "/import/{number:[0-9]{1,15}}/run", imports.run, Right.IMPORT_LEADS),
+    ("POST", "/import/{number:[0-9]{1,15}}/cancel", imports.cancel, Right.IMPORT_LEADS),
+    ("POST", "/import/{number:[0-9]{1,15}}/revert", imports.revert, Right.IMPORT_LEADS),
 )
 #: Asked by machines, which have no page of ours; none of these heeds a session.
 FOR_MACHINES: Final = frozenset({"/csp-report", "/api/v1/leads"})
@@ -124,7 +130,7 @@ def make_app(engine: Engine, database: Database, loaded: Loaded, clock: Clock) -
     )
     app = web.Application(middlewares=[_outermost, _own_pages_only, _signed_in], client_max_size=BODY_BYTES_MAX)
     app[CRM] = crm
-    app[imports.SHELF] = imports.RejectShelf()
+    app[imports.SHELF] = imports.Shelf()
     intake.set_up(app)
     app[_RIGHTS] = {app.router.add_route(method, path, handler): right for method, path, handler, right in ROUTES}
     for route in app.router.add_static("/static", WEB_DIR / "static"):
@@ -144,12 +150,15 @@ def reconfigure(app: web.Application, loaded: Loaded) -> None:
 async def _background(app: web.Application) -> AsyncIterator[None]:
     """The tasks of the pages live exactly as long as the application."""
     async with asyncio.TaskGroup() as group:
+        app[imports.SHELF].open(group)
         tasks = [
             group.create_task(app[CRM].live.run(), name="crm-live"),
             group.create_task(_sweep_sessions(app[CRM]), name="crm-sessions"),
             group.create_task(_index_leads(app[CRM]), name="crm-search"),
+            group.create_task(imports.carry_on(app), name="crm-imports"),
         ]
         yield
+        app[imports.SHELF].stop()
         for task in tasks:
             task.cancel()
     app[imports.SHELF].close()

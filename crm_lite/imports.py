@@ -1,93 +1,188 @@
-"""Lead files through the browser: upload, report, reject file."""
+"""Lead files through the browser, in steps: file, columns and rules, check, run, result.
+
+Every step stands in the database under the import's own address, so a reload, another browser or a restart of the
+program shows where it is. What runs belongs to the application's tasks and not to the request that began it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 import tempfile
-import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import BodyPartReader, web
 
-from crm_lite.web_keys import CRM, language_of, page, user_of
+from crm_lite.crm import Crm
+from crm_lite.web_keys import CRM, language_of, page, see_other, user_of
 from engine.core.model import CampaignId
-from engine.leads.files import ImportReport, import_file, meaning_of
-from engine.leads.sheets import FILE_BYTES_MAX, Refused, RefusedReason
+from engine.leads.columns import Choice, Column, Layout, Role
+from engine.leads.files import (
+    ImportChoice,
+    ImportedElsewhere,
+    ImportReport,
+    check_file,
+    folder_of,
+    keep_file,
+    labels_of_fields,
+    look_at,
+    meaning_of,
+    rejects_of_job,
+    resume_imports,
+    run_import,
+    sweep_kept,
+    usual_choice,
+)
+from engine.leads.reader import LeadFile
+from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
+from engine.phones import FoundPhone, cell_text, find_phones
+from engine.store.errors import StoreError
+from engine.store.imports import (
+    PROFILE_NAME_CHARS_MAX,
+    ImportCancelled,
+    ImportJob,
+    ImportState,
+    ask_to_cancel,
+    begin_import,
+    choose_import,
+    import_of,
+    latest_imports,
+    revert_import,
+    take_back,
+)
+from engine.store.rows import ImportMode
 
-UPLOAD_BYTES_MAX: Final = FILE_BYTES_MAX
-UPLOAD_WITHIN_S: Final = 300
-#: Imports that run at once; a further one waits.
+log = logging.getLogger(__name__)
+
+UPLOAD_WITHIN_S: Final = 600
+#: Files that are read at once, for whatever; a further one waits.
 IMPORTS_MAX: Final = 1
-#: Reject files kept for their download, each for this long.
-REJECTS_KEPT_MAX: Final = 50
-REJECTS_KEPT_S: Final = 3_600
+#: Dry runs whose answers are kept for a look; an older one is asked again.
+CHECKS_KEPT_MAX: Final = 20
 FILE_NAME_CHARS_MAX: Final = 120
 FORM_FIELDS_MAX: Final = 40
 FORM_FIELD_BYTES_MAX: Final = 1_024
+#: Rows that the page shows of what is wrong.
+PROBLEMS_SHOWN_MAX: Final = 100
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,5}")
+_PLACE: Final = re.compile(r"column-(\d{1,3})")
 
 NO_FILE: Final = N_("Choose a file.")
 UNKNOWN_CAMPAIGN: Final = N_("There is no such campaign in the configuration.")
 TOO_SLOW: Final = N_("The upload took too long. Try again.")
+NO_PHONE: Final = N_("Say which column holds the phone numbers.")
+FILE_GONE: Final = N_("The file is not kept any more. Choose it again.")
+
+#: What a column may be, as the page names it.
+ROLES: Final = {
+    Role.PHONE: N_("Phone"),
+    Role.NAME: N_("Name"),
+    Role.ZONE: N_("Time zone"),
+    Role.PRIORITY: N_("Priority"),
+    Role.EXTERNAL_ID: N_("External ID"),
+    Role.FIELD: N_("on the card, under its own name"),
+    Role.ORDINAL: N_("leave out"),
+}
+MODES: Final = {
+    ImportMode.CREATE: N_("only add new leads"),
+    ImportMode.BOTH: N_("add new leads and change known ones"),
+    ImportMode.UPDATE: N_("only change known leads"),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Rejects:
-    """A reject file that waits for its download, by the user who imported."""
+@dataclass(slots=True)
+class DryRun:
+    """A check that runs, or has run, with the choice that it was of."""
 
-    path: Path
-    login: str
-    file_name: str
-    until_s: float
+    choice: ImportChoice
+    mode: ImportMode
+    campaign: CampaignId
+    done: int = 0
+    total: int = 0
+    report: ImportReport | None = None
+    problem: str = ""
+
+    @property
+    def running(self) -> bool:
+        """It has no answer yet."""
+        return self.report is None and not self.problem
 
 
-class RejectShelf:
-    """Reject files until they are fetched or forgotten; the directory ends with the application."""
+class Shelf:
+    """Where uploads wait for a moment, and the work that goes on behind the pages."""
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="zvonar-rejects-")
-        self._kept: OrderedDict[str, Rejects] = OrderedDict()
+        self._directory = tempfile.TemporaryDirectory(prefix="zvonar-files-")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
         self.importing = asyncio.Semaphore(IMPORTS_MAX)
+        self.checks: OrderedDict[int, DryRun] = OrderedDict()
 
     @property
     def directory(self) -> Path:
-        """Where uploads and reject files stand."""
+        """Where uploads and exports stand while they are used."""
         return Path(self._directory.name)
 
-    def keep(self, path: Path, login: str, file_name: str) -> str:
-        """Keep a file; returns the name to ask for it."""
-        while self._kept and (len(self._kept) >= REJECTS_KEPT_MAX or next(iter(self._kept.values())).until_s < _now()):
-            self._kept.popitem(last=False)[1].path.unlink(missing_ok=True)
-        name = secrets.token_hex(16)
-        self._kept[name] = Rejects(path, login, file_name, _now() + REJECTS_KEPT_S)
-        return name
+    def open(self, group: asyncio.TaskGroup) -> None:
+        """From now on work may be done in this group."""
+        self._group = group
 
-    def find(self, name: str, login: str) -> Rejects | None:
-        """The file, for the user who made it."""
-        found = self._kept.get(name)
-        return found if found is not None and found.login == login and found.until_s >= _now() else None
+    def do(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Let it go on behind the page."""
+        if self._group is None:
+            raise RuntimeError("the application has not begun")
+        task = self._group.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def does(self, name: str) -> bool:
+        """Whether that work goes on."""
+        return any(task.get_name() == name for task in self._tasks)
+
+    def begin_check(self, import_id: int, check: DryRun) -> None:
+        """Keep a dry run for the page."""
+        self.checks[import_id] = check
+        while len(self.checks) > CHECKS_KEPT_MAX:
+            self.checks.popitem(last=False)
+
+    def stop(self) -> None:
+        """End what runs: the next start carries imports on."""
+        for task in self._tasks:
+            task.cancel()
 
     def close(self) -> None:
-        """Forget all."""
+        """Forget all uploads."""
         self._directory.cleanup()
 
 
-SHELF: Final = web.AppKey("reject_shelf", RejectShelf)
+SHELF: Final = web.AppKey("shelf", Shelf)
+
+
+async def carry_on(app: web.Application) -> None:
+    """What the last program left in the middle."""
+    crm = app[CRM]
+    try:
+        await asyncio.to_thread(sweep_kept, crm.database, now_s=crm.clock.now_ms() / 1000)
+        async with app[SHELF].importing:
+            await resume_imports(crm.database, meaning=meaning_of(crm.loaded.config), now_ms=crm.clock.now_ms())
+    except (StoreError, OSError) as error:
+        log.warning("imports_not_resumed", extra={"action": "import", "error": str(error)})
 
 
 async def import_page(request: web.Request) -> web.StreamResponse:
-    """The form."""
-    return _page(request, chosen=request.query.get("campaign", ""))
+    """The form, and what was imported lately."""
+    return await _form(request, chosen=request.query.get("campaign", ""))
 
 
 async def upload(request: web.Request) -> web.StreamResponse:
-    """Import the file into the campaign: all of it, or nothing with the reason."""
+    """Take the file in and show its columns; nothing is imported yet."""
     crm, shelf, user = request.app[CRM], request.app[SHELF], user_of(request)
     path = shelf.directory / secrets.token_hex(16)
     try:
@@ -95,48 +190,294 @@ async def upload(request: web.Request) -> web.StreamResponse:
             async with asyncio.timeout(UPLOAD_WITHIN_S):
                 form, file_name, path = await receive(request, path)
         except TimeoutError:
-            return _page(request, code=408, problem=TOO_SLOW)
+            return await _form(request, code=408, problem=TOO_SLOW)
         except Refused as refused:
-            return _page(request, code=422, problem=refused.reason)
+            return await _form(request, code=422, problem=refused.reason)
         wanted = form.get("campaign", "")
         if wanted not in crm.engine.policy().campaigns:
-            return _page(request, code=422, problem=UNKNOWN_CAMPAIGN)
+            return await _form(request, code=422, problem=UNKNOWN_CAMPAIGN)
         if not file_name:
-            return _page(request, code=422, problem=NO_FILE, chosen=wanted)
-        rejects_to = path.with_name(f"{path.stem}-rejects.xlsx")
+            return await _form(request, code=422, problem=NO_FILE, chosen=wanted)
         try:
-            async with shelf.importing:
-                report = await import_file(
-                    crm.database,
-                    path,
-                    campaign=CampaignId(wanted),
-                    meaning=meaning_of(crm.loaded.config),
-                    file_name=file_name,
-                    by=user.login,
-                    now_ms=crm.clock.now_ms(),
-                    rejects_to=rejects_to,
-                    translate=crm.pages.words[language_of(request)].gettext,
-                )
+            choice, mode = await usual_choice(crm.database, path, meaning_of(crm.loaded.config))
+            kept = await asyncio.to_thread(keep_file, crm.database, path)
         except Refused as refused:
-            rejects_to.unlink(missing_ok=True)
-            return _page(request, code=422, problem=refused.reason, chosen=wanted)
+            return await _form(request, code=422, problem=refused.reason, chosen=wanted)
     finally:
         path.unlink(missing_ok=True)
-    crm.engine.leads_changed(wanted)
-    name = shelf.keep(rejects_to, user.login, file_name) if report.counts.rejects else ""
-    return _page(request, chosen=wanted, report=report, rejects_name=name)
+    import_id = await begin_import(
+        crm.database,
+        CampaignId(wanted),
+        file_name=file_name,
+        by=user.login,
+        now_ms=crm.clock.now_ms(),
+        mode=mode,
+        kept=kept,
+        settings=_settings(choice),
+    )
+    return see_other(f"/import/{import_id}")
+
+
+async def job_page(request: web.Request) -> web.StreamResponse:
+    """An import, wherever it stands."""
+    return await _job_page(request, await _job(request))
+
+
+async def check(request: web.Request) -> web.StreamResponse:
+    """Keep what was chosen, and say what would become of every row."""
+    crm, shelf, job = request.app[CRM], request.app[SHELF], await _chosen(request)
+    found = DryRun(ImportChoice.of(job.settings), job.mode, job.campaign)
+    if not (before := shelf.checks.get(job.id)) or not before.running:
+        shelf.begin_check(job.id, found)
+        shelf.do(_check(crm, shelf, job, found, language_of(request)), f"check-{job.id}")
+    return see_other(f"/import/{job.id}")
+
+
+async def run(request: web.Request) -> web.StreamResponse:
+    """Keep what was chosen, and import."""
+    crm, shelf, job = request.app[CRM], request.app[SHELF], await _chosen(request)
+    if job.state is ImportState.CHOOSING and not shelf.does(f"import-{job.id}"):
+        shelf.do(_run(crm, shelf, job, language_of(request)), f"import-{job.id}")
+    return see_other(f"/import/{job.id}")
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Think better of it: a running import is taken back."""
+    crm, job = request.app[CRM], await _job(request)
+    now_ms = crm.clock.now_ms()
+    if job.state is ImportState.CHOOSING:
+        await take_back(crm.database, job.id, by=user_of(request).login, now_ms=now_ms)
+        (folder_of(crm.database) / job.kept).unlink(missing_ok=True)
+        return see_other("/import")
+    await ask_to_cancel(crm.database, job.id, now_ms=now_ms)
+    return see_other(f"/import/{job.id}")
+
+
+async def revert(request: web.Request) -> web.StreamResponse:
+    """Undo a finished import."""
+    crm, shelf, job = request.app[CRM], request.app[SHELF], await _job(request)
+    if job.state is not ImportState.DONE:
+        raise web.HTTPNotFound
+    if not shelf.does(f"revert-{job.id}"):
+        shelf.do(_revert(crm, job, user_of(request).login), f"revert-{job.id}")
+    return see_other(f"/import/{job.id}")
 
 
 async def rejects(request: web.Request) -> web.StreamResponse:
-    """The rejected rows of one's own import, with reasons."""
-    found = request.app[SHELF].find(request.match_info["report"], user_of(request).login)
-    if found is None:
+    """The bad rows of a file with reasons, to be mended and imported."""
+    crm, job = request.app[CRM], await _job(request)
+    path = rejects_of_job(crm.database, job.id)
+    if not path.exists():
         raise web.HTTPNotFound
-    name = re.sub(r"[^\w.-]", "_", Path(found.file_name).stem)[:80] + "-rejects.xlsx"
-    response = web.FileResponse(found.path)
+    name = re.sub(r"[^\w.-]", "_", Path(job.file_name).stem)[:80] + "-rejects.xlsx"
+    response = web.FileResponse(path)
     response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{_quoted(name)}"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+# ── behind the pages ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _check(crm: Crm, shelf: Shelf, job: ImportJob, found: DryRun, language: str) -> None:
+    def progress(done: int, total: int) -> None:
+        found.done, found.total = done, total
+
+    try:
+        async with shelf.importing:
+            found.report = await check_file(
+                folder_of(crm.database) / job.kept,
+                meaning=meaning_of(crm.loaded.config),
+                file_name=job.file_name,
+                database=crm.database,
+                campaign=job.campaign,
+                mode=job.mode,
+                choice=found.choice,
+                rejects_to=rejects_of_job(crm.database, job.id),
+                translate=crm.pages.words[language].gettext,
+                progress=progress,
+            )
+    except Refused as refused:
+        found.problem = refused.reason
+    except (StoreError, OSError) as error:
+        found.problem = FILE_GONE if isinstance(error, FileNotFoundError) else str(error)
+
+
+async def _run(crm: Crm, shelf: Shelf, job: ImportJob, language: str) -> None:
+    path = rejects_of_job(crm.database, job.id)
+    try:
+        async with shelf.importing:
+            report = await run_import(
+                crm.database,
+                job.id,
+                meaning=meaning_of(crm.loaded.config),
+                now_ms=crm.clock.now_ms(),
+                rejects_to=path,
+                translate=crm.pages.words[language].gettext,
+            )
+        if not report.counts.rejects:
+            path.unlink(missing_ok=True)
+        crm.engine.leads_changed(job.campaign)
+    except (Refused, ImportCancelled, ImportedElsewhere, KeyError, FileNotFoundError):
+        log.info("import_ended_early", extra={"action": "import", "import": job.id})  # the import itself says why
+    except (StoreError, OSError) as error:
+        log.warning("import_stopped", extra={"action": "import", "import": job.id, "error": str(error)})
+
+
+async def _revert(crm: Crm, job: ImportJob, login: str) -> None:
+    try:
+        await revert_import(crm.database, job.id, by=login, now_ms=crm.clock.now_ms())
+        crm.engine.leads_changed(job.campaign)
+    except StoreError as error:
+        log.warning("import_not_undone", extra={"action": "import", "import": job.id, "error": str(error)})
+
+
+# ── what was chosen ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _job(request: web.Request) -> ImportJob:
+    try:
+        return await import_of(request.app[CRM].database, int(request.match_info["number"]))
+    except KeyError:
+        raise web.HTTPNotFound from None
+
+
+async def _chosen(request: web.Request) -> ImportJob:
+    """The import with what its form says; HTTPSeeOther when it has begun meanwhile."""
+    crm, job = request.app[CRM], await _job(request)
+    form = {key: str(value) for key, value in (await request.post()).items()}
+    campaign = CampaignId(form.get("campaign", job.campaign))
+    if campaign not in crm.engine.policy().campaigns:
+        raise web.HTTPBadRequest
+    known = {*(role.value for role in Role), *(f"field:{key}" for key in crm.loaded.config.lead_fields)}
+    roles = {
+        place[1]: role for key, role in form.items() if (place := _PLACE.fullmatch(key)) is not None and role in known
+    }
+    header = form.get("header_row", "")
+    before = ImportChoice.of(job.settings)
+    columns = Choice(header_row=int(header) if re.fullmatch(r"\d{1,2}", header) else None, roles=roles)
+    if form.get("look") == "again":  # another header row: other columns, to be guessed anew
+        columns = replace(columns, roles={})
+    choice = replace(
+        before,
+        columns=columns,
+        everywhere=form.get("duplicates") == "everywhere",
+        profile=form.get("profile", "").strip()[:PROFILE_NAME_CHARS_MAX],
+    )
+    mode = ImportMode(form["mode"]) if form.get("mode") in set(ImportMode) else job.mode
+    try:
+        await choose_import(crm.database, job.id, campaign=campaign, mode=mode, settings=_settings(choice))
+    except KeyError:
+        raise web.HTTPSeeOther(f"/import/{job.id}") from None
+    request.app[SHELF].checks.pop(job.id, None)
+    return await import_of(crm.database, job.id)
+
+
+async def choose(request: web.Request) -> web.StreamResponse:
+    """Keep what was chosen, and show the file by it."""
+    return see_other(f"/import/{(await _chosen(request)).id}")
+
+
+def _settings(choice: ImportChoice) -> Mapping[str, Any]:
+    return {**choice.as_settings(), "in_browser": True}
+
+
+# ── pages ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCell:
+    """A cell as it stands, and as it is read if it is a number."""
+
+    text: str
+    read: str = ""
+    bad: bool = False
+
+
+async def _form(request: web.Request, *, code: int = 200, problem: str = "", chosen: str = "") -> web.Response:
+    crm = request.app[CRM]
+    return page(
+        request,
+        "import.html",
+        code=code,
+        problem=problem,
+        chosen=chosen,
+        campaigns=crm.engine.policy().campaigns.values(),
+        jobs=await latest_imports(crm.database),
+        zone=crm.settings.zone,
+    )
+
+
+async def _job_page(request: web.Request, job: ImportJob) -> web.Response:
+    crm, shelf = request.app[CRM], request.app[SHELF]
+    found = shelf.checks.get(job.id)
+    choice = ImportChoice.of(job.settings)
+    file: LeadFile | None = None
+    problem = job.problem or (found.problem if found else "")
+    if job.state is ImportState.CHOOSING and not (found and found.running):
+        try:
+            path = folder_of(crm.database) / job.kept
+            file = await asyncio.to_thread(look_at, path, meaning_of(crm.loaded.config), choice.columns)
+            if not file.layout.of(Role.PHONE):
+                problem = problem or NO_PHONE
+        except Refused as refused:
+            problem = FILE_GONE if refused.reason is RefusedReason.UNREADABLE else refused.reason
+    begun = job.state is ImportState.CHOOSING and shelf.does(f"import-{job.id}")
+    undoing = job.state is ImportState.DONE and shelf.does(f"revert-{job.id}")
+    return page(
+        request,
+        "import_job.html",
+        job=job,
+        choice=choice,
+        file=file,
+        found=found,
+        problem=problem,
+        busy=begun or undoing or job.state is ImportState.RUNNING or bool(found and found.running),
+        begun=begun,
+        undoing=undoing,
+        shown=_shown(file, crm) if file else [],
+        asked=_asked(file.layout) if file else {},
+        problems=_problems(found.report) if found and found.report else [],
+        has_rejects=await asyncio.to_thread(rejects_of_job(crm.database, job.id).exists),
+        roles=ROLES,
+        modes=MODES,
+        fields=labels_of_fields(crm.loaded.config, language_of(request)),
+        campaigns=crm.engine.policy().campaigns.values(),
+        zone=crm.settings.zone,
+    )
+
+
+def _problems(report: ImportReport) -> Sequence[Any]:
+    return sorted([*report.rejects, *report.remarks], key=lambda one: one.line)[:PROBLEMS_SHOWN_MAX]
+
+
+def _asked(layout: Layout) -> dict[int, str]:
+    """By a column's place, what its choice shows."""
+
+    def value(column: Column) -> str:
+        if column.role is Role.FIELD and column.key != column.title:
+            return f"field:{column.key}"
+        return column.role.value
+
+    return {column.index: value(column) for column in layout.columns}
+
+
+def _shown(file: LeadFile, crm: Crm) -> list[tuple[int, list[ShownCell]]]:
+    numbering = meaning_of(crm.loaded.config).numbering
+
+    def shown(column: Column, cells: list[Cell]) -> ShownCell:
+        cell = cells[column.index] if column.index < len(cells) else None
+        if column.role is not Role.PHONE or cell is None:
+            return ShownCell(cell_text(cell))
+        found = find_phones(cell, numbering)
+        good = [one.number.e164 for one in found if isinstance(one, FoundPhone)]
+        wrong = [one.reason for one in found if not isinstance(one, FoundPhone)]
+        return ShownCell(cell_text(cell), ", ".join(good) or "; ".join(wrong), not good)
+
+    return [(number, [shown(column, cells) for column in file.layout.columns]) for number, cells in file.first_rows]
+
+
+# ── uploads ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def receive(request: web.Request, path: Path) -> tuple[dict[str, str], str, Path]:
@@ -162,36 +503,10 @@ async def _save(part: BodyPartReader, path: Path) -> None:
     with path.open("wb") as file:
         while piece := await part.read_chunk(64 * 1024):
             size += len(piece)
-            if size > UPLOAD_BYTES_MAX:
+            if size > FILE_BYTES_MAX:
                 raise Refused(RefusedReason.TOO_LARGE)
             file.write(piece)
 
 
-def _page(
-    request: web.Request,
-    *,
-    code: int = 200,
-    problem: str = "",
-    chosen: str = "",
-    report: ImportReport | None = None,
-    rejects_name: str = "",
-) -> web.Response:
-    campaigns = request.app[CRM].engine.policy().campaigns.values()
-    return page(
-        request,
-        "import.html",
-        code=code,
-        problem=problem,
-        chosen=chosen,
-        campaigns=campaigns,
-        report=report,
-        rejects_name=rejects_name,
-    )
-
-
 def _quoted(name: str) -> str:
     return "".join(c if c.isascii() else "".join(f"%{byte:02X}" for byte in c.encode()) for c in name)
-
-
-def _now() -> float:
-    return time.monotonic()

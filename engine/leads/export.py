@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from engine.config import Config
-from engine.leads.files import Translate, table_writer
+from engine.leads.files import Translate, label_of, labels_of_fields, table_writer
 from engine.leads.sheets import Cell
 from engine.messages import N_
 from engine.store.database import Database
@@ -37,13 +37,9 @@ class Labels:
 
 def labels_of(config: Config, language: str) -> Labels:
     """The names in that language, else in any."""
-
-    def said(labels: Mapping[Any, str], key: str) -> str:
-        return labels.get(language) or next(iter(labels.values()), key)
-
     return Labels(
-        dispositions={key: said(one.labels, key) for key, one in config.dispositions.items()},
-        fields={key: said(one.labels, key) for key, one in config.lead_fields.items()},
+        dispositions={key: label_of(one.labels, key, language) for key, one in config.dispositions.items()},
+        fields=labels_of_fields(config, language),
     )
 
 

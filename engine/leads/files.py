@@ -41,6 +41,7 @@ from engine.store.imports import (
     known_numbers,
     open_imports,
     profile_of,
+    revert_import,
     save_profile,
     start_import,
     take_back,
@@ -98,6 +99,16 @@ class ImportChoice:
 
 
 AS_GUESSED: Final = ImportChoice()
+
+
+def label_of(labels: Mapping[Any, str], key: str, language: str) -> str:
+    """The name in that language, else in any."""
+    return labels.get(language) or next(iter(labels.values()), key)
+
+
+def labels_of_fields(config: Config, language: str) -> dict[str, str]:
+    """The configured fields of leads by key, as that language names them."""
+    return {key: label_of(one.labels, key, language) for key, one in config.lead_fields.items()}
 
 
 def meaning_of(config: Config) -> Meaning:
@@ -182,6 +193,16 @@ def look_at(path: Path, meaning: Meaning, choice: Choice = NOTHING_CHOSEN) -> Le
     """A file's columns and first rows, for a person; nothing is decided. Raises Refused."""
     with open_lead_file(path, meaning, choice, only_look=True) as file:
         return file
+
+
+async def usual_choice(database: Database, path: Path, meaning: Meaning) -> tuple[ImportChoice, ImportMode]:
+    """How files with these headings were read the last time, for a person to look at. Raises Refused."""
+    headings = headings_of((await asyncio.to_thread(look_at, path, meaning)).layout)
+    known = await profile_of(database, headings=headings)
+    if known is None:
+        return ImportChoice(headings=headings), ImportMode.CREATE
+    choice = replace(ImportChoice.of(known.settings), headings=headings, profile=known.name)
+    return choice, ImportMode(known.settings.get("mode", ImportMode.CREATE))
 
 
 async def chosen_for(
@@ -300,7 +321,9 @@ async def resume_imports(database: Database, *, meaning: Meaning, now_ms: int, t
         if job.kept and path.exists() and thinking:
             continue
         try:
-            if not job.kept or not path.exists():
+            if job.state is ImportState.DONE:
+                await revert_import(database, job.id, by=job.by, now_ms=now_ms)
+            elif not job.kept or not path.exists():
                 await take_back(database, job.id, by=job.by, now_ms=now_ms, problem=job.problem)
             else:
                 rejects_to = rejects_of_job(database, job.id) if job.settings.get("in_browser") else None

@@ -71,6 +71,7 @@ class _Sql:
     rejects_of: Query
     begin_revert: Query
     lines_of: Query
+    reverted: Query
     put_back: Query
     changes_put_back: Query
     close_imported: Query
@@ -259,7 +260,7 @@ async def import_of(database: Database, import_id: int) -> ImportJob:
 
 
 async def open_imports(database: Database) -> tuple[ImportJob, ...]:
-    """Imports that have not ended: running, or left by the dead, or still being chosen."""
+    """Imports that have not ended: running, or left by the dead, or still being chosen, or half undone."""
     return tuple(map(_job, await rows_of(database, SQL.open_imports())))
 
 
@@ -409,13 +410,14 @@ async def revert_import(database: Database, import_id: int, *, by: str, now_ms: 
         await asyncio.sleep(PIECE_PAUSE_MS / 1000)
     made = (await import_of(database, import_id)).counts.leads
     await database.write(
+        SQL.reverted(import_id=import_id, at_ms=now_ms),
         DIALING.append_audit(
             at_ms=now_ms,
             actor=by,
             action="import_reverted",
             subject=f"campaign:{begun[0]['campaign_id']}",
             detail=f"import {import_id}: {gone} leads gone, {put_back} put back",
-        )
+        ),
     )
     return Reverted(put_back=put_back, gone=gone, left=max(made - gone, 0))
 

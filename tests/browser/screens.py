@@ -286,6 +286,18 @@ async def _office(visitor: Visitor) -> None:
         if name == "lead-twins":
             await boss.locator("summary").first.click()
         await show(name, boss)
+    await boss.goto(f"{place.url}/import")
+    rows = "Имя;Телефон;Район\nГончар Олесь;067 123-45-77;Подол\nОльга;+380671234501;Печерск\nНет;12;\n"
+    await boss.set_input_files("#file", {"name": "leads.csv", "mimeType": "text/csv", "buffer": rows.encode()})
+    await boss.locator("form.sheet button.main").click()
+    await boss.wait_for_selector("#choose")
+    await show("import-columns", boss)
+    await boss.locator("#choose button.main").click()
+    await boss.wait_for_selector("#checked")
+    await show("import-checked", boss)
+    await boss.locator("#checked button.main").click()
+    await boss.wait_for_selector('form[action$="/revert"]')
+    await show("import-done", boss)
     await boss.goto(f"{place.url}/leads/2")
     await boss.locator(".call-no-more summary").click()
     await boss.fill("#no-more-reason", "просила не звонить")

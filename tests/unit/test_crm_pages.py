@@ -13,15 +13,19 @@ import pytest
 
 from crm_lite.app import ROUTES
 from crm_lite.auth import RIGHTS, Right, WeakPassword, create_user, token_hash
+from crm_lite.imports import carry_on
 from crm_lite.security import LOGIN_FAILURES_PER_ACCOUNT_MAX, LOGIN_WINDOW_S, FailureLimit, own_origin, same_origin
 from crm_lite.words import check_words, rule_words
 from engine.core.effects import SaveLead
 from engine.core.model import AmdPolicy, AttemptId, CampaignId, LeadChange, LeadId, LeadState
 from engine.core.screening import Checked
+from engine.leads.files import folder_of
+from engine.store import imports as store_imports
+from engine.store.imports import ImportState, begin_import, import_of, start_import
 from engine.store.rows import Role
 from engine.store.store import Store
 from tests.fakes.office import CAMPAIGN, PASSWORD, Office, office
-from tests.fakes.waiting import poll
+from tests.fakes.waiting import poll, poll_text
 
 LOGINS = {Role.OPERATOR: "olena", Role.SUPERVISOR: "boss", Role.ENGINEER: "tech", Role.ADMIN: "root"}
 
@@ -361,23 +365,101 @@ async def send(browser: Browser, content: bytes, name: str = "leads.csv", campai
         return response.status, await response.text()
 
 
-async def test_a_lead_file_is_imported_with_a_report_and_a_reject_file(place: Office) -> None:
-    async with Browser(place) as boss, Browser(place) as root:
+async def settled(browser: Browser, path: str, sign: str) -> str:
+    """The page when it says so."""
+
+    async def load() -> str:
+        return (await browser.get(path))[1]
+
+    return await poll_text(load, sign)
+
+
+async def press(browser: Browser, path: str, **form: str) -> str:
+    async with browser.session.post(path, data=form) as response:
+        assert response.status == 200
+        return str(response.url.path)
+
+
+PEOPLE = csv_of("Кто;Куда", "Гончар Олесь;067 123-45-77", "Известный;+380671234501", "Плохой;12")
+
+
+async def test_a_lead_file_is_looked_at_checked_imported_and_undone(
+    place: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_imports, "REVERT_SETTLE_S", 0)
+    async with Browser(place) as boss:
         await boss.sign_in("boss")
-        await root.sign_in("root")
-        status, html = await send(
-            boss, csv_of("Имя;Телефон", "Гончар Олесь;067 123-45-77", "Известный;+380671234501", "Плохой;12")
-        )
-        assert status == 200
+        status, html = await send(boss, PEOPLE)
+        job = re.search(r"/import/[0-9]+", html)
+        assert (status, job is not None) == (200, True)
+        assert job is not None
+        assert "→ +380671234577" in html, "numbers are shown as they will be called"
+        assert "Гончар" not in (await boss.get("/leads"))[1]
+
+        chosen = {"column-0": "name", "column-1": "phone", "header_row": "1", "profile": "Партнёр А"}
+        await press(boss, f"{job[0]}/check", **chosen)
+        html = await settled(boss, job[0], 'id="checked"')
+        assert "этот номер уже есть в кампании" in html
+        assert "номер короче, чем нужно" in html
+        assert "Гончар" not in (await boss.get("/leads"))[1]
+
+        await press(boss, f"{job[0]}/run", **chosen)
+        html = await settled(boss, job[0], "/revert")
         assert "1 новый лид" in html
         assert "Плохой" not in (await boss.get("/leads"))[1]
-        assert "Гончар" in (await boss.get("/leads"))[1]
-        link = re.search(r"/import/[0-9a-f]{32}/rejects", html)
-        assert link is not None
-        async with boss.session.get(link[0]) as response:
+        assert "Гончар Олесь" in (await boss.get("/leads"))[1]
+        async with boss.session.get(f"{job[0]}/rejects") as response:
             assert response.status == 200
             assert zipfile.is_zipfile(io.BytesIO(await response.read()))
-        assert (await root.get(link[0]))[0] == 404  # somebody else's
+        assert job[0] in (await boss.get("/import"))[1], "it is in the list of imports"
+
+        await press(boss, f"{job[0]}/revert")
+        await settled(boss, job[0], "Импорт отменён: ")
+        assert "Гончар" not in (await boss.get("/leads"))[1]
+
+        html = (await send(boss, PEOPLE))[1]
+        assert "Партнёр А" in html, "the next file with these headings is read in the same way"
+        assert '<option value="name" selected>' in html
+
+
+async def test_an_import_that_nobody_wants_any_more_is_cancelled(place: Office) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        job = re.search(r"/import/[0-9]+", (await send(boss, PEOPLE))[1])
+        assert job is not None
+        assert await press(boss, f"{job[0]}/cancel") == "/import"
+        assert "Импорт прерван" in (await boss.get(job[0]))[1]
+        assert await press(boss, f"{job[0]}/run") == job[0], "what has ended does not begin again"
+        assert "Гончар" not in (await boss.get("/leads"))[1]
+
+
+async def test_without_a_phone_column_the_page_asks_for_it(place: Office) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        status, html = await send(boss, csv_of("a;b", "x;y"))
+        assert (status, "Укажите, в какой колонке" in html) == (200, True)
+
+
+async def test_an_import_left_by_a_dead_program_goes_on_with_the_next(place: Office) -> None:
+    database = place.database
+    path = folder_of(database)
+    path.mkdir(exist_ok=True)
+    (path / "left.csv").write_bytes(csv_of("Имя;Телефон", "Гончар Олесь;067 123-45-77"))
+    number = await begin_import(database, CAMPAIGN, file_name="left.csv", by="boss", now_ms=1, kept="left.csv")
+    await start_import(database, number, now_ms=1)
+    await carry_on(place.app)
+    assert (await import_of(database, number)).state is ImportState.DONE
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        assert "Гончар Олесь" in (await boss.get("/leads"))[1]
+
+
+@pytest.mark.parametrize("way", ["check", "run", "cancel", "revert", "choose"])
+async def test_an_import_that_is_not_there_is_not_found(place: Office, way: str) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        async with boss.session.post(f"/import/404/{way}") as response:
+            assert response.status == 404
 
 
 @pytest.mark.parametrize(
@@ -385,11 +467,10 @@ async def test_a_lead_file_is_imported_with_a_report_and_a_reject_file(place: Of
     [
         (b"", "empty.csv", "spring"),
         (b"\x00\x01\x02\x03" * 100, "noise.xlsx", "spring"),
-        (csv_of("a;b", "x;y"), "no-phones.csv", "spring"),
         (csv_of("Имя;Телефон", "Олесь;0671234577"), "leads.csv", "nope"),
         (csv_of("Имя;Телефон", "Олесь;0671234577"), "", "spring"),
     ],
-    ids=["empty", "no table", "no phone column", "no such campaign", "no file"],
+    ids=["empty", "no table", "no such campaign", "no file"],
 )
 async def test_a_bad_file_is_refused_with_a_reason_and_nothing_of_it_stays(
     place: Office, content: bytes, name: str, campaign: str

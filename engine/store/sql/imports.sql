@@ -113,7 +113,11 @@ WHERE id = :import_id AND ended_at_ms IS NULL AND cancel_asked_at_ms IS NULL;
 UPDATE imports SET state = 'cancelled', ended_at_ms = :at_ms, kept = '' WHERE id = :import_id AND ended_at_ms IS NULL;
 
 -- name: open_imports
-SELECT * FROM imports WHERE ended_at_ms IS NULL ORDER BY id;
+SELECT * FROM imports
+WHERE ended_at_ms IS NULL OR (state = 'done' AND cancel_asked_at_ms IS NOT NULL AND reverted_at_ms IS NULL) ORDER BY id;
+
+-- name: reverted
+UPDATE imports SET reverted_at_ms = :at_ms WHERE id = :import_id;
 
 -- name: import_of
 SELECT * FROM imports WHERE id = :import_id;
@@ -144,7 +148,7 @@ SELECT line, field, value, reason FROM import_rejects WHERE import_id = :import_
 LIMIT :limit;
 
 -- name: begin_revert
-UPDATE imports SET reverted_at_ms = :at_ms WHERE id = :import_id 
+UPDATE imports SET cancel_asked_at_ms = coalesce(cancel_asked_at_ms, :at_ms) WHERE id = :import_id 
   AND (state = 'done' OR (state = 'publishing' AND cancel_asked_at_ms IS NOT NULL))
 RETURNING campaign_id, started_at_ms;
 
