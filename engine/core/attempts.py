@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -81,7 +82,7 @@ def checks(lead: Lead, campaign: Campaign, now_ms: int) -> list[law.Check]:
 
 
 def _asked(lead: Lead, campaign: Campaign, now_ms: int) -> tuple[Phone | None, list[law.Check]]:
-    """The phone to dial, and the rules for it: of several phones, one that its own limits let pass, if there is one."""
+    """The phone to dial, and the rules for it: of several one that limits let pass, else the first to be free."""
     used, most = lead.attempts_count, campaign.attempts.max
     asked = [
         _fixed("lead_is", (lead.state.value,), lead.state in DIALABLE),
@@ -92,12 +93,22 @@ def _asked(lead: Lead, campaign: Campaign, now_ms: int) -> tuple[Phone | None, l
     phones = phones_to_dial(lead)
     asked.append(_fixed("no_valid_phone", (), bool(phones)))
     tried: list[tuple[Phone, list[law.Check]]] = []
-    for phone in phones if campaign.attempts.limits else phones[:1]:
+    for phone in phones if campaign.attempts.limits or campaign.law else phones[:1]:
         of_phone = [*_own_limits(lead, phone, campaign, now_ms), *_of_packs(lead, phone, campaign, now_ms)]
         tried.append((phone, of_phone))
         if all(check.from_ms(now_ms) == now_ms for check in of_phone):
             return phone, asked + of_phone
-    return (tried[0][0], asked + tried[0][1]) if tried else (None, asked)
+    if not tried:
+        return None, asked
+    free = tried[0]
+    if len(tried) > 1:
+        free = min(tried, key=lambda one: _free_ms(asked + one[1], now_ms))
+    return free[0], asked + free[1]
+
+
+def _free_ms(asked: Sequence[law.Check], now_ms: int) -> float:
+    found = law.first_moment([check.from_ms for check in asked], now_ms)
+    return math.inf if found is None else found
 
 
 def _own_limits(lead: Lead, phone: Phone, campaign: Campaign, now_ms: int) -> list[law.Check]:
@@ -107,7 +118,7 @@ def _own_limits(lead: Lead, phone: Phone, campaign: Campaign, now_ms: int) -> li
     if lead.history is None or len(lead.history) >= law.HISTORY_MAX:
         return [law.Check("law_history", (str(law.HISTORY_MAX),), law.never)]
     asked = law.of_campaign(lead, phone, lead.history, policy.limits, zone, now_ms)
-    if policy.same_hour_max is not None:
+    if policy.same_hour_max is not None and lead.state is not LeadState.CALLBACK:  # they named this hour themselves
         asked.append(law.same_hour(lead, lead.history, policy.same_hour_max, zone, now_ms))
     return asked
 

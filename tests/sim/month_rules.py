@@ -29,6 +29,7 @@ DEBT_FROM, DEBT_UNTIL = 9, 20
 HOLIDAYS: Final = frozenset({date(2026, 10, 1)})
 TALKS_PER_DAY: Final = 2
 RINGING_PER_DAY_MS: Final = 30 * 60_000
+RING_MS: Final = 20_000  # how long a phone rings at most
 #: A promise whose time has come, at hours when the person may be called, is dialed within this.
 PROMISE_MS: Final = 30 * 60_000
 
@@ -46,11 +47,21 @@ def broken(
     persons = _persons(database)
     return [
         *_at_wrong_hours(attempts),
-        *_too_often(attempts, persons),
+        *_too_often(attempts, persons, _promised(database)),
         *_doubled(attempts, invites),
         *_after_a_stop(database, attempts, stops),
-        *_promises(database, now_ms),
+        *_promises(database, now_ms, attempts, persons),
     ]
+
+
+def _promised(database: sqlite3.Connection) -> frozenset[str]:
+    """Attempts that keep a promise, or try again to: the person named that time, so no hour of the day is too much."""
+    found = database.execute(
+        "SELECT a.id FROM attempts a JOIN callbacks b ON b.lead_id = a.lead_id "
+        "WHERE b.promised_at_ms <= a.planned_at_ms "
+        "AND b.created_at_ms <= a.planned_at_ms AND (b.closed_at_ms IS NULL OR b.closed_at_ms >= a.planned_at_ms)"
+    )
+    return frozenset(row["id"] for row in found)
 
 
 def _persons(database: sqlite3.Connection) -> dict[int, frozenset[int]]:
@@ -84,14 +95,17 @@ def _at_wrong_hours(attempts: Iterable[sqlite3.Row]) -> Iterator[str]:
             yield f"{row['id']} was dialed at {wall:%a %F %T} there"
 
 
-def _too_often(attempts: Sequence[sqlite3.Row], persons: dict[int, frozenset[int]]) -> Iterator[str]:
+def _too_often(
+    attempts: Sequence[sqlite3.Row], persons: dict[int, frozenset[int]], promised: frozenset[str]
+) -> Iterator[str]:
     of_lead: dict[int, list[sqlite3.Row]] = defaultdict(list)
     of_number: dict[str, list[sqlite3.Row]] = defaultdict(list)
     for row in attempts:
         of_person = [past for lead in persons[row["lead_id"]] for past in of_lead[lead]]
         at_ms, here = row["planned_at_ms"], row["zone"]
         if row["campaign_id"] == "sales":
-            yield from _sales(row, of_lead[row["lead_id"]], of_number[row["number"]], of_person)
+            kept = row["id"] in promised
+            yield from _sales(row, of_lead[row["lead_id"]], of_number[row["number"]], of_person, promised=kept)
         else:
             today = _wall(at_ms, here).date()
             same_day = [past for past in of_person if _wall(past["planned_at_ms"], here).date() == today]
@@ -110,13 +124,18 @@ def _too_often(attempts: Sequence[sqlite3.Row], persons: dict[int, frozenset[int
 
 
 def _sales(
-    row: sqlite3.Row, of_lead: list[sqlite3.Row], of_number: list[sqlite3.Row], of_person: list[sqlite3.Row]
+    row: sqlite3.Row,
+    of_lead: list[sqlite3.Row],
+    of_number: list[sqlite3.Row],
+    of_person: list[sqlite3.Row],
+    *,
+    promised: bool,
 ) -> Iterator[str]:
     at_ms, here = row["planned_at_ms"], row["zone"]
     wall = _wall(at_ms, here)
     rung = [past for past in of_lead if past["outcome"] not in _NO_RING]
     same_day = sum(_wall(past["planned_at_ms"], here).date() == wall.date() for past in rung)
-    same_hour = sum(_wall(past["planned_at_ms"], here).hour == wall.hour for past in rung)
+    same_hour = 0 if promised else sum(_wall(past["planned_at_ms"], here).hour == wall.hour for past in rung)
     for what, used, most in (
         ("calls of the lead that day", same_day, LEAD_PER_DAY),
         ("calls of the lead at that hour", same_hour, SAME_HOUR_MAX),
@@ -192,7 +211,9 @@ def _after_a_stop(
             yield f"{row['id']} was dialed after a word never to call that number"
 
 
-def _promises(database: sqlite3.Connection, now_ms: int) -> Iterator[str]:
+def _promises(
+    database: sqlite3.Connection, now_ms: int, attempts: Sequence[sqlite3.Row], persons: dict[int, frozenset[int]]
+) -> Iterator[str]:
     """No promise is forgotten: an open one has its lead waiting, and one that may be kept is dialed in time."""
     for row in database.execute(
         "SELECT b.id, l.state FROM callbacks b JOIN leads l ON l.id = b.lead_id "
@@ -205,6 +226,9 @@ def _promises(database: sqlite3.Connection, now_ms: int) -> Iterator[str]:
         ).fetchone()
         if found != 1:
             yield f"lead {row['id']} waits for a promised call, of which there are {found}"
+    of_lead: dict[int, list[sqlite3.Row]] = defaultdict(list)
+    for attempt in attempts:
+        of_lead[attempt["lead_id"]].append(attempt)
     for row in database.execute(
         "SELECT b.*, l.zone FROM callbacks b JOIN leads l ON l.id = b.lead_id WHERE b.promised_at_ms < ?",
         (now_ms - 2 * PROMISE_MS,),
@@ -220,17 +244,43 @@ def _promises(database: sqlite3.Connection, now_ms: int) -> Iterator[str]:
             "SELECT 1 FROM attempts WHERE lead_id = ? AND planned_at_ms BETWEEN ? AND ?",
             (row["lead_id"], row["promised_at_ms"], row["promised_at_ms"] + PROMISE_MS),
         ).fetchone()
-        if not dialed and not _limited(database, row):
+        of_person = [past for lead in persons[row["lead_id"]] for past in of_lead[lead]]
+        numbers = [
+            number
+            for (number,) in database.execute(
+                "SELECT number FROM phones WHERE lead_id = ? AND valid", (row["lead_id"],)
+            )
+        ]
+        if not dialed and not _held_back(row, of_lead[row["lead_id"]], of_person, numbers):
             yield f"promise {row['id']} of lead {row['lead_id']} was not dialed in time"
 
 
-def _limited(database: sqlite3.Connection, row: sqlite3.Row) -> bool:
-    """Whether the lead was held back by a limit, or by a call with its number, when the promise came due."""
-    (hold,) = database.execute("SELECT hold FROM leads WHERE id = ?", (row["lead_id"],)).fetchone()
-    since = row["promised_at_ms"] - WEEK_MS
-    recent = database.execute(
-        "SELECT count(*) FROM attempts WHERE planned_at_ms BETWEEN ? AND ? AND lead_id IN ("
-        "SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = ?)",
-        (since, row["promised_at_ms"] + PROMISE_MS, row["lead_id"]),
-    ).fetchone()[0]
-    return bool(hold.startswith(("attempt_limit", "same_hour", "law_"))) or recent >= TALKS_PER_DAY
+def _held_back(
+    row: sqlite3.Row, of_lead: list[sqlite3.Row], of_person: list[sqlite3.Row], numbers: Sequence[str]
+) -> bool:
+    """Whether a limit, or a call with a number of theirs, forbade the call all the time in which it was promised."""
+    since_ms, here = row["promised_at_ms"], row["zone"]
+    until_ms = since_ms + PROMISE_MS
+    if any(past["planned_at_ms"] < until_ms and past["ended_at_ms"] >= since_ms for past in of_person):
+        return True
+    today = _wall(since_ms, here).date()
+    lead_today, person_today = (
+        [
+            past
+            for past in some
+            if past["planned_at_ms"] < since_ms and _wall(past["planned_at_ms"], here).date() == today
+        ]
+        for some in (of_lead, of_person)
+    )
+    if row["campaign_id"] == "debts":
+        talks = sum(_may_have_talked(past, since_ms) for past in person_today)
+        return talks >= TALKS_PER_DAY or sum(map(_ringing_ms, person_today)) + RING_MS > RINGING_PER_DAY_MS
+    before = [past for past in of_person if past["planned_at_ms"] < since_ms]
+    return (
+        sum(past["outcome"] not in _NO_RING for past in lead_today) >= LEAD_PER_DAY
+        or _in_a_week(before, until_ms) >= PERSON_PER_WEEK
+        or all(
+            _in_a_week([past for past in before if past["number"] == number], until_ms) >= NUMBER_PER_WEEK
+            for number in numbers
+        )
+    )

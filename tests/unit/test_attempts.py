@@ -194,6 +194,15 @@ def test_a_number_that_had_its_calls_today_gives_way_to_the_other_and_then_both_
     assert refused == Refused("attempt_limit:number:1:1:day", NOW_MS + 14 * 60 * MINUTE_MS)  # midnight in Kyiv
 
 
+def test_of_two_phones_that_had_their_calls_the_one_that_is_free_first_says_when() -> None:
+    rested = limited(Limit(count=Count.ATTEMPT, max=1, per=Rolling(7 * 24 * 60 * MINUTE_MS), key=Key.NUMBER))
+    first, second = tried_at(NOW_MS - 60 * MINUTE_MS), tried_at(NOW_MS - 24 * 60 * MINUTE_MS, number=TWO_NUMBERS[1])
+    both = lead(1, *TWO_NUMBERS, history=(*second, *first))
+    refused = may_dial(both, rested, NOW_MS)
+    assert isinstance(refused, Refused)
+    assert refused.again_at_ms == second[0].at_ms + 7 * 24 * 60 * MINUTE_MS
+
+
 def test_a_person_has_one_budget_over_all_campaigns_and_leads() -> None:
     weekly = limited(Limit(count=Count.ATTEMPT, max=2, per=Rolling(7 * 24 * 60 * MINUTE_MS), key=Key.PERSON))
     known = lead(1, *TWO_NUMBERS, history=tried_at(NOW_MS - 2000, of=7) + tried_at(NOW_MS - 1000, of=8))
@@ -207,6 +216,12 @@ def test_the_third_try_is_not_at_the_same_hour_of_the_day() -> None:
     twice = lead(1, history=tried_at(NOW_MS - 2 * day_ms, NOW_MS - day_ms))
     assert may_dial(twice, spread, NOW_MS) == Refused("same_hour:2:2", NOW_MS + 60 * MINUTE_MS)
     assert isinstance(may_dial(twice, spread, NOW_MS + 60 * MINUTE_MS), Allowed)
+
+
+def test_a_promised_call_is_made_at_the_hour_that_was_named() -> None:
+    day_ms = 24 * 60 * MINUTE_MS
+    promised = lead(1, history=tried_at(NOW_MS - 2 * day_ms, NOW_MS - day_ms), state=LeadState.CALLBACK)
+    assert isinstance(may_dial(promised, limited(same_hour_max=2), NOW_MS), Allowed)
 
 
 def test_limits_refuse_who_comes_without_a_history() -> None:
