@@ -337,6 +337,7 @@ CHECKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "not_due": (N_("The time of the next call has come"), ()),
     "no_valid_phone": (N_("There is a phone that can be called"), ()),
     "calling_hours": (N_("Calling hours of the campaign"), ()),
+    "caller_id_contract": (N_("Law: the label of our number %(number)s is under contract"), ("number",)),
     "law_zone": (N_("Law: the customer’s time zone is known"), ()),
     "law_history": (N_("The earlier calls are known"), ()),
     "attempt_limit": (N_("Attempts %(whose)s: %(n)s of %(max)s %(per)s"), ("whose", "n", "max", "per")),

@@ -6,7 +6,7 @@ engineering input, not legal advice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias
@@ -166,6 +166,7 @@ class PackFile(_Section):
     require: tuple[Name, ...] = ()
     deny_modes: tuple[Literal["manual", "preview", "progressive", "ratio", "predictive"], ...] = ()
     caller_id_required: Flag = False
+    caller_id_listed: Flag = False
     company_required: Flag = False
     min_ring: Annotated[int, duration("0s", "1m")] = 0
     connect_within: Annotated[int, duration("0s", "1m")] | None = None
@@ -208,6 +209,7 @@ class PackFile(_Section):
             connect_within_ms=self.connect_within,
             abandon=None if (cap := self.abandon) is None else law.AbandonCap(share_max=cap.max, per_ms=cap.per),
             caller_id_required=self.caller_id_required,
+            caller_id_listed=self.caller_id_listed,
             company_required=self.company_required,
         )
 
@@ -221,16 +223,15 @@ def contradictions(config: Config, packs: Mapping[str, law.Pack]) -> Iterator[Fi
         for index, wanted in enumerate(campaign.law):
             if wanted in campaign.law[:index]:
                 yield ("campaigns", name, "law", index), f"{wanted} is here twice"
-            for path, words in _against(campaign, packs[wanted], config.lead_fields):
+            for path, words in _against(campaign, packs[wanted], config):
                 yield ("campaigns", name, *path), f"{words} (law pack {wanted})"
 
 
-def _against(campaign: CampaignSettings, pack: law.Pack, lead_fields: Iterable[str]) -> Iterator[Finding]:
+def _against(campaign: CampaignSettings, pack: law.Pack, config: Config) -> Iterator[Finding]:
     abandon = campaign.abandon
     if Mode(campaign.pacing.mode) in pack.deny_modes:
         yield ("pacing", "mode"), f"calls may not be started in mode {campaign.pacing.mode}"
-    if pack.caller_id_required and campaign.caller_id is None:
-        yield ("caller_id",), "a number must be shown: add caller_id"
+    yield from _caller_id(campaign, pack, config)
     if pack.company_required:
         yield from _company_missing(campaign)
     if campaign.ring_timeout < pack.ring_min_ms:
@@ -248,8 +249,16 @@ def _against(campaign: CampaignSettings, pack: law.Pack, lead_fields: Iterable[s
         if not any(length_ms % (period.length_ms or DAY_MS) == 0 for period in abandon.per):
             wanted = "calendar_day" if not pack.abandon.per_ms else f"{{rolling: {duration_text(length_ms)}}}"
             yield ("abandon", "per"), f"the share must count over {wanted} or a part of it"
-    for fact in sorted(set(pack.require) - set(lead_fields)):
+    for fact in sorted(set(pack.require) - set(config.lead_fields)):
         yield ("law",), f"needs the lead field {fact}: add it to lead_fields"
+
+
+def _caller_id(campaign: CampaignSettings, pack: law.Pack, config: Config) -> Iterator[Finding]:
+    if campaign.caller_id is None:
+        if pack.caller_id_required or pack.caller_id_listed:
+            yield ("caller_id",), "a number must be shown: add caller_id"
+    elif pack.caller_id_listed and campaign.caller_id not in {one.number for one in config.caller_ids}:
+        yield ("caller_id",), f"{campaign.caller_id.e164} has no labelling contract: add it to caller_ids"
 
 
 def _company_missing(campaign: CampaignSettings) -> Iterator[Finding]:

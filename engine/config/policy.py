@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from engine.config.checks import serves
 from engine.config.forms import DAY_MS, LegalPeriod, duration_ms, weekdays
 from engine.config.schema import CampaignSettings, Config, DispositionSettings
 from engine.core import budget, ordering, pacing
+from engine.core.hours import instants
 from engine.core.law import Count, Key, Limit, Pack
 from engine.core.model import (
     AgentId,
@@ -121,6 +122,14 @@ def _tasks(tasks: schema.TasksSettings) -> TaskPolicy:
     )
 
 
+def _contract_end_ms(campaign: CampaignSettings, config: Config, packs: Mapping[str, Pack]) -> int | None:
+    """When the label of the campaign's number ends, where one of its laws wants a label."""
+    if not any(packs[name].caller_id_listed for name in campaign.law):
+        return None
+    last = next((one.until for one in config.caller_ids if one.number == campaign.caller_id), None)
+    return None if last is None else instants(last + timedelta(days=1), 0, ZoneInfo(campaign.zone))[0]
+
+
 def _campaign(
     campaign_id: CampaignId, campaign: CampaignSettings, config: Config, packs: Mapping[str, Pack]
 ) -> Campaign:
@@ -158,6 +167,7 @@ def _campaign(
         ),
         amd=_amd(campaign),
         law=tuple(packs[name] for name in campaign.law),
+        caller_id_until_ms=_contract_end_ms(campaign, config, packs),
         order=_order(campaign.order),
         requeue_wait_ms=campaign.requeue_wait,
         recording=RecordingRule(

@@ -699,6 +699,17 @@ class CampaignSettings(_Section):
         return self
 
 
+class CallerIdSettings(_Section):
+    """A number that we show, with the label that the operator's contract gives it."""
+
+    number: Number = Field(description="The number, in international form.")
+    label: Annotated[str, text_form(32)] = Field(description="Name and category as customers see them: 32 characters.")
+    until: Day | None = Field(
+        default=None,
+        description="The contract's last day, in the campaign's `zone`; then campaigns whose law wants a label stop.",
+    )
+
+
 class QueueSettings(_Section):
     """People who call us, under the numbers that they dial."""
 
@@ -812,6 +823,11 @@ class Config(_Section):
         description="Fields of a lead beyond name and phones, in the card's order.",
     )
     campaigns: dict[NameKey, CampaignSettings] = Field(min_length=1, description="Campaigns, by name.")
+    caller_ids: tuple[CallerIdSettings, ...] = Field(
+        default=(),
+        max_length=1_000,
+        description="The registry of numbers with a label; law packs with `caller_id_listed` accept no other.",
+    )
     inbound: dict[NameKey, QueueSettings] = Field(
         default_factory=dict,
         description="Queues of people who call us, by name.",

@@ -146,8 +146,18 @@ def _fixed(code: str, values: tuple[str, ...], passed: bool) -> law.Check:
 
 def zone_checks(zone: str | None, campaign: Campaign, now_ms: int) -> list[law.Check]:
     """Those of `checks` that say the same for everybody in a zone (None: of no known zone): the hours."""
-    asked = [_hours_check(zone, campaign, now_ms)]
+    asked = [*_contract_check(campaign), _hours_check(zone, campaign, now_ms)]
     return asked + law.hours_of_zone(campaign.law, zone, now_ms) if zone is not None else asked
+
+
+def _contract_check(campaign: Campaign) -> list[law.Check]:
+    end_ms = campaign.caller_id_until_ms
+    if end_ms is None or campaign.caller_id is None:
+        return []
+    number = campaign.caller_id.e164
+    return [
+        law.Check("caller_id_contract", (number,), lambda at_ms: at_ms if at_ms < end_ms else None, lambda _: end_ms)
+    ]
 
 
 def _hours_check(zone: str | None, campaign: Campaign, now_ms: int) -> law.Check:

@@ -186,7 +186,7 @@ class AbandonCap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
-    """One law's rules. The last five bind the campaign's settings: a campaign may only be stricter."""
+    """One law's rules. The last six bind the campaign's settings: a campaign may only be stricter."""
 
     name: str
     version: int
@@ -201,6 +201,7 @@ class Pack:
     connect_within_ms: int | None = None
     abandon: AbandonCap | None = None
     caller_id_required: bool = False
+    caller_id_listed: bool = False  # in the registry of numbers with a label, while their contract runs
     company_required: bool = False  # the message that nobody is free must say whose call it was
 
     @property

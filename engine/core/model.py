@@ -351,6 +351,7 @@ class Campaign:
     message: Message = field(default_factory=Message)
     amd: AmdPolicy = field(default_factory=AmdPolicy)
     law: tuple[Pack, ...] = ()  # all of them must let a call pass
+    caller_id_until_ms: int | None = None  # the end of the contract that labels it, where a law wants one
     recording: RecordingRule = field(default_factory=RecordingRule)
     requeue_wait_ms: int = 120_000  # with music, of who had an agent and waits for one again
     priority: int = 0  # of campaigns that share agents, the higher one gets them

@@ -230,10 +230,10 @@ def test_every_stop_flag_consent_and_mode_of_a_pack_refuses(name: str) -> None:
     assert refused_by() == set()
     for flag in said.get("stop_if", []):
         for doubtful in ("yes", "так", "perhaps"):
-            assert refused_by(**{flag: doubtful}) == {f"law_stop:{pack}:{flag}"}
+            assert refused_by(Mode.MANUAL, **{flag: doubtful}) == {f"law_stop:{pack}:{flag}"}
     for consent in said.get("require", []):
         for doubtful in ("", "no", "perhaps"):
-            assert refused_by(**{consent: doubtful}) == {f"law_require:{pack}:{consent}"}
+            assert refused_by(Mode.MANUAL, **{consent: doubtful}) == {f"law_require:{pack}:{consent}"}
     for mode in Mode:
         forbidden = mode.value in said.get("deny_modes", [])
         assert refused_by(mode) == ({f"law_mode:{pack}:{mode.value}"} if forbidden else set())
@@ -250,4 +250,5 @@ def test_what_a_pack_wants_of_the_campaign_is_what_its_file_says(name: str) -> N
         assert f"{pack.abandon.share_max:.0%}" == said["abandon"]["max"]
         assert pack.abandon.per_ms in {duration_ms_of(said["abandon"]["per"]), 0}
     assert pack.caller_id_required == (said.get("caller_id_required") == "yes")
+    assert pack.caller_id_listed == (said.get("caller_id_listed", "no").split()[0] == "yes")
     assert pack.company_required == (said.get("company_required") == "yes")

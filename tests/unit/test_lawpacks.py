@@ -10,6 +10,7 @@ import pytest
 
 from engine.config import Loaded, lawpacks, parse
 from engine.config.loading import load_calendar, load_pack
+from engine.core.attempts import Allowed, Refused, explain, may_dial
 from engine.core.law import DayType, Holidays, Pack, judge
 from engine.core.model import CampaignId, Lead, LeadId, LeadState, Mode, Outcome, Past, Phone, PhoneNumber
 
@@ -29,6 +30,8 @@ dispositions:
   stop: {labels: {ru: Не звонить, uk: Не дзвонити, en: Stop}, kind: dnc}
 lead_fields:
   consent_ads: {labels: {ru: Согласие, uk: Згода, en: Consent}}
+caller_ids:
+  - {number: +380441234567, label: "Acme: реклама", until: 2026-05-31}
 campaigns:
   spring:
     name: Весна
@@ -186,13 +189,13 @@ def test_a_campaign_carries_its_packs() -> None:
 
 def test_an_unknown_pack_is_named_with_its_place() -> None:
     (problem,) = said("law: [us-tsr]", "law: [us-tsr, ua-consumer-kredit]")
-    assert problem.startswith("config.yaml:23:19: campaigns.spring.law.1: ua-consumer-kredit is no law pack")
+    assert problem.startswith("config.yaml:25:19: campaigns.spring.law.1: ua-consumer-kredit is no law pack")
     assert "ua-consumer-credit" in problem
 
 
 def test_advertising_in_russia_refuses_predictive() -> None:
     (problem,) = said("law: [us-tsr]", "law: [ru-advertising]")
-    assert problem.startswith("config.yaml:16:14: campaigns.spring.pacing.mode: calls may not be started in mode predi")
+    assert problem.startswith("config.yaml:18:14: campaigns.spring.pacing.mode: calls may not be started in mode predi")
 
 
 @pytest.mark.parametrize(
@@ -223,6 +226,37 @@ def test_a_needed_consent_must_be_a_lead_field() -> None:
     found = parse(text.replace("consent_ads", "other"), Path("config.yaml"))
     assert not isinstance(found, Loaded)
     assert "needs the lead field consent_ads" in str(found[0])
+
+
+def test_a_number_without_a_labelling_contract_is_refused_and_one_whose_contract_ends_is_not_shown_after() -> None:
+    text = LAWFUL.replace("mode: predictive", "mode: manual").replace("us-tsr", "ru-advertising")
+    unlisted = parse(text.replace("number: +380441234567", "number: +380440000000"), Path("config.yaml"))
+    assert not isinstance(unlisted, Loaded)
+    assert "caller_id: +380441234567 has no labelling contract: add it to caller_ids" in str(unlisted[0])
+    found = parse(text, Path("config.yaml"))
+    assert isinstance(found, Loaded)
+    spring = found.policy.campaigns[CampaignId("spring")]
+    phone, facts = Phone(position=0, number=NUMBER), {"consent_ads": "yes", "opt_out": "no"}
+    lead = Lead(
+        id=LeadId(1),
+        campaign=spring.id,
+        phones=(phone,),
+        state=LeadState.RETRY,
+        zone="Europe/Kyiv",
+        fields=facts,
+        history=(),
+    )
+    end_ms = at("2026-06-01 00:00:00", "Europe/Kyiv")
+    allowed = may_dial(lead, spring, end_ms - 1_000)
+    assert isinstance(allowed, Allowed)
+    assert allowed.until_ms == end_ms
+    refused = may_dial(lead, spring, end_ms)
+    assert isinstance(refused, Refused)
+    assert refused.reason == "caller_id_contract:+380441234567"
+    assert explain(lead, spring, end_ms).next_at_ms is None
+    other_law = parse(text.replace("ru-advertising", "us-tsr"), Path("config.yaml"))
+    assert isinstance(other_law, Loaded)
+    assert other_law.policy.campaigns[spring.id].caller_id_until_ms is None
 
 
 def test_a_hidden_number_is_refused_where_the_law_wants_it_shown() -> None:
