@@ -14,6 +14,7 @@ from typing import Final
 from engine.core.live import Live
 from engine.core.model import AgentState, TrunkId
 from engine.core.pacing import PacingDecision
+from engine.core.screening import Detection
 
 #: Upper bounds of the histograms' buckets.
 SECONDS: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -32,6 +33,13 @@ CAMPAIGN_GAUGES: Final[tuple[tuple[str, str, Callable[[PacingDecision], float]],
     ("abandons_left", "Abandons left of the ruling legal period; negative: overdrawn.", lambda d: d.budget.left),
     ("live_answers_in_period", "Answers of the ruling legal period.", lambda d: d.budget.live_answers),
     ("abandoned_in_period", "Abandoned answers of the ruling legal period.", lambda d: d.budget.abandoned),
+)
+DETECTION_GAUGES: Final[tuple[tuple[str, str, Callable[[Detection], float]], ...]] = (
+    ("detection_on", "1 while machines are told from persons, 0 when that switched itself off.", lambda d: d.on),
+    ("machines_checked", "Calls judged machines that agents took.", lambda d: d.measured.checked),
+    ("machines_persons", "Persons among them.", lambda d: d.measured.persons),
+    ("machines_persons_share_low", "The least their share of all machines can be.", lambda d: d.measured.low),
+    ("machines_persons_share_high", "The most it can be.", lambda d: d.measured.high),
 )
 
 Sample = tuple[Mapping[str, str], float]
@@ -94,6 +102,7 @@ def page(live: Live, tally: Tally, now: Moment) -> str:
     )
     _agents(lines, live)
     _campaigns(lines, live)
+    _detections(lines, live)
     _trunks(lines, live, tally)
     _add(lines, "surprises_total", "counter", "What the switch, the store or a user got wrong, by kind.",
          [({"kind": kind}, count) for kind, count in live.counters.items()])  # fmt: skip
@@ -117,11 +126,19 @@ def _campaigns(lines: list[str], live: Live) -> None:
     _add(lines, "decisions_total", "counter", "Pacing decisions by what kept them from placing one more.", limits)
 
 
+def _detections(lines: list[str], live: Live) -> None:
+    detecting = [({"campaign": str(id_)}, one) for id_, one in live.detections.items() if one.policy.enabled]
+    for name, about, value in DETECTION_GAUGES:
+        _add(lines, f"campaign_{name}", "gauge", about, [(labels, value(one)) for labels, one in detecting])
+
+
 def _trunks(lines: list[str], live: Live, tally: Tally) -> None:
     trunks = live.trunks.items()
     _add(lines, "trunk_lines_in_use", "gauge", "Lines in use.", [({"trunk": str(id_)}, t.in_use) for id_, t in trunks])
     _add(lines, "trunk_lines", "gauge", "Lines that there are.",
          [({"trunk": str(id_)}, t.limits.lines) for id_, t in trunks])  # fmt: skip
+    _add(lines, "trunk_refusing", "gauge", "1 while it has refused calls and not proved well since.",
+         [({"trunk": str(id_)}, t.refusing) for id_, t in trunks])  # fmt: skip
     _add(lines, "originates_total", "counter", "Calls sent to the switch.",
          [({"trunk": str(id_)}, tally.originates[id_]) for id_, _ in trunks])  # fmt: skip
 

@@ -271,10 +271,16 @@ def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, no
     trunk = live.line(attempt.trunk)
     if outcome is Outcome.CONGESTION or tech_cause in NOT_LET_IN:
         trunk.refused(now_ms)
-    else:
+    elif not _silence(attempt, outcome, tech_cause):
         trunk.accepted()
     ended = live.move_attempt(attempt, CustomerEvent.HUNG_UP, now_ms)
     live.end_attempt(ended, outcome, now_ms, cause=cause, tech_cause=tech_cause)
+
+
+def _silence(attempt: Attempt, outcome: Outcome, tech_cause: int | None) -> bool:
+    """Whether we heard nothing at all of the carrier until we gave up: no proof that it is well."""
+    heard = attempt.ringing_at_ms is not None or attempt.answered_at_ms is not None
+    return not heard and outcome in {Outcome.NO_ANSWER, Outcome.CANCELLED} and tech_cause in {None, 0, 408}
 
 
 def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outcome:

@@ -66,18 +66,23 @@ class Trunk:
         self._rests_until_ms = 0
         self._trying = False
 
+    @property
+    def refusing(self) -> bool:
+        """Whether it has refused calls and not proved well since."""
+        return self._refusals > 0
+
     def room(self, now_ms: int) -> int:
         """Calls that this trunk takes now: 0 while it rests, at most 1 until it has proved well again."""
         if now_ms < self._rests_until_ms or self._trying:
             return 0
         room = min(self.limits.lines - self.in_use, self._rate.room(now_ms))
-        return max(0, min(room, 1) if self._refusals else room)
+        return max(0, min(room, 1) if self.refusing else room)
 
     def take(self, now_ms: int) -> None:
         """A call goes out on this trunk and holds a line until `release`."""
         assert self.room(now_ms) > 0, f"no room on trunk {self.limits.name}"
         self._rate.take(now_ms)
-        self._trying = self._refusals > 0
+        self._trying = self.refusing
         self.in_use += 1
 
     def accepted(self) -> None:

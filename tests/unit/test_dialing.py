@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from engine.core import effects, events
 from engine.core.dialing import HOPPER_LOW, HOPPER_RECHECK_MS, LOOK_AGAIN_MS, SEND_WITHIN_MS
-from engine.core.model import AgentId, CampaignId, CustomerState, LeadState, NotDialing, Outcome
+from engine.core.model import AgentId, CampaignId, CustomerState, LeadState, NotDialing, Outcome, Trunk, TrunkId
 from engine.core.pacing import Manual, Predictive, Preview
 from tests.conversation import (
     ALWAYS,
@@ -167,6 +167,28 @@ def test_a_carrier_without_a_way_through_rests_and_is_tried_with_one_call() -> N
     assert not [key for key in floor.timers if key[0] == "pace"], "its news wakes us, not a spinning timer"
     floor.ring(floor.dial())
     assert len(floor.dialed()) == 4
+
+
+def test_a_carrier_that_stays_silent_at_the_trial_is_not_well_yet() -> None:
+    floor = Conversation(*(lead(n) for n in range(1, 9)))
+    floor.ready(ANNA, BORYS)
+    for leg in floor.dialed():
+        floor.hang_up(leg, cause=34, tech_cause=503)
+    floor.wait(60_000)
+    floor.hang_up(floor.dialed()[-1], cause=0)
+    assert len(floor.dialed()) == 4, "one more trial, though two agents are ready"
+
+
+def test_what_one_trunk_refuses_the_next_in_line_takes() -> None:
+    first, second = (Trunk(id=TrunkId(name), lines_max=30, calls_per_second_max=1e9) for name in ("carrier", "standby"))
+    rules = policy(campaign(trunks=(first.id, second.id)), agents=(profile(ANNA),))
+    floor = Conversation(lead(1), lead(2), lead(3), policy=replace(rules, trunks={t.id: t for t in (first, second)}))
+    floor.ready(ANNA)
+    floor.hang_up(floor.dial(), cause=34, tech_cause=503)
+    floor.hang_up(floor.dial(), cause=17)
+    floor.wait(2_000)
+    dials = [one for one in floor.all(effects.OriginateCustomer)]
+    assert [one.trunk for one in dials] == [first.id, second.id, second.id]
 
 
 def test_a_refused_originate_rests_the_trunk_and_does_not_count() -> None:

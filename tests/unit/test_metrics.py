@@ -14,7 +14,9 @@ import pytest
 
 from engine.core.budget import MinuteCount
 from engine.core.events import Restored
+from engine.core.model import AmdPolicy, AttemptId
 from engine.core.pacing import Predictive
+from engine.core.screening import Checked
 from engine.metrics import SECONDS, Moment, Tally, page
 from tests.conversation import ANNA, BORYS, MINUTE_MS, SPRING, Conversation, lead
 from tests.fakes.office import CONFIG, Office, office
@@ -55,6 +57,23 @@ def test_a_campaign_tells_what_its_pacer_sees_and_what_limited_it() -> None:
     assert said['zvonar_agents{state="ready"}'] == 2
     assert said['zvonar_trunk_lines_in_use{trunk="carrier"}'] == len(floor.dialed())
     assert said["zvonar_ari_round_trip_seconds"] == 0.012
+
+
+def test_detection_and_a_refusing_trunk_are_told() -> None:
+    floor = Conversation(lead(1), amd=AmdPolicy(enabled=True, false_positives_max=0.3))
+    detection = floor.live.detections[SPRING]
+    detection.restore(Checked(attempt=AttemptId(f"1-{n}"), at_ms=floor.now_ms, person=n < 4) for n in range(5))
+    floor.ready(ANNA)
+    floor.hang_up(floor.dial(), cause=34, tech_cause=503)
+    said = scraped(page(floor.live, Tally(), NOW))
+    assert said['zvonar_trunk_refusing{trunk="carrier"}'] == 1
+    for name, value in (
+        ("detection_on", float(detection.on)),
+        ("machines_checked", 5),
+        ("machines_persons", 4),
+        ("machines_persons_share_low", detection.measured.low),
+    ):
+        assert said[f'zvonar_campaign_{name}{{campaign="{SPRING}"}}'] == pytest.approx(value)
 
 
 def test_a_histogram_counts_upwards() -> None:
