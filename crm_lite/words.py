@@ -143,7 +143,7 @@ DIALING_REASONS: Final[Mapping[str, str]] = {
     NotDialing.NO_LEADS: N_("waiting: no lead is due"),
     NotDialing.LINES: N_("waiting: all lines are in use"),
     NotDialing.CARRIER: N_("waiting: the carrier takes no calls just now"),
-    NotDialing.CEILING: N_("stopped: the legal share of unanswered customers is used up"),
+    NotDialing.CEILING: N_("stopped: as many customers found no operator as are allowed"),
 }
 
 #: Why a command was refused: by the engine, or (the plain ones) by the pages.
@@ -398,12 +398,12 @@ PACING_LIMITS: Final[Mapping[str, str]] = {
     "agents_dial": N_("Operators start the calls themselves."),
     "no_agent": N_("Nobody is there to talk to customers."),
     "in_flight": N_("Every ready operator has a call on its way."),
-    "risk": N_("One call more would too likely find no free operator."),
+    "risk": N_("If one more number were dialed, whoever answers would too likely find no operator."),
     "overdrawn": N_("Too many customers found no operator: new answers must first make up for them."),
     "paced": N_("The last forecast is still good."),
     "shared": N_("Its operators are kept for other campaigns or for people who call us."),
-    "ceiling": N_("The legal share of unanswered customers is used up."),
-    "lines": N_("No more lines are free."),
+    "ceiling": N_("As many customers found no operator as are allowed: new answers must first make up for them."),
+    "lines": N_("The lines take no more calls just now."),
 }
 
 
@@ -426,15 +426,17 @@ def why_so_many(words: Words, view: PacingView) -> tuple[str, list[str]]:
         answers = words.number(round(view.expected_answers, 1))
         said.append(words.gettext("Answers expected from the calls on their way: %(answers)s.") % {"answers": answers})
         said.append(
-            words.gettext("Risk that one call more finds nobody: %(risk)s; allowed now: %(threshold)s.")
+            words.gettext("Risk that one more answer finds no operator: %(risk)s; allowed now: %(threshold)s.")
             % {"risk": _percent(words, view.risk), "threshold": _percent(words, view.threshold)}
         )
     if view.live_answers:
         said.append(
             words.gettext(
-                "Found no operator: %(abandoned)s of %(answers)s (%(share)s; at most %(most)s), left: %(left)s."
+                "Answered and found no operator %(period)s: %(abandoned)s of %(answers)s"
+                " (%(share)s; at most %(most)s allowed). Still allowed: %(left)s."
             )
             % {
+                "period": _period(words, view.period_hours),
                 "abandoned": words.number(round(view.abandoned)),
                 "answers": words.number(round(view.live_answers)),
                 "share": _percent(words, view.abandoned / view.live_answers),
@@ -443,6 +445,15 @@ def why_so_many(words: Words, view: PacingView) -> tuple[str, list[str]]:
             }
         )
     return question, said
+
+
+def _period(words: Words, hours: int) -> str:
+    if not hours:
+        return words.gettext("since midnight")
+    days, rest = divmod(hours, 24)
+    if rest:
+        return words.ngettext("in %(num)s hour", "in %(num)s hours", hours) % {"num": hours}
+    return words.ngettext("in %(num)s day", "in %(num)s days", days) % {"num": days}
 
 
 def detection_words(words: Words, view: DetectionView) -> str:

@@ -36,7 +36,8 @@ class PacingView:
     risk: float  # that one call more would find no agent
     threshold: float  # and how much of that is allowed now; 0 when nothing was forecast
     lines_free: int
-    live_answers: float  # of the ruling legal period
+    period_hours: int  # of the ruling legal period; 0: since midnight
+    live_answers: float  # in it
     abandoned: float
     abandons_left: float  # below 0: overdrawn
     share_max: float  # the law's ceiling

@@ -1213,7 +1213,7 @@ _PACING_LIMITS: dict[str, str] = {
     "overdrawn": "too many were abandoned; answers have to earn it back",
     "shared": "its agents count for another campaign or are wanted by callers",
     "ceiling": "the legal share of abandoned calls is used up",
-    "lines": "all lines are in use",
+    "lines": "the lines take no more calls just now",
 }
 
 

@@ -23,6 +23,7 @@ from engine.api import FloorView, PacingView, detection_view
 from engine.clock import Clock
 from engine.core import attempts as rules
 from engine.core import effects, ordering, recording
+from engine.core.budget import hours_of
 from engine.core.events import (
     CallerFetched,
     DeskEvent,
@@ -513,6 +514,7 @@ def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campa
         risk=decision.risk,
         threshold=decision.threshold,
         lines_free=decision.room,
+        period_hours=hours_of(decision.budget.period),
         live_answers=decision.budget.live_answers,
         abandoned=decision.budget.abandoned,
         abandons_left=decision.budget.left,

@@ -16,6 +16,7 @@ from enum import Enum
 from zoneinfo import ZoneInfo
 
 MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 #: As far back as any period reaches: kept, so that a new rule finds its counts.
 HISTORY_MS = 31 * DAY_MS
@@ -238,6 +239,13 @@ def period_end_ms(period: CalendarDay | Successive, now_ms: int) -> int:
     today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(tz).date()
     midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), tzinfo=tz)
     return round(midnight.timestamp() * 1000)
+
+
+def hours_of(period: Period) -> int:
+    """How long it is, rounded; 0: a calendar day, which has no one length."""
+    if isinstance(period, CalendarDay):
+        return 0
+    return 24 * period.days if isinstance(period, Successive) else max(1, round(period.length_ms / HOUR_MS))
 
 
 def period_has(period: Period, at_ms: int, now_ms: int) -> bool:

@@ -215,6 +215,7 @@ def decided(**changes: object) -> PacingView:
         risk=0.031,
         threshold=0.035,
         lines_free=150,
+        period_hours=720,
         live_answers=480.0,
         abandoned=12.0,
         abandons_left=2.4,
@@ -226,10 +227,18 @@ def decided(**changes: object) -> PacingView:
 def test_why_seven_calls_is_answered_in_words() -> None:
     question, answer = trade.why_so_many(WORDS["ru"], decided())
     assert question == "Почему 7 звонков?"
-    assert answer[0] == "Ещё один звонок слишком вероятно не найдёт свободного оператора."
+    assert answer[0] == "Если набрать ещё один номер, ответивший слишком вероятно останется без оператора."
     assert "готовы 1, заняты 23, скоро освободятся 4,2" in answer[1]
     assert "3,1 %" in answer[3]
-    assert "12 из 480 (2,5 %; по закону не больше 3 %), в запасе: 2" in answer[4]
+    assert answer[4] == (
+        "Ответили и не дождались оператора за 30 дней: 12 из 480 (2,5 %; допустимо не больше 3 %). Ещё допустимо: 2."
+    )
+
+
+def test_the_period_that_rules_is_named() -> None:
+    said = {hours: trade.why_so_many(WORDS["uk"], decided(period_hours=hours))[1][-1] for hours in (0, 1, 24, 36)}
+    periods = {hours: answer.partition(": ")[0].rpartition("оператора ")[2] for hours, answer in said.items()}
+    assert periods == {0: "від півночі", 1: "за 1 годину", 24: "за 1 день", 36: "за 36 годин"}
 
 
 def test_without_a_forecast_nothing_is_said_of_one() -> None:
