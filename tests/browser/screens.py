@@ -21,9 +21,12 @@ NOTE: Final = "Просит перезвонить завтра после об�
 STRANGER: Final = "+380501112233"
 AUTUMN: Final = CampaignId("autumn")
 #: Maria looks at each client first, Ivan's phone rings for every call.
-ROOMS: Final = CONFIG.replace("phone: 102, campaigns", "phone: 102, leg: on_demand, campaigns", 1).replace(
-    'name: "Осень"\n    pacing: {mode: progressive}',
-    'name: "Осень"\n    pacing: {mode: preview, seconds: 90, max_skips: 2}',
+ROOMS: Final = (
+    CONFIG.replace("phone: 102, campaigns", "phone: 102, leg: on_demand, campaigns", 1).replace(
+        'name: "Осень"\n    pacing: {mode: progressive}',
+        'name: "Осень"\n    pacing: {mode: preview, seconds: 90, max_skips: 2}',
+    )
+    + "tasks: {types: {letter: {labels: {ru: Письмо, uk: Лист, en: Letter}, tier: 2}}}\n"
 )
 THEMES: Final = ("light", "dark")
 
@@ -112,9 +115,9 @@ async def tour(browser: Browser, directory: Path, language: str, show: Show) -> 
         await people(place)
         visitor = Visitor(browser, place, language, show)
         await _door(visitor)
-        await _preview(visitor)
+        maria = await _preview(visitor)
         await _handset(visitor)
-        olena = await _conversation(visitor)
+        olena = await _conversation(visitor, maria)
         await _callers(visitor, olena)
         await _office(visitor)
         await _lost(visitor, olena)
@@ -133,7 +136,7 @@ async def _door(visitor: Visitor) -> None:
     await visitor.show("login-wrong", page)
 
 
-async def _preview(visitor: Visitor) -> None:
+async def _preview(visitor: Visitor) -> Page:
     place, page = visitor.place, await visitor.signed_in("maria")
     await on_shift(page)
     await place.dial(AUTUMN)
@@ -153,10 +156,10 @@ async def _preview(visitor: Visitor) -> None:
     place.switch.customers_hang_up()
     await saved(page)
     await state(page, "ready")
-    await page.context.close()
+    return page
 
 
-async def _conversation(visitor: Visitor) -> Page:
+async def _conversation(visitor: Visitor, maria: Page) -> Page:
     place, show, page = visitor.place, visitor.show, await visitor.signed_in("olena")
     await page.wait_for_selector('[data-do="login"]:not(:disabled)')
     await show("desk-start", page)
@@ -187,7 +190,15 @@ async def _conversation(visitor: Visitor) -> Page:
     await page.keyboard.press("F8")
     await page.wait_for_selector("#transfer-menu button")
     await show("transfer", page)
-    await page.keyboard.press("Escape")
+    await page.locator("#transfer-menu [data-colleague=maria]").click()
+    await expect(page.locator('#bar_buttons [data-act="conference"]')).to_be_visible()
+    await show("asking-a-colleague", page)
+    await show("asked-by-a-colleague", maria)
+    await page.keyboard.press("Alt+KeyJ")
+    await expect(page.locator('#bar_buttons [data-act="conference"]')).to_have_count(0)
+    await show("conference", page)
+    await page.keyboard.press("F9")
+    await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_visible()
     await page.locator("#pause-menu [data-reason=lunch]").evaluate("button => button.click()")
     await page.keyboard.press("F4")
     await state(page, "held")
@@ -219,6 +230,16 @@ async def _conversation(visitor: Visitor) -> Page:
     await state(page, "ready")
     await expect(page.locator("#toasts button")).to_be_visible()
     await show("desk-saved", page)
+    await page.locator("#tasks [data-new-task]").click()
+    await page.fill("#task-title", "Отправить договор")
+    await page.fill("#task-when", "когда-нибудь")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#task-problem")).to_be_visible()
+    await show("new-task", page)
+    await page.fill("#task-when", "через 10 минут")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".task-list li")).to_have_count(1)
+    await show("desk-tasks", page)
     return page
 
 
