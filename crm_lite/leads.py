@@ -136,7 +136,7 @@ async def edit_lead(request: web.Request) -> web.StreamResponse:
             },
             status=409,
         )
-    if name == ZONE:
+    if name != NAME:  # its place, its hours, or what a law asks of it may be others now
         crm.engine.leads_changed(card.campaign)
     return web.json_response({})
 
