@@ -44,6 +44,7 @@ class _Sql:
     merge_phones: Query
     close_merged: Query
     move_callback: Query
+    move_tasks: Query
     note_merge: Query
     how_it_was: Query
     merges: Query
@@ -169,6 +170,7 @@ class Cards:
             SQL.merge_phones(**both),
             SQL.merge_fields(**both, taken=orjson.dumps(list(taken)).decode(), name_taken=name_taken, at_ms=now_ms),
             SQL.move_callback(**both),
+            SQL.move_tasks(**both),
             SQL.close_merged(merged=merged, rule=f"merged:{kept}", at_ms=now_ms),
             _audit(login, "leads_merged", kept, f"with {merged}", now_ms),
         )

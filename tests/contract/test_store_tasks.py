@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.model import AgentId, LeadId, TaskId, TaskType
+from engine.store.cards import Cards
 from engine.store.dnc import DoNotCall
 from engine.store.tasks import TITLE_MAX, Tasks
 from tests.fakes.office import Office, office
@@ -69,6 +70,13 @@ async def test_what_is_handed_out_stays_in_hand_until_it_is_done_or_put_off(plac
     assert await tasks.times(ANNA, 0, 9 * H, first.id) == (H,)
     audit = await place.records.audit_page()
     assert [(row.subject, row.detail) for row in audit if row.action == "handed_out"] == [("task:1", "handed_tier:2")]
+
+
+async def test_the_tasks_of_a_merged_card_go_to_the_card_that_stays(place: Office) -> None:
+    tasks = Tasks(place.database)
+    await add(tasks, "a", H, LEAD)
+    await Cards(place.database).merge(LeadId(2), LEAD, "boss", 10)
+    assert [one.lead for one in (await tasks.plate(ANNA, 0)).tasks] == [LeadId(2)]
 
 
 async def test_a_person_who_is_erased_leaves_no_task(place: Office) -> None:

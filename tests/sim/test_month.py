@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests.sim.month import HOUR_MS, Plan
 
 #: The days around the night in which Europe's clocks go back.
 AUTUMN_MS = int(datetime(2026, 10, 23, 20, tzinfo=UTC).timestamp() * 1000)
+#: The days around the night in which Sydney's and Adelaide's clocks go forward.
+SPRING_MS = int(datetime(2026, 10, 2, 20, tzinfo=UTC).timestamp() * 1000)
 PIECE = Plan(seed=3, leads=150, days=3, agents=6, start_ms=AUTUMN_MS, kill_every_ms=8 * HOUR_MS)
 
 pytestmark = pytest.mark.timeout(120)
@@ -43,6 +46,14 @@ def test_nobody_is_called_against_a_rule_and_no_promise_is_lost(lived: tuple[Pat
     assert report.talks > 50
     assert report.callbacks > 20
     assert report.lives > 3
+
+
+def test_promises_outlive_deaths_and_the_night_in_which_clocks_go_forward(tmp_path: Path) -> None:
+    piece = replace(PIECE, seed=4, leads=100, start_ms=SPRING_MS, kill_every_ms=3 * HOUR_MS)
+    report = month.live(piece, tmp_path / "month.db")
+    assert report.broken == []
+    assert report.callbacks > 20
+    assert report.lives > 10
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,10 @@ UPDATE callbacks SET lead_id = :kept, campaign_id = (SELECT campaign_id FROM lea
 WHERE lead_id = :merged AND closed_at_ms IS NULL
   AND NOT EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = :kept AND b.closed_at_ms IS NULL);
 
+-- name: move_tasks
+-- What is still to be done is done on the card that stays.
+UPDATE tasks SET lead_id = :kept WHERE lead_id = :merged AND state = 'open';
+
 -- name: note_merge
 INSERT INTO lead_merges (kept_id, merged_id, before, login, at_ms) VALUES (:kept, :merged, :before, :login, :at_ms)
 RETURNING id;
