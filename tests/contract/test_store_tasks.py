@@ -10,6 +10,7 @@ import pytest
 from engine.core.model import AgentId, LeadId, TaskId, TaskType
 from engine.store.cards import Cards
 from engine.store.dnc import DoNotCall
+from engine.store.imports import revert_import
 from engine.store.tasks import TITLE_MAX, Tasks
 from tests.fakes.office import Office, office
 
@@ -77,6 +78,15 @@ async def test_the_tasks_of_a_merged_card_go_to_the_card_that_stays(place: Offic
     await add(tasks, "a", H, LEAD)
     await Cards(place.database).merge(LeadId(2), LEAD, "boss", 10)
     assert [one.lead for one in (await tasks.plate(ANNA, 0)).tasks] == [LeadId(2)]
+
+
+async def test_an_import_is_undone_although_somebody_has_a_task_with_one_of_its_leads(place: Office) -> None:
+    tasks = Tasks(place.database)
+    await add(tasks, "a", H, LEAD)
+    await revert_import(place.database, 1, by="boss", now_ms=place.clock.now_ms())
+    (task,) = (await tasks.plate(ANNA, 0)).tasks
+    assert task.lead == LEAD
+    assert await place.records.lead_card(LeadId(2)) is None
 
 
 async def test_a_person_who_is_erased_leaves_no_task(place: Office) -> None:
