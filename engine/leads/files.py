@@ -22,7 +22,7 @@ from engine.clock import Clock
 from engine.config import Config
 from engine.core.model import CampaignId
 from engine.leads.columns import NOTHING_CHOSEN, Choice, Layout, Meaning, Role, folded, headings_of
-from engine.leads.plan import PHONES_PER_LEAD_MAX, ImportRow, RejectedRow, Remark
+from engine.leads.plan import PHONES_PER_LEAD_MAX, RejectedRow, Remark
 from engine.leads.reader import LeadFile, open_lead_file
 from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
@@ -35,6 +35,7 @@ from engine.store.imports import (
     ImportCancelled,
     ImportState,
     Known,
+    ReadyRow,
     begin_import,
     carry_import,
     import_of,
@@ -125,9 +126,9 @@ class _Tally:
         self._rejected = rejected
         self.first_rejects: list[ImportReject] = []
 
-    def __iter__(self) -> Iterator[ImportRow | ImportReject]:
+    def __iter__(self) -> Iterator[ReadyRow | ImportReject]:
         for verdict in self._file.verdicts:
-            if isinstance(verdict, ImportRow):
+            if isinstance(verdict, ReadyRow):
                 yield verdict
                 continue
             self._rejected(verdict)
@@ -362,7 +363,7 @@ async def check_file(
         dry = _DryRun(mode, everywhere=choice.everywhere)
         rows = iter(tally)
         while piece := await asyncio.to_thread(lambda: list(islice(rows, PIECE_MAX))):
-            numbers = [phone.e164 for row in piece if isinstance(row, ImportRow) for phone in row.phones]
+            numbers = [number for row in piece if isinstance(row, ReadyRow) for number in row.numbers]
             known: Mapping[str, Known] = {}
             if database is not None:
                 known = await known_numbers(database, campaign, numbers, everywhere=choice.everywhere)
@@ -393,10 +394,10 @@ class _DryRun:
         """So far."""
         return ImportCounts(id=0, **self._tally)
 
-    def take(self, rows: Sequence[ImportRow | ImportReject], known: Mapping[str, Known]) -> None:
+    def take(self, rows: Sequence[ReadyRow | ImportReject], known: Mapping[str, Known]) -> None:
         """Count some more rows."""
         for row in rows:
-            if isinstance(row, ImportRow):
+            if isinstance(row, ReadyRow):
                 self._tally["rows"] += 1
                 self._tally[self._fate(row, known)] += 1
             elif row.line != self._rejected_line:
@@ -404,13 +405,13 @@ class _DryRun:
                 self._tally["rows"] += 1
                 self._tally["rejects"] += 1
 
-    def _fate(self, row: ImportRow, known: Mapping[str, Known]) -> str:
-        numbers = {int(phone.e164[1:]) for phone in row.phones}
+    def _fate(self, row: ReadyRow, known: Mapping[str, Known]) -> str:
+        numbers = {int(number[1:]) for number in row.numbers}
         if not self._seen.isdisjoint(numbers):
             self._remark(row, Remark.TWICE)
             return "duplicates"
         self._seen |= numbers
-        theirs = [known[phone.e164] for phone in row.phones if phone.e164 in known]
+        theirs = [known[number] for number in row.numbers if number in known]
         if any(one.lead is not None for one in theirs):
             if self._mode is ImportMode.CREATE:
                 self._remark(row, self._known)
@@ -425,7 +426,7 @@ class _DryRun:
             self._tally["listed"] += 1
         return "leads"
 
-    def _remark(self, row: ImportRow, remark: Remark) -> None:
+    def _remark(self, row: ReadyRow, remark: Remark) -> None:
         if len(self.remarks) < REJECTS_REPORTED_MAX:
             self.remarks.append(ImportReject(line=row.line, field="", value=row.phones[0].masked, reason=remark))
 
@@ -461,7 +462,7 @@ async def list_file(
         file = await asyncio.to_thread(stack.enter_context, open_lead_file(path, meaning))
         rows = iter(file.verdicts)
         while chunk := await database.aside(lambda: list(islice(rows, CHUNK_MAX // PHONES_PER_LEAD_MAX))):
-            found = [phone for row in chunk if isinstance(row, ImportRow) for phone in row.phones]
+            found = [phone for row in chunk if isinstance(row, ReadyRow) for phone in row.phones]
             bad = [row for row in chunk if isinstance(row, RejectedRow)]
             new += await lists.add(found, to=to, reason=reason, by=by, at_ms=clock.now_ms(), source=file_name)
             numbers += len(found)

@@ -24,11 +24,11 @@ from typing import IO, Any, Final
 
 import orjson
 
-from engine.core.model import PhoneNumber
 from engine.leads.columns import NOTHING_CHOSEN, SAMPLE_ROWS_MAX, Choice, Column, Layout, Meaning, Role, recognise
 from engine.leads.plan import ImportRow, RejectedRow, plan_import
 from engine.leads.sheets import Cell, Refused, RefusedReason, Row, read
 from engine.phones import Numbering
+from engine.store.imports import ReadyRow, made_ready
 from engine.store.rows import ImportReject
 
 ROWS_MAX: Final = 5_000_000
@@ -50,7 +50,7 @@ class LeadFile:
     header: list[Cell]
     first_rows: list[Row]
     rows_total: int  # with the header and what stands above it
-    verdicts: Iterator[ImportRow | RejectedRow]
+    verdicts: Iterator[ReadyRow | RejectedRow]
 
 
 @contextmanager
@@ -107,13 +107,19 @@ def _layout(value: dict[str, Any]) -> Layout:
     return Layout(columns, value["header_row"])
 
 
-def _verdict(value: dict[str, Any]) -> ImportRow | RejectedRow:
-    if "problems" in value:
-        return RejectedRow(
-            value["line"], value["cells"], tuple(ImportReject(**problem) for problem in value["problems"])
-        )
-    value["phones"] = tuple(PhoneNumber(**phone) for phone in value["phones"])
-    return ImportRow(**value)
+def _verdict(value: list[Any]) -> ReadyRow | RejectedRow:
+    kind, line, what, more = value
+    if kind == "lead":
+        return ReadyRow(line, what, more)
+    return RejectedRow(line, what, tuple(ImportReject(**problem) for problem in more))
+
+
+def _told(verdict: ImportRow | RejectedRow) -> tuple[Any, ...]:
+    """As `_verdict` takes it."""
+    if isinstance(verdict, RejectedRow):
+        return "bad", verdict.line, verdict.cells, verdict.problems
+    ready = made_ready(verdict)
+    return "lead", ready.line, ready.numbers, ready.values
 
 
 # ── the child ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,7 +139,7 @@ def main() -> None:
     try:
         opened, verdicts = decide(Path(sys.argv[1]), meaning, Choice(**choice), only_look=only_look)
         out.write(orjson.dumps(opened) + b"\n")
-        while batch := list(islice(verdicts, BATCH_MAX)):
+        while batch := [_told(verdict) for verdict in islice(verdicts, BATCH_MAX)]:
             out.write(orjson.dumps({"verdicts": batch}) + b"\n")
     except Refused as refused:
         out.write(orjson.dumps({"refused": refused.reason.name}) + b"\n")

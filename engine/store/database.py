@@ -35,6 +35,8 @@ READERS_MAX: Final = 2
 CACHE_KIB: Final = 64 * 1024
 #: The write-ahead log is cut back to this size after a checkpoint; a long reader may let it grow meanwhile.
 WAL_KEPT_BYTES: Final = 64 * 1024 * 1024
+#: Pages of the write-ahead log before they are carried into the file: one that changed often is written there once.
+CHECKPOINT_PAGES: Final = 4_000
 #: Compiled statements kept per connection: more than there are queries.
 STATEMENTS_MAX: Final = 512
 #: Rows that one query may answer with.
@@ -268,6 +270,7 @@ def chain_hash(before: str, seq: int, at_ms: int, actor: str, action: str, subje
 def _connect_writer(path: Path) -> sqlite3.Connection:
     connection = connect(path)
     connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES:d}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES:d}")
     connection.execute("PRAGMA busy_timeout = 0")  # `_begin_writing` waits instead
     return connection
 

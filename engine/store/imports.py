@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
-from engine.core.model import CampaignId
+from engine.core.model import CampaignId, PhoneNumber
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
 from engine.store.errors import StoreError
@@ -122,7 +122,7 @@ class ImportJob:
 async def import_leads(
     database: Database,
     campaign: CampaignId,
-    rows: Iterable[ImportRow | ImportReject],
+    rows: Iterable[FileRow],
     *,
     file_name: str,
     by: str,
@@ -189,7 +189,7 @@ async def start_import(database: Database, import_id: int, *, now_ms: int) -> No
 async def carry_import(
     database: Database,
     import_id: int,
-    rows: Iterable[ImportRow | ImportReject],
+    rows: Iterable[FileRow],
     *,
     now_ms: int,
     everywhere: bool = False,
@@ -448,13 +448,53 @@ async def import_rejects(
 Values = dict[str, Value]
 
 
+class ReadyRow:
+    """A good row with its values as the store keeps them: made in the process that reads the file."""
+
+    __slots__ = ("line", "numbers", "values")
+
+    def __init__(self, line: int, numbers: list[str], values: Values) -> None:
+        self.line = line
+        self.numbers = numbers
+        self.values = values
+
+    @property
+    def phones(self) -> tuple[PhoneNumber, ...]:
+        """Its numbers."""
+        return tuple(map(PhoneNumber, self.numbers))
+
+
+def made_ready(row: ImportRow) -> ReadyRow:
+    """As the store keeps it. ValueError for a row that it could never keep."""
+    numbers = list(dict.fromkeys([phone.e164 for phone in row.phones]))
+    if not numbers:
+        raise ValueError(f"row {row.line}: a lead without a number must be a reject")
+    if abs(row.priority) > PRIORITY_MAX:
+        raise ValueError(f"row {row.line}: a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}")
+    values: Values = {
+        "line": row.line,
+        "name": row.name,
+        "name_folded": fold(row.name),
+        "external_id": row.external_id,
+        "zone": row.zone,
+        "priority": row.priority,
+        "fields": orjson.dumps(dict(row.fields)).decode(),
+        "numbers": orjson.dumps(numbers).decode(),
+    }
+    return ReadyRow(row.line, numbers, values)
+
+
+#: What a file is made of.
+FileRow: TypeAlias = ImportRow | ReadyRow | ImportReject
+
+
 class _Pieces:
     """Reads the rows piece by piece and makes each a transaction; skips what is in already."""
 
     def __init__(
         self,
         job: ImportJob,
-        rows: Iterable[ImportRow | ImportReject],
+        rows: Iterable[FileRow],
         *,
         now_ms: int,
         everywhere: bool,
@@ -462,12 +502,16 @@ class _Pieces:
     ) -> None:
         self._mode = job.mode
         self._import_id = job.id
-        self._of_rows: Values = {"import_id": job.id, "campaign": job.campaign, "at_ms": now_ms}
-        self._everywhere: Values = {"everywhere": int(everywhere)}
+        self._of_rows: Values = {
+            "import_id": job.id,
+            "campaign": job.campaign,
+            "at_ms": now_ms,
+            "everywhere": int(everywhere),
+        }
         self._at_ms = now_ms
         self._rows_total = rows_total
-        self._rows: Iterator[ImportRow | ImportReject] = (row for row in rows if row.line > job.through_line)
-        self._first_of_next: list[ImportRow | ImportReject] = []
+        self._rows: Iterator[FileRow] = (row for row in rows if row.line > job.through_line)
+        self._first_of_next: list[FileRow] = []
 
     def next(self) -> tuple[Statement, ...]:
         """The transaction of the next rows; empty when all are in."""
@@ -484,10 +528,10 @@ class _Pieces:
                 rejected_lines.add(row.line)  # a row with two wrong fields is one rejected row
                 rejects.append(self._reject(row))
                 continue
-            numbers = _numbers(row)
-            if seen.isdisjoint(numbers):  # of what earlier pieces brought the store knows
-                seen.update(numbers)
-                leads.append(_lead(row, numbers) | self._of_rows)
+            ready = row if isinstance(row, ReadyRow) else made_ready(row)
+            if seen.isdisjoint(ready.numbers):  # of what earlier pieces brought the store knows
+                seen.update(ready.numbers)
+                leads.append(ready.values | self._of_rows)
             else:
                 twice += 1
         of_piece: Values = {"import_id": self._import_id, "first": rows[0].line, "last": rows[-1].line}
@@ -504,7 +548,7 @@ class _Pieces:
             ),
         )
 
-    def _next_rows(self) -> list[ImportRow | ImportReject]:
+    def _next_rows(self) -> list[FileRow]:
         rows = [*self._first_of_next, *islice(self._rows, PIECE_MAX)]
         self._first_of_next = []
         for row in self._rows if rows else ():
@@ -519,7 +563,7 @@ class _Pieces:
             yield SQL.keep_before.each(_only(SQL.keep_before, lead) for lead in leads)
             yield SQL.update_lead.each(_only(SQL.update_lead, lead) for lead in leads)
         if self._mode is not ImportMode.UPDATE:
-            yield SQL.make_lead.each(lead | self._everywhere for lead in leads)
+            yield SQL.make_lead.each(leads)
             yield SQL.make_phones.each(_only(SQL.make_phones, lead) for lead in leads)
 
     def _reject(self, row: ImportReject) -> Values:
@@ -530,28 +574,6 @@ class _Pieces:
             "value": row.value,
             "reason": row.reason,
         }
-
-
-def _numbers(row: ImportRow) -> list[str]:
-    numbers = list(dict.fromkeys([phone.e164 for phone in row.phones]))
-    if not numbers:
-        raise ValueError(f"row {row.line}: a lead without a number must be a reject")
-    if abs(row.priority) > PRIORITY_MAX:
-        raise ValueError(f"row {row.line}: a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}")
-    return numbers
-
-
-def _lead(row: ImportRow, numbers: list[str]) -> Values:
-    return {
-        "line": row.line,
-        "name": row.name,
-        "name_folded": fold(row.name),
-        "external_id": row.external_id,
-        "zone": row.zone,
-        "priority": row.priority,
-        "fields": orjson.dumps(dict(row.fields)).decode(),
-        "numbers": orjson.dumps(numbers).decode(),
-    }
 
 
 def _only(query: Query, values: Values) -> Values:
