@@ -151,7 +151,7 @@ def filled(path: str) -> str:
     path = re.sub(r"\{lead:[^}]*\}\}", "1", path)
     path = re.sub(r"\{task:[^}]*\}\}", "1", path)
     path = re.sub(r"\{name:[^}]*\}\}", "none", path)
-    path = re.sub(r"\{report:[^}]*\}\}", "0" * 32, path)
+    path = re.sub(r"\{number:[^}]*\}\}", "99", path)
     return path.replace("{campaign}", "spring").replace("{attempt}", "1-1")
 
 
