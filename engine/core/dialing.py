@@ -40,6 +40,10 @@ HOPPER_LOW: Final = 10
 HOPPER_RECHECK_MS: Final = 60_000
 #: An originate that waited longer than this for the disk or the switch is not sent.
 SEND_WITHIN_MS: Final = 2_000
+#: From our request to the carrier's receipt: so near to the end of the lawful time nothing is sent any more.
+ON_THE_WIRE_MS: Final = 200
+#: And twice as near nothing is planned, for what is planned must reach the disk first.
+CLOSING_MS: Final = 2 * ON_THE_WIRE_MS
 #: A pacer that was asked too soon is asked again after this.
 PACED_RETRY_MS: Final = 100
 #: Calls and conversations grow older though nothing happens: a forecast is worth a new look after this.
@@ -220,6 +224,8 @@ def next_lead(
         match rules.may_dial(lead, campaign, now_ms):
             case rules.Allowed(phone=phone) if phone.number.e164 in live.attempts.numbers:
                 skipped.append(lead)  # another lead with this very number is being called
+            case rules.Allowed(until_ms=until_ms) if closing(until_ms, now_ms):
+                skipped.append(lead)  # back to the store when it has closed
             case rules.Allowed() as allowed:
                 found = (lead, allowed)
             case rules.Refused(reason, again_at_ms) if again_at_ms is not None:
@@ -235,6 +241,11 @@ def next_lead(
                     live.emit(effects.SaveLead(closed, now_ms))
     hopper.leads.extendleft(reversed(skipped))
     return found
+
+
+def closing(until_ms: int, now_ms: int) -> bool:
+    """Whether the lawful time ends too soon for a call that is only planned now."""
+    return now_ms >= until_ms - CLOSING_MS
 
 
 def _waits_for_owner(live: Live, lead: Lead, now_ms: int, agent: AgentId | None) -> bool:
@@ -291,7 +302,7 @@ def place(
             talk_max_ms=campaign.talk_max_ms,
             message=campaign.message.sound(lead.language),
             opt_out=campaign.message.opt_out,
-            send_before_ms=min(now_ms + SEND_WITHIN_MS, allowed.until_ms),
+            send_before_ms=min(now_ms + SEND_WITHIN_MS, allowed.until_ms - ON_THE_WIRE_MS),
         ),
         effects.SetTimer(("life", id_), now_ms + campaign.ring_timeout_ms + LIFE_SLACK_MS),
         effects.AttemptChanged(attempt),

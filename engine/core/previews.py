@@ -14,7 +14,7 @@ from typing import Final
 
 from engine.core import attempts as rules
 from engine.core import effects, lawful
-from engine.core.dialing import look_for_leads, next_lead, place
+from engine.core.dialing import closing, look_for_leads, next_lead, place
 from engine.core.events import AgentDial, AgentSkip, LeadFetched
 from engine.core.live import Claim, Live, Wanted
 from engine.core.machines import AgentEvent
@@ -270,6 +270,8 @@ def _start(live: Live, agent: Agent, fetched: LeadFetched, position: int | None,
         return allowed.reason
     if position is not None and allowed.phone.position != position:
         return "no_valid_phone"
+    if closing(allowed.until_ms, now_ms):
+        return Refusal.NOT_NOW
     if allowed.phone.number.e164 in live.attempts.numbers:
         return Refusal.NUMBER_BUSY
     trunk = next((t for t in campaign.trunks if live.trunks[t].room(now_ms) > 0), None)

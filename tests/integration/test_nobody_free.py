@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +15,18 @@ import pytest
 from asterisk.journal import Entry
 from engine.ari.client import AriAccount
 from engine.ari.switch import AriSwitch
-from engine.clock import WallClock
+from engine.clock import Clock, WallClock
 from engine.core import events
 from engine.core.floor import Floor
 from engine.core.model import AgentId, CommandId, LegKind, Message, PhoneNumber, Policy, TrunkId
 from engine.driver import Driver
 from engine.store.database import AioDatabase
+from engine.store.imports import import_leads
 from engine.store.store import Store
 from engine.telephony import legs_told
-from tests.contract.store_people import add_lead, rows
+from tests.contract.store_people import rows
 from tests.conversation import SPRING, campaign, policy, profile
+from tests.fakes.office import Person
 from tests.integration.switches import AsteriskPair, until
 
 pytestmark = pytest.mark.integration
@@ -50,21 +52,33 @@ class Engine:
 
 
 @asynccontextmanager
-async def running_engine(pair: AsteriskPair, path: Path, rules: Policy, numbers: list[str]) -> AsyncIterator[Engine]:
-    """An engine that dials `numbers` once its campaign is started."""
-    clock, secrets = WallClock(), pair.engine.secrets
+async def running_engine(
+    pair: AsteriskPair,
+    path: Path,
+    rules: Policy,
+    numbers: list[str],
+    *,
+    zones: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Engine]:
+    """An engine that dials `numbers`, some of them in `zones`, once its campaign is started; by its own `clock`."""
+    secrets, since_ms = pair.engine.secrets, WallClock().now_ms()
+    clock = clock or WallClock()
     account = AriAccount(url=pair.ari_url, user=secrets.ari_user, secret=secrets.ari_password, app="zvonar")
     switch = AriSwitch(
         account,
         clock=clock,
         chance=random.random,
         trunks=list(rules.trunks),
-        journal=legs_told(pair.engine.instance.paths.journal, since_ms=clock.now_ms()),
+        journal=legs_told(pair.engine.instance.paths.journal, since_ms=since_ms),
     )
     async with AioDatabase.open(path, now_ms=clock.now_ms(), controller=True) as database:
         store = Store(database)
-        for lead, number in enumerate(numbers, 1):
-            await add_lead(database, lead, numbers=(PhoneNumber(number),))
+        people = [
+            Person(line=line, phones=(PhoneNumber(number),), name="", zone=(zones or {}).get(number), fields={})
+            for line, number in enumerate(numbers, 2)
+        ]
+        await import_leads(database, SPRING, people, file_name="leads.csv", by="test", now_ms=clock.now_ms())
         epoch = 7_000_000 + random.randrange(10**6)
         driver = Driver(Floor(rules, epoch=epoch), switch=switch, store=store, clock=clock)
         async with asyncio.TaskGroup() as group:

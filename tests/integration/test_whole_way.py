@@ -91,7 +91,7 @@ _SQL = parse(
 -- name: open
 SELECT number FROM attempts WHERE ended_at_ms IS NULL;
 -- name: taken_back
-SELECT a.number, a.outcome, a.ended_at_ms - s.at_ms AS after_ms, l.state
+SELECT a.number, a.outcome, a.ended_at_ms - s.at_ms AS after_ms, l.state, s.at_ms
 FROM suppressions s JOIN attempts a ON a.number = s.number JOIN leads l ON l.id = a.lead_id;
 -- name: attempts
 SELECT number, outcome, cause, tech_cause FROM attempts ORDER BY planned_at_ms;
@@ -348,5 +348,12 @@ async def test_a_word_of_do_not_call_ends_a_ringing_call_within_a_second(center:
     assert (ended["number"], ended["outcome"], ended["state"]) == (row["number"], "cancelled", "suppressed")
     assert isinstance(ended["after_ms"], int)
     assert ended["after_ms"] <= 1_000, ended
-    (call,) = [one for one in center.carried() if one.number.lstrip("+") == str(row["number"]).lstrip("+")]
+    carried = center.carried()
+    (call,) = [one for one in carried if one.number.lstrip("+") == str(row["number"]).lstrip("+")]
     assert call.ended_ms is not None
+    assert isinstance(ended["at_ms"], int)
+    assert 0 <= call.ended_ms - ended["at_ms"] <= 1_000, "by the carrier's journal"
+    path = center.loaded.resolve(center.loaded.config.database)
+    async with AioDatabase.open(path, now_ms=WallClock().now_ms()) as database:
+        found = await verify(database, now_ms=WallClock().now_ms(), policy=center.loaded.policy, carried=carried)
+    assert found == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.core import effects, events
-from engine.core.dialing import HOPPER_LOW, HOPPER_RECHECK_MS, LOOK_AGAIN_MS, SEND_WITHIN_MS
+from engine.core.dialing import CLOSING_MS, HOPPER_LOW, HOPPER_RECHECK_MS, LOOK_AGAIN_MS, ON_THE_WIRE_MS, SEND_WITHIN_MS
 from engine.core.model import AgentId, CampaignId, CustomerState, LeadState, NotDialing, Outcome, Trunk, TrunkId
 from engine.core.pacing import Manual, Predictive, Preview
 from tests.conversation import (
@@ -58,10 +58,21 @@ def test_a_dial_goes_stale_after_two_seconds_or_when_the_hours_end() -> None:
     floor = Conversation(lead(1), lead(2), hours=OFFICE_HOURS)
     floor.ready(ANNA)
     assert floor.last(effects.OriginateCustomer).send_before_ms == floor.now_ms + SEND_WITHIN_MS
-    evening_ms = MONDAY_MS + 10 * 60 * MINUTE_MS - 500
-    floor = Conversation(lead(1), hours=OFFICE_HOURS, now_ms=evening_ms)
+    closes_ms = MONDAY_MS + 10 * 60 * MINUTE_MS
+    floor = Conversation(lead(1), hours=OFFICE_HOURS, now_ms=closes_ms - CLOSING_MS - 1)
     floor.ready(ANNA)
-    assert floor.last(effects.OriginateCustomer).send_before_ms == evening_ms + 500
+    assert floor.last(effects.OriginateCustomer).send_before_ms == closes_ms - ON_THE_WIRE_MS
+
+
+def test_what_would_reach_the_carrier_after_the_hours_is_not_even_planned() -> None:
+    closes_ms = MONDAY_MS + 10 * 60 * MINUTE_MS
+    floor = Conversation(lead(1), hours=OFFICE_HOURS, now_ms=closes_ms - CLOSING_MS)
+    floor.ready(ANNA)
+    assert floor.dialed() == []
+    assert floor.command(events.AgentDial, agent=ANNA, lead=lead(1).id) == "not_now"
+    floor.wait(MINUTE_MS)
+    floor.ready(BORYS)
+    assert floor.last(effects.SaveLead).change.rule == "calling_hours", "then the lead waits for the morning"
 
 
 def test_no_call_outside_the_calling_hours_and_the_lead_comes_back_when_they_begin() -> None:
