@@ -57,6 +57,7 @@ from engine.core.model import (
     LegKind,
     Phone,
     Previewed,
+    QueueId,
     RecordAct,
     Refusal,
     SkipReason,
@@ -673,13 +674,14 @@ def desk_event(  # noqa: C901, PLR0912 - one row per button
         case Verb.ANSWER:
             return AgentAnswer(command=command, by=login, agent=agent)
         case Verb.TRANSFER:
-            to, team = _text(args, "to", 64), _text(args, "team", 64)
+            to, team, queue = _text(args, "to", 64), _text(args, "team", 64), _text(args, "queue", 64)
             return AgentTransfer(
                 command=command,
                 by=login,
                 agent=agent,
                 to=AgentId(to) if to else None,
                 team=CampaignId(team) if team else None,
+                queue=QueueId(queue) if queue else None,
             )
         case Verb.CONSULT:
             try:

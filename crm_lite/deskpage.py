@@ -63,18 +63,16 @@ async def transfer_menu(request: web.Request) -> web.StreamResponse:
         if profile.id != user.agent and agent is not None:
             look = agent_state(viewer.words, agent.state, None)
             colleagues.append((profile.id, profile.name, *look, agent.state in away, agent.state in free_now))
-    free = Counter(
-        campaign
-        for profile in policy.agents.values()
-        for campaign in profile.campaigns
-        if profile.id in board.agents and board.agents[profile.id].state is AgentState.READY
-    )
+    ready = [one for one in policy.agents.values() if one.id in board.agents and board.agents[one.id].state in free_now]
+    free = Counter(campaign for profile in ready for campaign in profile.campaigns)
+    serving = Counter(queue for profile in ready for queue in profile.queues)
     html = crm.pages.render(
         viewer.words.language,
         "desk/transfer.html",
         me=user.agent,
         colleagues=sorted(colleagues, key=lambda one: (one[-2], not one[-1], one[1])),
         teams=[(campaign.id, campaign.name, free[campaign.id]) for campaign in policy.campaigns.values()],
+        queues=[(queue.id, queue.name, serving[queue.id]) for queue in policy.queues.values()],
     )
     return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
 

@@ -159,6 +159,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.CALLBACK_TIME_NEEDED: N_("Choose when to call back."),
     Refusal.CALLBACK_IN_PAST: N_("The callback time is not in the future."),
     Refusal.UNKNOWN_CAMPAIGN: N_("There is no such campaign in the configuration."),
+    Refusal.UNKNOWN_QUEUE: N_("There is no such queue in the configuration."),
     Refusal.WRAP_UP_NOT_OVER: N_("Wrap-up ends when its time is out."),
     Refusal.TOO_LATE: N_("The result of this conversation can no longer be changed here."),
     Refusal.DRAINING: N_("The system is shutting down."),

@@ -22,6 +22,7 @@ from engine.core.model import (
     PhoneId,
     PhoneNumber,
     Policy,
+    QueueId,
     RecordAct,
     Recording,
     SkipReason,
@@ -396,11 +397,12 @@ class AgentAnswer(DeskCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTransfer(DeskCommand):
-    """Hands the customer on: to a colleague (or oneself, later), or to whoever of a team is free first."""
+    """Hands the customer on: to a colleague (or oneself, later), or to whoever of a team or a queue is free first."""
 
     agent: AgentId
     to: AgentId | None = None
     team: CampaignId | None = None  # None: the team that has the call
+    queue: QueueId | None = None  # those who serve this queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from engine.core import customers, effects
 from engine.core.events import AgentTransfer
 from engine.core.live import Live
 from engine.core.machines import CustomerEvent
-from engine.core.model import Agent, AgentId, AgentState, Attempt, CampaignId, CustomerState, Refusal
+from engine.core.model import Agent, AgentId, AgentState, Attempt, CampaignId, CustomerState, Refusal, queue_seat
 
 #: Colleagues who take a customer now, or when they are through with theirs.
 AT_WORK: Final = frozenset(
@@ -41,22 +41,28 @@ def transfer(live: Live, event: AgentTransfer, now_ms: int) -> str:
         return Refusal.SWITCH_DOWN
     refusal = _nobody(live, event, agent, attempt)
     if not refusal:
-        hand_on(live, agent, attempt, to=event.to, team=event.team, by=event.by, now_ms=now_ms)
+        hand_on(live, agent, attempt, to=event.to, team=_team(event), by=event.by, now_ms=now_ms)
     return refusal
 
 
 def _nobody(live: Live, event: AgentTransfer, agent: Agent, attempt: Attempt) -> str:
     if event.team is not None and event.team not in live.policy.campaigns:
         return Refusal.UNKNOWN_CAMPAIGN
+    if event.queue is not None and event.queue not in live.policy.queues:
+        return Refusal.UNKNOWN_QUEUE
     if event.to is not None:
         to = live.agents.get(event.to)
         if to is None:
             return Refusal.UNKNOWN_AGENT
         leaves = to.wish is AgentState.LOGGED_OUT
         return "" if to.state in AT_WORK and not leaves else Refusal.COLLEAGUE_AWAY
-    seat = event.team or attempt.seat
+    seat = _team(event) or attempt.seat
     others = (one for one in live.agents.values() if one.id != agent.id and one.state in AT_WORK)
     return "" if any(seat in live.seats_of(one.id) for one in others) else Refusal.COLLEAGUE_AWAY
+
+
+def _team(event: AgentTransfer) -> CampaignId | None:
+    return queue_seat(event.queue) if event.queue is not None else event.team
 
 
 def hand_on(

@@ -640,6 +640,7 @@ class Refusal(StrEnum):
     CALLBACK_TIME_NEEDED = "callback_time_needed"
     CALLBACK_IN_PAST = "callback_in_past"
     UNKNOWN_CAMPAIGN = "unknown_campaign"
+    UNKNOWN_QUEUE = "unknown_queue"
     WRAP_UP_NOT_OVER = "wrap_up_not_over"
     TOO_LATE = "too_late"
     DRAINING = "draining"

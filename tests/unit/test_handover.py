@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from engine.core import effects, events
 from engine.core.invariants import violations
-from engine.core.model import Agent, AgentId, AgentState, CampaignId, CustomerState, LegId, LegKind, Outcome
-from tests.conversation import ANNA, BORYS, MINUTE_MS, SOLD, Conversation, campaign, lead, policy, profile
+from engine.core.model import Agent, AgentId, AgentState, CampaignId, CustomerState, LegId, LegKind, Outcome, QueueId
+from engine.core.pacing import Preview
+from tests.conversation import (
+    ANNA,
+    BORYS,
+    HOTLINE,
+    MINUTE_MS,
+    SOLD,
+    Conversation,
+    campaign,
+    lead,
+    policy,
+    profile,
+    queue,
+)
 
 SERVICE = CampaignId("service")
 VIRA = AgentId("vira")
@@ -97,6 +110,35 @@ def test_a_team_that_serves_another_campaign_takes_the_customer() -> None:
     assert floor.attempt(leg).agent == VIRA
     floor.tell(events.LegBridged(leg))
     assert floor.dispose(floor.attempt(leg), SOLD) == ""
+
+
+def test_a_queue_takes_the_customer_to_whoever_serves_it_also_one_who_looks_at_the_next_client() -> None:
+    people = (profile(ANNA), profile(VIRA, campaigns=(SERVICE,), queues=(HOTLINE,)))
+    looks = campaign(id=SERVICE, name="Service", pacing=Preview(countdown_ms=0))
+    rules = policy(campaign(), looks, agents=people, queues=(queue(),))
+    floor = Conversation(lead(1), lead(2, campaign=SERVICE), policy=rules)
+    floor.ready(ANNA)
+    leg = floor.dialed()[0]
+    floor.talk(leg)
+    assert transfer(floor, queue=QueueId("none")) == "unknown_queue"
+    assert transfer(floor, queue=HOTLINE) == "colleague_away"
+    floor.ready(VIRA)
+    assert floor.agent(VIRA).state is AgentState.PREVIEW
+    assert transfer(floor, queue=HOTLINE) == ""
+    assert floor.attempt(leg).agent == VIRA
+    floor.tell(events.LegBridged(leg))
+    assert floor.dispose(floor.attempt(leg), SOLD) == ""
+
+
+def test_a_colleague_who_looks_at_the_next_client_is_given_the_customer() -> None:
+    people = (profile(ANNA), profile(VIRA, campaigns=(SERVICE,)))
+    looks = campaign(id=SERVICE, name="Service", pacing=Preview(countdown_ms=0))
+    floor = Conversation(lead(1), lead(2, campaign=SERVICE), policy=policy(campaign(), looks, agents=people))
+    floor.ready(ANNA, VIRA)
+    leg = floor.dialed()[0]
+    floor.talk(leg)
+    assert transfer(floor, to=VIRA) == ""
+    assert (floor.attempt(leg).agent, floor.agent(VIRA).previewed) == (VIRA, None)
 
 
 def test_to_oneself_later_the_customer_comes_back_when_one_is_ready() -> None:
