@@ -37,6 +37,7 @@ from engine.core.events import (
     AgentRecord,
     AgentSkip,
     AgentTransfer,
+    AgentTransferOut,
     DeskEvent,
     Dispose,
 )
@@ -56,6 +57,7 @@ from engine.core.model import (
     LeadId,
     LegKind,
     Phone,
+    PhoneNumber,
     Previewed,
     QueueId,
     RecordAct,
@@ -63,6 +65,8 @@ from engine.core.model import (
     SkipReason,
     WrapUpMode,
 )
+from engine.leads.files import meaning_of
+from engine.phones import parse_phone
 from engine.store.errors import StoreError
 from engine.store.rows import AgentTime, Callback, LeadCard, OwnCall, PastAttempt
 from engine.store.tasks import Plate, Tasks
@@ -731,6 +735,8 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         current = crm.live.board.agents.get(agent)
         if said.verb in OF_THIS_CALL and (current is None or (said.args.get("attempt") or None) != current.attempt):
             return Refusal.NO_CALL  # The button was meant for the call before this one.
+        if said.verb is Verb.TRANSFER and said.args.get("number"):
+            return await _transfer_out(crm, login, agent, said)
         event = desk_event(said, login=login, agent=agent, settings=crm.settings, now_ms=now_ms)
     except caller.NoCaller as refused:
         return str(refused)
@@ -751,6 +757,15 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         return await crm.engine.do(event)
     except TimeoutError:
         return "not_saved"
+
+
+async def _transfer_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
+    """To a number outside, as it was typed: by the rules for all numbers that we dial."""
+    number = parse_phone(_text(said.args, "number", 40), meaning_of(crm.loaded.config).numbering)
+    if not isinstance(number, PhoneNumber):
+        return "caller_number"
+    command = CommandId(f"{login}:{said.id}")
+    return await crm.engine.do(AgentTransferOut(command=command, by=login, agent=agent, number=number))
 
 
 async def _save_draft(crm: Crm, agent: AgentId, args: Mapping[str, Any], now_ms: int) -> str:

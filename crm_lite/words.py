@@ -181,6 +181,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "reason_needed": N_("Say why: it is kept with the number."),
     "not_mergeable": N_("One of the two is in a call, must not be called, or is merged already."),
     Refusal.COLLEAGUE_AWAY: N_("Nobody is there to take the call. Choose another colleague or team."),
+    Refusal.NUMBER_SUPPRESSED: N_("This number is on a do-not-call list."),
     Refusal.COLLEAGUE_BUSY: N_("This colleague is busy just now. Choose another one, or transfer the call."),
     Refusal.COLLEAGUE_RINGS: N_("The colleague's phone still rings."),
     Refusal.NO_COLLEAGUE: N_("The colleague is no longer on the line."),

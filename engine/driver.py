@@ -35,6 +35,7 @@ from engine.core.events import (
     LeadFetched,
     LeadsChanged,
     LeadsFetched,
+    NumberChecked,
     OriginateRefused,
     StoreDown,
     StoreUp,
@@ -98,6 +99,9 @@ class Store(Protocol):
 
     async def revisions(self) -> Mapping[str, int]:
         """Numbers that rise with each change by another process, by subject. Raises StoreError."""
+
+    async def number_blocked(self, number: PhoneNumber, campaign: CampaignId) -> bool:
+        """Whether a do-not-call list that binds the campaign has this number."""
 
     async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
         """The leads' numbers that are on a do-not-call list. Raises StoreError."""
@@ -425,6 +429,9 @@ class Driver:
             if isinstance(order, effects.FetchCaller):
                 self._offer(await self._caller(order))
                 continue
+            if isinstance(order, effects.CheckNumber):
+                self._offer(await self._number(order))
+                continue
             try:
                 fetched = await self._store.due_leads(
                     order.campaign,
@@ -480,6 +487,15 @@ class Driver:
                     self._offer(DoNotCallChanged())
             seen = now
             await asyncio.sleep(LOOK_EVERY_MS / 1000)
+
+    async def _number(self, order: effects.CheckNumber) -> NumberChecked:
+        try:
+            return NumberChecked(order.attempt, await self._store.number_blocked(order.number, order.campaign))
+        except StoreBug:
+            raise
+        except StoreError as problem:
+            log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
+            return NumberChecked(order.attempt, None)
 
     async def _caller(self, order: effects.FetchCaller) -> CallerFetched:
         try:

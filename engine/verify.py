@@ -127,6 +127,7 @@ class _Sql:
     callbacks_past_due: Query
     out_of_order: Query
     attempts_page: Query
+    hand_outs: Query
     audit_pages: Query
 
 
@@ -175,7 +176,7 @@ async def verify(
         found += _over_capacity(attempts, policy)
         found += _over_dialed(attempts, await rows_of(database, SQL.agent_states()), policy)
     if carried is not None:
-        found += _against_carrier(attempts, carried)
+        found += _against_carrier([*attempts, *await rows_of(database, SQL.hand_outs())], carried)
     if heard is not None:
         starts = [row["started_at_ms"] for row in await rows_of(database, SQL.engine_starts())]
         found += _against_journal(attempts, heard, policy, starts)

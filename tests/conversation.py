@@ -140,6 +140,7 @@ class Conversation:
         self.floor = Floor(policy or globals()["policy"](campaign(**campaign_changes), agents=people), epoch=epoch)
         self.live = self.floor.live
         self.leads = list(leads)
+        self.listed: set[PhoneNumber] = set()  # numbers on a do-not-call list
         self.orders: list[effects.Effect] = []
         self.timers: dict[tuple[str, str], int] = {}
         self._commands = 0
@@ -273,6 +274,8 @@ class Conversation:
             elif isinstance(order, effects.FetchLead):
                 found = next((one for one in self.leads if one.id == order.lead), None)
                 self._take(self._handle(events.LeadFetched(order.lead, found)))
+            elif isinstance(order, effects.CheckNumber):
+                self._take(self._handle(events.NumberChecked(order.attempt, order.number in self.listed)))
             elif isinstance(order, effects.FetchCaller):
                 found_leads = [one for one in self.leads if any(p.number == order.number for p in one.phones)]
                 self._take(self._handle(events.CallerFetched(order.attempt, tuple(found_leads))))

@@ -25,6 +25,7 @@ from engine.core.effects import (
     StartRecording,
     StopRecording,
     SwitchOrder,
+    TransferOut,
 )
 from engine.core.events import (
     CallArrived,
@@ -86,6 +87,7 @@ CALL_TONE: Final = "sound:beep"
 MESSAGE_CONTEXT: Final = "zvonar-message"
 VOICEMAIL_CONTEXT: Final = "zvonar-voicemail"
 SCREENING_CONTEXT: Final = "zvonar-amd"
+OUT_CONTEXT: Final = "zvonar-out"
 
 #: First argument of a leg that comes back from detection, and AMDSTATUS as a verdict; anything else is unsure.
 SCREENED: Final = "screened"
@@ -203,6 +205,8 @@ def requests_of(  # noqa: C901, PLR0912 - one row per order
                 ari.channels.setChannelVar(order.leg, variable="ZV_AMD", value=value),
                 _to(order.leg, SCREENING_CONTEXT),
             )
+        case TransferOut():
+            return _out(order)
         case Mute(agent=agent, on=True):
             return (ari.channels.mute(agent, direction="in"),)
         case Mute(agent=agent):
@@ -244,6 +248,18 @@ def _message(order: PlayMessageAndHangup) -> tuple[Request[Any], ...]:
     )
 
 
+def _out(order: TransferOut) -> tuple[Request[Any], ...]:
+    channel = channel_of(order.leg)
+    said = {
+        "ZV_OUT_NUMBER": order.number.e164,
+        "ZV_OUT_TRUNK": order.trunk,
+        "ZV_OUT_FROM": order.caller_id.e164 if order.caller_id is not None else "",
+        "ZV_OUT_RING_S": seconds(order.ring_timeout_ms),
+    }
+    variables = (ari.channels.setChannelVar(channel, variable=name, value=value) for name, value in said.items())
+    return (*variables, _to(channel, OUT_CONTEXT))
+
+
 def to_message(channel_id: str) -> Request[None]:
     """Send a channel to the dialplan's message that nobody can speak now; it hangs up at its end."""
     return _to(channel_id, MESSAGE_CONTEXT)
@@ -258,7 +274,7 @@ def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     match order:
         case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
             return (order.leg,)
-        case AnswerPhone():
+        case AnswerPhone() | TransferOut():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
@@ -293,6 +309,7 @@ def legs_found(
             ),
             arrived=None if is_ours(channel.id) else arrived(channel.id, channel.app_data.split(",")[1:], reads),
             screening=channel.context == SCREENING_CONTEXT,
+            handed_out=channel.context == OUT_CONTEXT,
         )
         for channel in channels
         if is_ours(channel.id) or _has_called_us(channel, application)

@@ -439,6 +439,9 @@ def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> N
     if attempt.state is CustomerState.SCREENING and command == "screen":
         _let_through(live, attempt, Verdict.UNSURE, now_ms)
     live.counters[f"failed_{command}"] += 1
+    if command == "transferout" and attempt.state is CustomerState.LEAVING:
+        play_message(live, attempt, now_ms)
+        return
     if command in {"music", "hold"} and attempt.state is CustomerState.WAITING:
         live.without_music[attempt.id] = None
     if command == "startrecording":

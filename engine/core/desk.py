@@ -437,7 +437,7 @@ def _disposed(live: Live, attempt: Attempt, lead: Lead | None, by: AgentId, now_
     if agent is None or agent.attempt != attempt.id:
         return
     live.put_agent(replace(agent, disposed=True), now_ms)
-    if attempt.state is not CustomerState.ENDED:
+    if attempt.state is not CustomerState.ENDED and attempt.out is None:
         return
     agent = live.agents[by]
     if agent.state is not A.WRAP_UP:

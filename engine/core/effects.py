@@ -18,6 +18,7 @@ from engine.core.model import (
     CampaignId,
     CommandId,
     DispositionId,
+    HandOut,
     LeadChange,
     LeadId,
     LegId,
@@ -89,6 +90,20 @@ class Music:
 
     customer: LegId
     music: str = ""  # one of the switch's classes; none: its usual one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOut:
+    """Send a customer to the dialplan, which dials a number for them; when that ends, or fails, they are hung up.
+
+    The number must be on disk: its row's commit has been heard of before this is ordered.
+    """
+
+    leg: LegId
+    number: PhoneNumber
+    trunk: TrunkId
+    caller_id: PhoneNumber | None
+    ring_timeout_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +293,13 @@ class SaveRecording:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveHandOut:
+    """A number outside is to be dialed for a customer; before the switch is asked, always."""
+
+    out: HandOut
+
+
+@dataclass(frozen=True, slots=True)
 class SaveCampaignRun:
     """A campaign is running or stopped."""
 
@@ -360,6 +382,16 @@ class CheckHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckNumber:
+    """Ask the store, after the writes of its batch, whether a do-not-call list binds this campaign to leave the number
+    alone; answer: `NumberChecked`."""
+
+    attempt: AttemptId
+    number: PhoneNumber
+    campaign: CampaignId
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Send `TimerFired(key)` at `at_ms`; the same key again moves it."""
 
@@ -423,6 +455,7 @@ Urgent = (
     | OpenBridge
     | Bridge
     | Music
+    | TransferOut
     | Hangup
     | Screen
     | PlayMessageAndHangup
@@ -445,13 +478,14 @@ Write = (
     | SaveDispositionAlone
     | SaveAgent
     | SaveRecording
+    | SaveHandOut
     | SaveCampaignRun
     | SaveLead
     | SaveOptOut
     | SavePacing
     | SaveAudit
 )
-Read = FetchLeads | FetchLead | FetchCaller | CheckHeld
+Read = FetchLeads | FetchLead | FetchCaller | CheckHeld | CheckNumber
 Timer = SetTimer | CancelTimer
 Notice = AgentChanged | AttemptChanged | ScreenPop | DialingChanged | CommandDone
 Effect = Dial | Recorder | Urgent | Write | Read | Timer | Notice

@@ -138,6 +138,7 @@ class LegFound:
     bridged_with: tuple[LegId, ...] = ()
     arrived: CallArrived | None = None  # of a call that came in: it may have come while nobody listened
     screening: bool = False  # answering-machine detection has it
+    handed_out: bool = False  # with somebody outside, or being connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,14 @@ class HeldChecked:
     """The answer to `CheckHeld`: numbers of those leads that must not be called."""
 
     blocked: tuple[tuple[LeadId, PhoneNumber], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberChecked:
+    """The answer to `CheckNumber`: whether a do-not-call list has it. None: the store could not be read."""
+
+    attempt: AttemptId
+    blocked: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +415,14 @@ class AgentTransfer(DeskCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTransferOut(DeskCommand):
+    """Hands the customer on to a number outside, which the rules of numbering have let pass."""
+
+    agent: AgentId
+    number: PhoneNumber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConsult(DeskCommand):
     """Asks a colleague (`to`, at the start) while the customer hears music, and what follows from it."""
 
@@ -489,6 +506,7 @@ DeskEvent = (
     | AgentDigits
     | AgentRecord
     | AgentTransfer
+    | AgentTransferOut
     | AgentConsult
     | AgentAnswer
     | Dispose
@@ -497,6 +515,14 @@ DeskEvent = (
     | LeadSuppressed
 )
 StoreEvent = (
-    LeadsFetched | LeadFetched | CallerFetched | LeadsChanged | DoNotCallChanged | HeldChecked | StoreDown | StoreUp
+    LeadsFetched
+    | LeadFetched
+    | CallerFetched
+    | LeadsChanged
+    | DoNotCallChanged
+    | HeldChecked
+    | NumberChecked
+    | StoreDown
+    | StoreUp
 )
 Event = SwitchEvent | DeskEvent | StoreEvent | EngineLate | TimerFired | ConfigChanged | Restored | DrainStarted

@@ -169,7 +169,8 @@ def _hoppers(live: Live) -> Iterator[str]:
 
 
 def _lines(live: Live) -> Iterator[str]:
-    in_use = Counter(a.trunk for a in live.attempts.values() if a.state is not CustomerState.ENDED)
+    on_line = [a for a in live.attempts.values() if a.state is not CustomerState.ENDED]
+    in_use = Counter([*(a.trunk for a in on_line), *(a.out.trunk for a in on_line if a.out is not None)])
     for id_, trunk in live.trunks.items():
         if trunk.in_use != in_use[id_]:
             yield f"trunk {id_} counts {trunk.in_use} lines in use, {in_use[id_]} are"

@@ -27,6 +27,7 @@ from engine.core.model import (
     CampaignId,
     CommandId,
     CustomerState,
+    HandOut,
     InboundQueue,
     Lead,
     LeadChange,
@@ -125,6 +126,7 @@ class Live:
         self.queues: dict[QueueId, InboundQueue] = {}  # of the policy, and older ones that still have calls
         self.callers: dict[AttemptId, tuple[Lead, ...]] = {}  # who a caller may be, once the store has said
         self.without_music: dict[AttemptId, None] = {}  # callers who wait in silence: the order failed
+        self.to_hand_out: dict[AttemptId, tuple[HandOut, CommandId]] = {}  # while the store is asked about the number
         self.to_attach: dict[LeadId, Attaching] = {}
         self.gone_legs: OrderedDict[LegId, None] = OrderedDict()  # of calls that came in: told late, they are no news
         self.running: dict[CampaignId, bool] = {}
@@ -608,9 +610,10 @@ class Live:
         return rules.after(lead, attempt.phone_position, outcome, policy, now_ms)
 
     def _settle_line(self, attempt: Attempt) -> None:
-        trunk = self.trunks.get(attempt.trunk)
-        if trunk is not None and trunk.in_use > 0:
-            trunk.release()
+        for used in (attempt.trunk, *((attempt.out.trunk,) if attempt.out is not None else ())):
+            trunk = self.trunks.get(used)
+            if trunk is not None and trunk.in_use > 0:
+                trunk.release()
 
     def _settle_abandoned(self, attempt: Attempt, now_ms: int) -> None:
         pacer = self.pacers[attempt.campaign]

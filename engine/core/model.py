@@ -562,6 +562,17 @@ class Consult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandOut:
+    """Somebody outside who is to take a customer over: the switch dials them, and no operator is with them any more."""
+
+    attempt: AttemptId
+    agent: AgentId
+    number: PhoneNumber
+    trunk: TrunkId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try on one phone of one lead, or one call that came in (`queue`), and the conversation that it became."""
 
@@ -590,6 +601,7 @@ class Attempt:
     queue: QueueId | None = None  # they called us
     team: CampaignId | None = None  # handed on to those who serve this campaign
     wanted: AgentId | None = None  # waits for this agent first
+    out: HandOut | None = None  # they talk with somebody outside
 
     @property
     def paced(self) -> bool:
@@ -660,6 +672,7 @@ class Refusal(StrEnum):
     LEAD_NEEDED = "lead_needed"  # this result changes a lead, and the caller has none yet
     CALLER_KNOWN = "caller_known"  # the call has its lead already
     COLLEAGUE_AWAY = "colleague_away"
+    NUMBER_SUPPRESSED = "number_suppressed"
     COLLEAGUE_BUSY = "colleague_busy"
     COLLEAGUE_RINGS = "colleague_rings"
     NO_COLLEAGUE = "no_colleague"  # nobody is being asked

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from engine.core import consultation, customers, desk, effects, inbound
+from engine.core import consultation, customers, desk, effects, handover, inbound
 from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
 from engine.core.live import Live
 from engine.core.machines import AgentEvent, CustomerEvent
@@ -294,7 +294,14 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
 
 
 def _dialplan_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int, *, anew: bool) -> None:
-    """It is being judged, or hears the message."""
+    """It is being judged, hears the message, or talks with somebody outside."""
+    if leg.handed_out:
+        if attempt.state is CustomerState.WAITING:
+            partner = live.restored_talk.get(attempt.id)
+            if partner is not None:
+                _talk_on(live, attempt, partner, now_ms, over=True)  # their agent owes the word
+            handover.gone_out(live, live.attempts[attempt.id], now_ms)
+        return
     if leg.screening and attempt.state in customers.UNANSWERED:
         customers.found_screening(live, attempt, now_ms)
     elif leg.screening and attempt.state is CustomerState.SCREENING and anew:
@@ -311,6 +318,8 @@ def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int)
     """Our order to end it may have been lost; who is in the dialplan hears the message and is not cut short."""
     if not leg.answered:
         live.emit(effects.Hangup(leg.leg))
+    elif leg.ours_to_command and attempt.out is not None and now_ms - attempt.out.at_ms < SNAPSHOT_GRACE_MS:
+        return  # our order is on its way
     elif leg.ours_to_command:
         if attempt.bridged_at_ms is None:
             customers.answered(live, attempt, now_ms)

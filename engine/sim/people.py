@@ -24,6 +24,7 @@ from engine.core.events import (
     AgentRecord,
     AgentSkip,
     AgentTransfer,
+    AgentTransferOut,
     DeskEvent,
     Dispose,
 )
@@ -84,6 +85,7 @@ class Habits:
     digits_share: float = 0.02
     record_share: float = 0.05
     transfer_share: float = 0.08
+    outside_share: float = 0.2  # of transfers
     consult_share: float = 0.08
     consult_ms: int = 10_000  # between two buttons while a colleague is asked
     preview_ms: int = 8_000
@@ -364,10 +366,13 @@ class SimAgent:
         return AgentAttach(command=self._id(), by=self.id, agent=self.id, attempt=attempt.id, lead=lead)
 
     def _transfer(self) -> DeskEvent:
-        """To a colleague, to myself later, or to the team."""
+        """To a colleague, to myself later, to the team, or to somebody outside."""
         engine = self._engine()
         people = [agent.id for agent in engine.snapshot().agents] if engine is not None else []
         to = self._chance.choice([None, self.id, *people])
+        if self._chance.random() < self._habits.outside_share:
+            number = PhoneNumber(f"+38050{self._chance.randrange(10**7):07}")
+            return AgentTransferOut(command=self._id(), by=self.id, agent=self.id, number=number)
         return AgentTransfer(command=self._id(), by=self.id, agent=self.id, to=to)
 
     def _owes(self, agent: Agent) -> bool:

@@ -357,6 +357,11 @@ class _FaultyStore:
             self._revised_at, self._revisions = written, await self._store.revisions()
         return self._revisions
 
+    async def number_blocked(self, number: PhoneNumber, campaign: CampaignId) -> bool:
+        """As the store, after a while."""
+        await self._turn()
+        return await self._store.number_blocked(number, campaign)
+
     async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
         """As the store, after a while."""
         await self._turn()

@@ -34,6 +34,7 @@ from engine.core.effects import (
     StartRecording,
     StopRecording,
     SwitchOrder,
+    TransferOut,
 )
 from engine.core.events import (
     CallArrived,
@@ -101,6 +102,7 @@ class Place(Enum):
     STASIS = auto()  # the engine
     SCREENING = auto()  # detection
     MESSAGE = auto()  # the dialplan
+    OUT = auto()  # the dialplan, which dials somebody outside for them
 
 
 @dataclass(slots=True)
@@ -495,7 +497,7 @@ class SimSwitch:
                 return self._leave_bridge(customer, music=True)
             case Hold(customer=customer, bridge=bridge):
                 return bridge in self._bridges and self._join(customer, bridge)
-            case PlayMessageAndHangup() | Screen():
+            case PlayMessageAndHangup() | Screen() | TransferOut():
                 return self._continue(order)
             case _:
                 raise AssertionError(f"not a command: {order}")
@@ -506,7 +508,7 @@ class SimSwitch:
             self._answer(channel, SHIFT_MAX_MS, None)  # their 200 and our CANCEL have crossed
         self._end(channel, NORMAL_CLEARING, None)
 
-    def _continue(self, order: PlayMessageAndHangup | Screen) -> bool:
+    def _continue(self, order: PlayMessageAndHangup | Screen | TransferOut) -> bool:
         """Send a leg on into the dialplan."""
         channel = self.channels.get(order.leg)
         if channel is None or channel.place is not Place.STASIS:
@@ -514,6 +516,9 @@ class SimSwitch:
         if isinstance(order, Screen):
             channel.place = Place.SCREENING
             self._later(channel, min(channel.detection_ms, order.within_ms), self._judge, channel)
+        elif isinstance(order, TransferOut):
+            channel.place, channel.bridge, channel.music = Place.OUT, None, False
+            self._later(channel, channel.talk_ms, self._end, channel, NORMAL_CLEARING, None)
         else:
             self._play_message(channel)
         return True
@@ -612,7 +617,7 @@ def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     match order:
         case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
             return (order.leg,)
-        case AnswerPhone():
+        case AnswerPhone() | TransferOut():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
@@ -633,4 +638,5 @@ def _found(channel: Channel, members: Mapping[BridgeId, Sequence[LegId]]) -> Leg
         bridged_with=tuple(leg for leg in others if leg != channel.leg),
         arrived=channel.arrived,
         screening=channel.place is Place.SCREENING,
+        handed_out=channel.place is Place.OUT,
     )

@@ -52,6 +52,7 @@ class _Sql:
     forget_numbers: Query
     forget_called_numbers: Query
     forget_notes: Query
+    forget_hand_outs: Query
     forget_said: Query
     forget_import_changes: Query
     forget_drafts: Query
@@ -171,6 +172,7 @@ def _erasure(lead: LeadId, by: str, at_ms: int) -> Iterator[Statement]:
     yield SQL.forget_edits(lead=lead)
     yield SQL.forget_merges(lead=lead)
     yield SQL.forget_notes(lead=lead)
+    yield SQL.forget_hand_outs(lead=lead)
     yield SQL.forget_tasks(lead=lead)
     yield SQL.forget_callbacks(lead=lead, by=by, at_ms=at_ms)
     yield SQL.forget_called_numbers(lead=lead)

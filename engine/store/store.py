@@ -23,6 +23,7 @@ from engine.core.effects import (
     SaveDisposition,
     SaveDispositionAlone,
     SaveEnd,
+    SaveHandOut,
     SaveLead,
     SaveMissed,
     SaveOptOut,
@@ -159,6 +160,8 @@ class _Sql:
     touch: Query
     revisions: Query
     blocked_phones: Query
+    number_listed: Query
+    insert_hand_out: Query
     held_by_rule: Query
     due_in_line: Query
     due_not_in_line: Query
@@ -368,6 +371,10 @@ class Store:
         rows = await rows_of(self._database, SQL.blocked_phones(leads=_json(sorted(leads))))
         return tuple((LeadId(row["lead_id"]), PhoneNumber(row["number"])) for row in rows)
 
+    async def number_blocked(self, number: PhoneNumber, campaign: CampaignId) -> bool:
+        """Whether a do-not-call list that binds the campaign has this number."""
+        return bool(await rows_of(self._database, SQL.number_listed(number=number.e164, campaign=campaign)))
+
     async def closed_rules(self, campaign: CampaignId) -> dict[str, int]:
         """How many leads of the campaign each rule has closed."""
         return {row["hold"]: row["leads"] for row in await rows_of(self._database, SQL.closed_rules(campaign=campaign))}
@@ -416,6 +423,13 @@ def _save_attached(write: SaveAttached) -> Iterator[Statement]:
     yield SQL.attach_lead_to_call(attempt=write.attempt, lead=write.lead)
     if write.owed:
         yield SQL.lead_called_in(attempt=write.attempt, lead=write.lead, at_ms=write.at_ms)
+
+
+def _save_hand_out(write: SaveHandOut) -> Iterator[Statement]:
+    out = write.out
+    yield SQL.insert_hand_out(
+        attempt=out.attempt, agent=out.agent, number=out.number.e164, trunk=out.trunk, at_ms=out.at_ms
+    )
 
 
 def _save_missed(write: SaveMissed) -> Iterator[Statement]:
@@ -669,6 +683,7 @@ _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SavePacing: _save_pacing,
     SaveAudit: _save_audit,
     SaveRecording: _save_recording,
+    SaveHandOut: _save_hand_out,
 }
 
 

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
-from engine.core.effects import Mute, SendDigits
-from engine.core.model import LeadId
+from engine.core.effects import Mute, SendDigits, TransferOut
+from engine.core.model import LeadId, PhoneNumber
 from tests.browser.conftest import SignIn
 from tests.fakes.office import CONFIG, PASSWORD, Office, office
 from tests.fakes.waiting import poll
@@ -381,3 +381,20 @@ async def test_a_colleague_is_asked_joins_and_takes_the_customer_over(place: Off
     await expect(ivan.locator("#desk")).to_have_attribute("data-state", "talking")
     await expect(ivan.locator(".card-name")).to_have_text("Іваненко Петро")
     await expect(ivan.locator(".handed")).to_contain_text(NOTE)
+
+
+async def test_a_customer_goes_on_to_a_number_outside(place: Office, sign_in: SignIn) -> None:
+    olena = await sign_in("olena")
+    await at_work(place, olena)
+    await answered(place, olena)
+    await place.dial(running=False)
+    await olena.keyboard.press("F8")
+    await olena.locator("#transfer-number").fill("12")
+    await olena.locator('[data-typed="transfer-number"]').click()
+    await expect(olena.locator("#toasts")).to_contain_text("+380")
+    await olena.keyboard.press("F8")
+    await olena.locator("#transfer-number").fill("050 111 22 33")
+    await olena.locator('[data-typed="transfer-number"]').click()
+    await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    (out,) = [o for o in place.switch.orders if isinstance(o, TransferOut)]
+    assert out.number == PhoneNumber("+380501112233")

@@ -32,6 +32,7 @@ from engine.core.effects import (
     SendDigits,
     StartRecording,
     StopRecording,
+    TransferOut,
 )
 from engine.core.events import (
     CallArrived,
@@ -324,6 +325,26 @@ async def test_a_colleague_joins_an_agents_bridge_while_the_customer_holds_then_
         phone.switch.send(Hangup(leg, None if leg == customer else bridge_of_leg(leg)))
         await phone.fact(LegHungUp, leg)
     assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+
+async def test_a_customer_who_is_handed_out_is_with_the_dialplan_and_ends_there(phone: Phone) -> None:
+    leg = await phone.answered()
+    phone.switch.send(
+        TransferOut(
+            leg=leg,
+            number=PhoneNumber(f"+3804412399{ANSWERS_AND_STAYS}"),
+            trunk=TrunkId("carrier"),
+            caller_id=PhoneNumber("+380441110000"),
+            ring_timeout_ms=20_000,
+        )
+    )
+    found = await _found(phone, leg)
+    while not found.handed_out:
+        found = await _found(phone, leg)
+    assert (found.answered, found.ours_to_command) == (True, False)
+    phone.switch.send(Hangup(leg))
+    await phone.fact(LegHungUp, leg)
+    assert not phone.has(CommandFailed, leg)
 
 
 async def test_an_agent_is_muted_and_heard_again_and_the_customer_gets_tones(phone: Phone) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from asterisk.journal import CarriedCall
 from asterisk.robots import RobotPhones
 from engine.app import new_driver
 from engine.ari.client import AriAccount
@@ -36,6 +37,8 @@ from engine.driver import Driver
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
 from engine.store.store import Store
+from engine.verify import verify
+from tests.contract.store_people import rows
 from tests.contract.test_switch import ANSWERS_AND_STAYS, connected
 from tests.conversation import ANNA, BORYS, SPRING, campaign, policy, profile
 from tests.fakes.office import Person
@@ -262,3 +265,39 @@ async def test_a_colleague_is_asked_all_three_talk_a_kill_strands_nobody_and_the
         assert desks.state(ANNA) is AgentState.WRAP_UP
         assert await desks.press(events.AgentHangup, agent=BORYS) == ""
         await until(lambda: desks.state(BORYS) is AgentState.WRAP_UP)
+
+
+async def test_who_is_handed_to_a_number_outside_talks_on_through_a_kill_and_records_agree(
+    desks: Desks,
+) -> None:
+    outside = "+380441999903"
+
+    def carried(number: str) -> list[CarriedCall]:
+        return [call for call in desks.pair.carried() if f"+{call.number}" == number and call.invited_ms >= began_ms]
+
+    began_ms = WallClock().now_ms()
+    async with desks.engine():
+        await desks.press(events.CampaignSwitched, campaign=SPRING, running=True)
+        await desks.at_work(ANNA)
+        await desks.talks(ANNA)
+        (attempt,) = desks.running.snapshot().attempts
+        assert await desks.press(events.AgentTransferOut, agent=ANNA, number=PhoneNumber(outside)) == ""
+        await until(lambda: [call for call in carried(outside) if call.answered_ms])
+        assert desks.state(ANNA) is AgentState.WRAP_UP
+        await desks.hears(desks.leg(ANNA))
+
+    async with desks.engine():
+        _, channel = await desks.ari.ask("GET", f"channels/{attempt.leg}")
+        assert channel["dialplan"]["context"] == "zvonar-out", "nobody has cut them"
+        assert desks.state(ANNA) is AgentState.WRAP_UP
+        await desks.ari.hang_up(str(attempt.leg))
+        await until(lambda: all(call.ended_ms for call in carried(outside)))
+
+        async def over() -> bool:
+            open_ones = "SELECT id FROM attempts WHERE ended_at_ms IS NULL"
+            return not await rows(desks.database, open_ones)
+
+        await until(over)
+    assert len(carried(outside)) == 1
+    both = [*carried(outside), *carried(NUMBER)]
+    assert await verify(desks.database, now_ms=WallClock().now_ms(), carried=both) == []

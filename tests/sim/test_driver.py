@@ -55,6 +55,9 @@ class Disk:
     async def revisions(self) -> Mapping[str, int]:
         return {}
 
+    async def number_blocked(self, number: PhoneNumber, campaign: CampaignId) -> bool:
+        return False
+
     async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
         return ()
 

@@ -363,7 +363,12 @@ desk.addEventListener("click", (event) => {
 });
 
 async function press(button, unasked = false) {
-  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "", to = "", team = "", queue = "", colleague = "" } = button.dataset;
+  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "", to = "", team = "", queue = "", colleague = "", typed = "" } = button.dataset;
+  const number = typed && document.getElementById(typed).value.trim();
+  if (typed && !number) {
+    document.getElementById(typed).focus();
+    return;
+  }
   // Seen at once; the truth comes with the next frame. Digits follow one another: their buttons stay.
   button.setAttribute("aria-busy", "true");
   if (!digits) {
@@ -372,7 +377,7 @@ async function press(button, unasked = false) {
   }
   if (verb === "transfer" || act === "complete") await saveNote(tabs.current); // it travels along
   const lead = Number(desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
-  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits, act, to: to || colleague, team, queue });
+  const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits, act, to: to || colleague, team, queue, number });
   button.removeAttribute("aria-busy");
   if (answer.type === "nack" && !unasked) toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));
   offline();

@@ -420,6 +420,13 @@ SELECT subject, revision FROM revisions;
 SELECT lead_id, number FROM lead_phones
 WHERE lead_id IN (SELECT value FROM json_each(:leads)) AND valid AND NOT usable;
 
+-- name: number_listed
+SELECT 1 AS listed FROM suppressions WHERE number = :number AND list IN ('system', 'campaign:' || :campaign) LIMIT 1;
+
+-- name: insert_hand_out
+INSERT INTO hand_outs (attempt_id, agent_id, number, trunk_id, at_ms) VALUES (:attempt, :agent, :number, :trunk, :at_ms)
+ON CONFLICT (attempt_id, at_ms) DO NOTHING;
+
 -- name: held_by_rule
 -- All leads by state and what they wait for or were closed by, along an index that has them in this order.
 SELECT state, hold, count(*) AS leads FROM leads WHERE campaign_id = :campaign GROUP BY state, hold;

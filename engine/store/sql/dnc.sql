@@ -86,6 +86,9 @@ DELETE FROM phones WHERE lead_id = :lead;
 -- A number that nobody has, and another one for each person: their attempts stay comparable.
 UPDATE attempts SET number = printf('+000%09d', lead_id) WHERE lead_id = :lead;
 
+-- name: forget_hand_outs
+UPDATE hand_outs SET number = '' WHERE attempt_id IN (SELECT id FROM attempts WHERE lead_id = :lead);
+
 -- name: forget_notes
 UPDATE calls SET note = '' WHERE lead_id = :lead;
 

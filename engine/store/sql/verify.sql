@@ -204,6 +204,11 @@ WHERE accepted_at_ms < planned_at_ms OR ringing_at_ms < planned_at_ms OR answere
    OR ended_at_ms < answered_at_ms OR ended_at_ms < bridged_at_ms
 LIMIT :limit;
 
+-- name: hand_outs
+-- Calls that the switch may have made for customers who were handed on, as far as the carrier's record can tell.
+SELECT h.attempt_id AS id, h.number, h.at_ms AS planned_at_ms, a.ended_at_ms, NULL AS answered_at_ms
+FROM hand_outs h JOIN attempts a ON a.id = h.attempt_id;
+
 -- name: attempts_page
 SELECT a.id, a.campaign_id, a.lead_id, a.number, a.trunk_id, a.planned_at_ms, a.accepted_at_ms, a.answered_at_ms,
        a.bridged_at_ms, a.ended_at_ms, a.outcome, a.decision, a.leg, l.zone
