@@ -109,7 +109,7 @@ class Attaching:
 class Live:
     """Agents, attempts, hoppers, pacers and lines, as they are now."""
 
-    def __init__(self, policy: Policy, epoch: int) -> None:
+    def __init__(self, policy: Policy, epoch: int) -> None:  # noqa: PLR0915 - all state, one line each
         self.policy = policy
         self.epoch = epoch
         self.campaigns: dict[CampaignId, Campaign] = {}  # of the policy, and older ones that still have calls
