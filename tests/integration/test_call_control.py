@@ -159,6 +159,9 @@ class Desks:
 
         await until(as_wanted)
 
+    def recordings(self, attempt: str) -> list[Path]:
+        return list((self.pair.engine.instance.paths.spool / "recording").glob(f"{attempt}.*.wav"))
+
     def leg(self, agent: AgentId) -> str:
         return str(next(one.leg for one in self.running.snapshot().agents if one.id == agent))
 
@@ -194,6 +197,7 @@ async def test_a_customer_is_handed_to_a_colleague_and_back_to_the_team_after_a_
         assert await desks.press(events.AgentTransfer, agent=ANNA, to=BORYS) == ""
         await desks.talks(BORYS)
         assert desks.state(ANNA) is AgentState.WRAP_UP
+        await until(lambda: len(desks.recordings(attempt.id)) == 2)  # it begins when its row is on disk
         assert await desks.press(events.AgentTransfer, agent=BORYS, to=BORYS) == "", "back to me, after a wait"
         await until(desks.alone)
         assert desks.state(BORYS) is AgentState.WRAP_UP
@@ -205,8 +209,7 @@ async def test_a_customer_is_handed_to_a_colleague_and_back_to_the_team_after_a_
         assert await desks.press(events.AgentHangup, agent=talking) == ""
         await until(lambda: desks.state(talking) is AgentState.WRAP_UP)
         await until(desks.alone)
-    folder = desks.pair.engine.instance.paths.spool / "recording"
-    assert len(list(folder.glob(f"{attempt.id}.*.wav"))) >= 3, "one file for each who had the customer"
+    assert len(desks.recordings(attempt.id)) >= 3, "one file for each who had the customer"
 
 
 async def test_a_colleague_is_asked_all_three_talk_a_kill_strands_nobody_and_the_customer_is_handed_over(
