@@ -126,14 +126,8 @@ def transfer_out(live: Live, event: AgentTransferOut, now_ms: int) -> str | None
     if isinstance(trunk, Refusal):
         return trunk
     out = HandOut(attempt=attempt.id, agent=event.agent, number=event.number, trunk=trunk, at_ms=now_ms)
-    live.to_hand_out[attempt.id] = (out, event.command)
-    live.emit(
-        effects.SaveHandOut(out),
-        effects.SaveAudit(
-            at_ms=now_ms, by=event.by, action="call_transferred", subject=attempt.id, detail=event.number.masked
-        ),
-        effects.CheckNumber(attempt.id, event.number, attempt.campaign),
-    )
+    live.to_hand_out[attempt.id] = (out, event)
+    live.emit(effects.SaveHandOut(out), effects.CheckNumber(attempt.id, event.number, attempt.campaign))
     return None
 
 
@@ -142,8 +136,14 @@ def number_checked(live: Live, event: NumberChecked, now_ms: int) -> None:
     wanted = live.to_hand_out.pop(event.attempt, None)
     if wanted is None:
         return
-    out, command = wanted
-    live.done(command, _go_out(live, out, event.blocked, now_ms))
+    out, said = wanted
+    refusal = _go_out(live, out, event.blocked, now_ms)
+    if not refusal:
+        detail = out.number.masked
+        live.emit(
+            effects.SaveAudit(at_ms=now_ms, by=said.by, action="call_transferred", subject=out.attempt, detail=detail)
+        )
+    live.done(said.command, refusal)
 
 
 def _in_hand(live: Live, agent_id: AgentId) -> tuple[Agent, Attempt] | str:

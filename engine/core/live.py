@@ -14,6 +14,7 @@ from typing import Any, Final
 from engine.core import attempts as rules
 from engine.core import effects, pacing, trunks
 from engine.core.books import PRESENT, Attempts, Roster
+from engine.core.events import DeskCommand
 from engine.core.law import Pack
 from engine.core.machines import AGENT, CUSTOMER, JOINT_AGENT, AgentEvent, CustomerEvent, step
 from engine.core.model import (
@@ -126,7 +127,7 @@ class Live:
         self.queues: dict[QueueId, InboundQueue] = {}  # of the policy, and older ones that still have calls
         self.callers: dict[AttemptId, tuple[Lead, ...]] = {}  # who a caller may be, once the store has said
         self.without_music: dict[AttemptId, None] = {}  # callers who wait in silence: the order failed
-        self.to_hand_out: dict[AttemptId, tuple[HandOut, CommandId]] = {}  # while the store is asked about the number
+        self.to_hand_out: dict[AttemptId, tuple[HandOut, DeskCommand]] = {}  # while the store is asked about the number
         self.to_attach: dict[LeadId, Attaching] = {}
         self.gone_legs: OrderedDict[LegId, None] = OrderedDict()  # of calls that came in: told late, they are no news
         self.running: dict[CampaignId, bool] = {}

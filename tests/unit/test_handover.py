@@ -271,6 +271,7 @@ def test_a_number_on_a_list_or_on_the_line_is_not_dialed_and_the_talk_goes_on() 
     assert out(floor, theirs) == "number_busy"
     assert floor.attempt(leg).state is CustomerState.TALKING
     assert floor.all(effects.TransferOut) == []
+    assert [o.action for o in floor.all(effects.SaveAudit)].count("call_transferred") == 0, "what was not done"
 
 
 def test_without_a_second_line_nobody_is_handed_out() -> None:
