@@ -23,6 +23,7 @@ from crm_lite.words import (
     LEAD_STATES,
     MODES,
     OUTCOMES,
+    abandon_words,
     agent_state,
     detection_words,
     dialing_words,
@@ -30,6 +31,7 @@ from crm_lite.words import (
     refusal,
     why_so_many,
 )
+from engine.api import abandon_limit
 from engine.core.events import AgentLogout, AgentPause, CampaignSwitched, DeskEvent
 from engine.core.model import (
     LIVE_ANSWERS,
@@ -40,6 +42,7 @@ from engine.core.model import (
     CampaignId,
     CommandId,
     CustomerState,
+    Mode,
     Outcome,
     Phone,
     SystemPause,
@@ -51,6 +54,8 @@ from engine.store.store import Store
 
 #: Calls that the floor lists; more of them are only counted.
 CALLS_SHOWN_MAX: Final = 100
+#: Modes in which a pacer places calls, so that a customer may find no operator.
+PACED: Final = frozenset({Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE})
 #: Leads of one group on a page.
 LEADS_SHOWN_MAX: Final = 50
 _OFFSET: Final = re.compile(r"[0-9]{1,7}")
@@ -207,6 +212,9 @@ def campaign_context(switches: bool) -> dict[str, Any]:
         "outcomes": OUTCOMES,
         "lead_states": LEAD_STATES,
         "modes": MODES,
+        "paced": PACED,
+        "abandon_words": abandon_words,
+        "abandon_limit": abandon_limit,
     }
 
 

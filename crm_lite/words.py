@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from crm_lite.i18n import Words
-from engine.api import DetectionView, PacingView
+from engine.api import AbandonLimit, DetectionView, PacingView
 from engine.booking import Taken
 from engine.core.effects import DialingChanged
 from engine.core.model import (
@@ -447,6 +447,21 @@ def why_so_many(words: Words, view: PacingView) -> tuple[str, list[str]]:
             }
         )
     return question, said
+
+
+#: What happens where as many were abandoned as are allowed.
+AT_CEILING: Final[Mapping[str, str]] = {
+    "ease": N_("then calls go out at hardly any risk"),
+    "one_to_one": N_("then one call per ready operator"),
+    "stop": N_("then dialing stops"),
+}
+
+
+def abandon_words(words: Words, limit: AbandonLimit) -> str:
+    """How many answered customers may find no operator, over which periods, and what comes then."""
+    periods = ", ".join(_period(words, hours) for hours in limit.periods_hours)
+    most = words.gettext("at most %(most)s of those who answer") % {"most": _percent(words, limit.share_max)}
+    return f"{most} {periods}; {words.gettext(AT_CEILING[limit.at_ceiling])}"
 
 
 def _period(words: Words, hours: int) -> str:

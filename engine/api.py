@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from engine.core.budget import hours_of
 from engine.core.effects import DialingChanged, Notice
 from engine.core.events import DeskEvent
-from engine.core.model import Agent, Attempt, Policy
+from engine.core.model import Agent, Attempt, Campaign, Policy
 from engine.core.screening import Detection
 
 #: Notices that may wait for one spectator; more, and the subscription ends: take a snapshot, not a backlog.
@@ -41,6 +42,22 @@ class PacingView:
     abandoned: float
     abandons_left: float  # below 0: overdrawn
     share_max: float  # the law's ceiling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonLimit:
+    """A campaign's limit of abandoned answers, a share of 0 to 1, and what comes there: an `AtCeiling`'s value."""
+
+    share_max: float
+    periods_hours: tuple[int, ...]  # 0: since midnight
+    at_ceiling: str
+
+
+def abandon_limit(campaign: Campaign) -> AbandonLimit:
+    """What is shown of a campaign's limit."""
+    rule = campaign.abandon
+    periods = tuple(hours_of(period) for period in rule.periods)
+    return AbandonLimit(share_max=rule.share_max, periods_hours=periods, at_ceiling=rule.at_ceiling.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

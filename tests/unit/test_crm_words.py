@@ -15,10 +15,12 @@ from babel.messages.pofile import read_po
 
 from crm_lite import words as trade
 from crm_lite.i18n import LANGUAGES, Words, load_words, preferred_language, read_catalog
-from engine.api import PacingView
+from engine.api import PacingView, abandon_limit
+from engine.core.budget import AbandonRule, AtCeiling, CalendarDay, Successive
 from engine.core.model import AgentState, CustomerState, LeadState, Mode, NotDialing, Outcome, Refusal, SystemPause
 from engine.core.pacing import PacingLimit
 from engine.store.rows import Role
+from tests.conversation import campaign
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "web" / "templates").rglob("*.html"))
@@ -241,6 +243,13 @@ def test_the_period_that_rules_is_named() -> None:
     assert periods == {0: "від півночі", 1: "за 1 годину", 24: "за 1 день", 36: "за 36 годин"}
 
 
+def test_how_many_may_find_no_operator_is_said_with_its_periods_and_what_comes_then() -> None:
+    periods = (Successive(start_ms=0, days=30), CalendarDay(tz="Europe/Kyiv"))
+    limit = abandon_limit(campaign(abandon=AbandonRule(periods=periods, at_ceiling=AtCeiling.STOP)))
+    said = trade.abandon_words(WORDS["ru"], limit)
+    assert said == "не больше 3 % ответивших за 30 дней, с полуночи; дальше набор останавливается"
+
+
 def test_without_a_forecast_nothing_is_said_of_one() -> None:
     question, answer = trade.why_so_many(
         WORDS["uk"], decided(in_flight=1, limit="in_flight", threshold=0.0, live_answers=0.0)
@@ -250,4 +259,5 @@ def test_without_a_forecast_nothing_is_said_of_one() -> None:
 
 
 def test_every_limit_of_the_pacer_has_its_word() -> None:
+    assert trade.AT_CEILING.keys() == {one.value for one in AtCeiling}
     assert trade.PACING_LIMITS.keys() == {limit.name.lower() for limit in PacingLimit}
