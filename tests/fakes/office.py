@@ -53,6 +53,7 @@ from engine.store.records import Records
 from engine.store.rows import Role, User
 from engine.store.store import Store
 from engine.switch import Sink
+from tests.fakes.waiting import poll
 
 PASSWORD = "correct horse battery"
 #: As `create_user` makes it, but quick to check: hundreds of tests sign in.
@@ -334,6 +335,8 @@ async def office(
             site = web.TCPSite(runner, "127.0.0.1", port)
             await site.start()
             host, real_port = runner.addresses[0][:2]
+            # What it carries on from the last program would take a test's own import for one that was left.
+            await poll(lambda: all(task.get_name() != "crm-imports" for task in asyncio.all_tasks()), within_s=30.0)
             try:
                 url = f"http://{host}:{real_port}"
                 yield Office(url, real_port, app, runner, driver, switch, database, records, loaded, clock)
