@@ -71,6 +71,39 @@ def one_cell_in_the_last_corner() -> bytes:
     return out.getvalue()
 
 
+def million_empty_rows() -> bytes:
+    """Three leads above a million rows that somebody has only formatted."""
+    rows = "".join(f'<row r="{number}"><c r="A{number}"/></row>' for number in range(5, 1_000_005))
+    return _with_sheet(xlsx(TABLE), lambda sheet: sheet.replace("</sheetData>", rows + "</sheetData>"))
+
+
+def merged_and_calculated() -> bytes:
+    """A name merged over two rows, a number that a formula makes, and one that it fails to make."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        sheet.merge_range("A2:A3", "Абонент 001")
+        sheet.write_row("B2", ("067 123 45 67", "Київ"))
+        sheet.write_row("B3", ("067 123 45 68", "Київ"))
+        sheet.write("A4", "Абонент 002")
+        sheet.write_formula("B4", '="+38067"&1234569', value="+380671234569")
+        sheet.write_formula("C4", "=A1+1", value="#VALUE!")
+        sheet.write("A5", "Абонент 003")
+        sheet.write_formula("B5", "=1/0", value="#DIV/0!")
+    return out.getvalue()
+
+
+def _with_sheet(book: bytes, change: Callable[[str], str]) -> bytes:
+    """The workbook with another first sheet."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for part in old.infolist():
+            body = old.read(part)
+            new.writestr(part, change(body.decode()).encode() if part.filename.endswith("sheet1.xml") else body)
+    return out.getvalue()
+
+
 def zip_bomb() -> bytes:
     """A workbook that says that it unpacks to two gigabytes."""
     out = io.BytesIO(xlsx(TABLE))
@@ -223,6 +256,9 @@ CORPUS: Final[dict[str, Callable[[], bytes]]] = {
             ("+79161234562", "", "", "51"),
         )
     ),
+    "merged_and_calculated.xlsx": merged_and_calculated,
+    "million_empty_rows.xlsx": million_empty_rows,
+    "wrong_bom.csv": lambda: b"\xef\xbb\xbf" + text(TABLE, "cp1251"),
     "many_empty_rows.csv": lambda: text(TABLE) + b";;\r\n" * 100_000,
     # refused
     "nothing.csv": lambda: b"",

@@ -91,7 +91,7 @@ ALIKE = (
         "bom.csv",
     ),
     *("cp1251.csv", "koi8.csv", "utf16.csv", "utf16_without_bom.csv", "under_a_title.xlsx", "second_sheet.xlsx"),
-    *("hidden_sheet.xlsx", "many_empty_rows.csv"),
+    *("hidden_sheet.xlsx", "many_empty_rows.csv", "million_empty_rows.xlsx"),
 )
 
 
@@ -142,7 +142,20 @@ def test_odd_numbers_are_read_and_what_is_lost_is_told(corpus: Path) -> None:
 
 
 def test_a_date_is_a_date_and_not_a_serial_number(corpus: Path) -> None:
-    assert rows(corpus / "dates.xlsx")[2].fields == {"Дата": "2026-11-22"}
+    found = rows(corpus / "dates.xlsx")
+    assert found[2].fields == {"Дата": "2026-11-22"}
+    assert found[3].fields == {"Дата": "46348"}, "what nobody has formatted as a date, nobody knows to be one"
+
+
+def test_merged_cells_belong_to_their_first_row_and_formulas_are_what_they_made(corpus: Path) -> None:
+    path = corpus / "merged_and_calculated.xlsx"
+    found = rows(path)
+    assert [(line, row.name, row.phones[0].e164) for line, row in found.items()] == [
+        (2, "Абонент 001", "+380671234567"),
+        (3, "", "+380671234568"),
+        (4, "Абонент 002", "+380671234569"),
+    ]
+    assert [(reject.line, reject.reason) for reject in check(path).rejects] == [(5, PhoneReason.EMPTY)]
 
 
 def test_a_name_in_parts_is_one_name_and_two_phone_columns_are_two_phones(corpus: Path) -> None:
@@ -251,6 +264,7 @@ def test_one_good_number_is_enough_and_the_bad_one_stays_readable(tmp_path: Path
         ("picture.csv", RefusedReason.NOT_A_TABLE),
         ("binary.csv", RefusedReason.NOT_A_TABLE),
         ("noise.csv", RefusedReason.ENCODING),
+        ("wrong_bom.csv", RefusedReason.ENCODING),
         ("wide.csv", RefusedReason.TOO_MANY_COLUMNS),
         ("bomb.xlsx", RefusedReason.UNPACKS_TOO_LARGE),
         ("not_there.csv", RefusedReason.UNREADABLE),
