@@ -15,12 +15,12 @@ import random
 import sqlite3
 import tempfile
 import traceback
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -32,7 +32,6 @@ from engine.core.floor import Floor
 from engine.core.invariants import violations
 from engine.core.live import READY_ON_DISK, Live
 from engine.core.model import (
-    Agent,
     AgentId,
     AgentProfile,
     AgentState,
@@ -40,6 +39,7 @@ from engine.core.model import (
     Attempt,
     AttemptId,
     AttemptPolicy,
+    BridgeId,
     CallingHours,
     Campaign,
     CampaignId,
@@ -244,15 +244,31 @@ class Broken(Exception):
 def play(plan: Plan) -> Report:
     """Live a plan through; never raises for what the engine did wrong."""
     report = Report(plan.seed)
-    folder = Path("/dev/shm")  # noqa: S108 - a disk that is not waited for; the database is thrown away
-    with tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else None) as place:
+    with _place_for_files() as place:
         try:
-            run(_play(plan, report, Path(place) / "sim.db"))
+            path = Path(place) / "sim.db"
+            path.write_bytes(_new_database())
+            run(_play(plan, report, path))
         except* Broken as broken:
             report.violations += [str(one) for one in _leaves(broken)]
         except* Exception as bugs:
             report.violations += [f"{type(one).__name__}: {one}{_place(one)}" for one in _leaves(bugs)]
     return report
+
+
+def _place_for_files() -> tempfile.TemporaryDirectory[str]:
+    folder = Path("/dev/shm")  # noqa: S108 - a disk that is not waited for; the database is thrown away
+    return tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else None)
+
+
+@cache
+def _new_database() -> bytes:
+    """A file with nothing in it: all migrations take longer than a minute of a shift."""
+    with _place_for_files() as place:
+        path = Path(place) / "new.db"
+        with InlineDatabase.open(path, now_ms=START_MS, durable=False):
+            pass
+        return path.read_bytes()
 
 
 def _place(bug: BaseException) -> str:
@@ -775,10 +791,11 @@ class _World:
 
     def _stuck(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
         live, channels = floor.live, self.switch.channels
+        hear_wrongly = self._hear_wrongly(live)
         for agent in live.agents.values():
             if agent.leg is not None and agent.leg not in channels:
                 yield ("without a phone is agent", agent.id), STRANDED_MAX_MS
-            if self._hears_wrongly(live, agent):
+            if agent.id in hear_wrongly:
                 yield ("with the wrong colleague is agent", agent.id), STRANDED_MAX_MS
             if agent.state not in {AgentState.TALKING, AgentState.RESERVED}:
                 continue
@@ -790,18 +807,23 @@ class _World:
                 yield ("reserved is agent", f"{agent.id} {agent.attempt}"), STRANDED_MAX_MS
         yield from self._stuck_calls(floor)
 
-    def _hears_wrongly(self, live: Live, agent: Agent) -> bool:
-        """Whether an agent hears a colleague whom nobody asks, or does not hear one who is asked."""
-        bridges = {a.id: c.bridge for a in live.agents.values() if a.leg and (c := self.switch.channels.get(a.leg))}
-        mine = bridges.get(agent.id)
-        heard = {id_ for id_, bridge in bridges.items() if mine is not None and bridge == mine and id_ != agent.id}
-        should = set()
-        for asking in live.agents.values():
-            consult = asking.consult
+    def _hear_wrongly(self, live: Live) -> set[AgentId]:
+        """Agents who hear a colleague whom nobody asks, or do not hear one who is asked."""
+        together: defaultdict[BridgeId, set[AgentId]] = defaultdict(set)
+        heard: defaultdict[AgentId, set[AgentId]] = defaultdict(set)
+        should: defaultdict[AgentId, set[AgentId]] = defaultdict(set)
+        for agent in live.agents.values():
+            channel = self.switch.channels.get(agent.leg) if agent.leg else None
+            if channel is not None and channel.bridge is not None:
+                together[channel.bridge].add(agent.id)
+            consult = agent.consult
             if consult is not None and consult.phase in {ConsultPhase.PRIVATE, ConsultPhase.CONFERENCE}:
-                pair = {asking.id, consult.colleague}
-                should |= pair - {agent.id} if agent.id in pair else set()
-        return heard != should
+                should[agent.id].add(consult.colleague)
+                should[consult.colleague].add(agent.id)
+        for room in together.values():
+            for id_ in room:
+                heard[id_] = room - {id_}
+        return {id_ for id_ in live.agents if heard[id_] != should[id_]}
 
     def _stuck_calls(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
         live, channels = floor.live, self.switch.channels

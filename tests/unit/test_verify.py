@@ -281,6 +281,15 @@ async def test_what_sqlite_itself_would_have_refused_is_found(
     assert any(v.invariant == invariant and words in v.what and v.ids == ids for v in found), found
 
 
+async def test_somebody_who_called_an_engine_that_was_asked_to_end_was_not_dialed(
+    database: InlineDatabase, store: Store
+) -> None:
+    await a_days_work(database, store)
+    await change(database, "UPDATE attempts SET queue_id = 'hotline' WHERE planned_at_ms > 1700000100000;")
+    await change(database, PLANTED["a dial of an engine that was to end"][2])
+    assert "I20" not in {v.invariant for v in await verify(database, now_ms=LATER)}
+
+
 async def test_an_agent_who_handed_a_customer_on_may_have_the_next_one(database: InlineDatabase, store: Store) -> None:
     await a_days_work(database, store)
     await change(database, "UPDATE calls SET ended_at_ms = 1700000190000 WHERE attempt_id = '1-2';")

@@ -63,7 +63,7 @@ FROM dispositions d LEFT JOIN calls c ON c.attempt_id = d.attempt_id WHERE c.att
 SELECT 'dialed by an engine that was asked to end' AS what, a.id AS ids
 FROM audit d JOIN attempts a ON a.planned_at_ms > d.at_ms
   AND a.planned_at_ms < coalesce((SELECT min(e.started_at_ms) FROM epochs e WHERE e.started_at_ms > d.at_ms), 9000000000000000)
-WHERE d.action = 'draining' LIMIT :limit;
+WHERE d.action = 'draining' AND a.queue_id IS NULL LIMIT :limit;  -- who calls us is taken to the end
 
 -- name: cut_short
 SELECT 'rang ' || (ended_at_ms - coalesce(ringing_at_ms, accepted_at_ms)) || ' ms of ' || :ring_min_ms || ' and was ended by us' AS what,
