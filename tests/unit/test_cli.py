@@ -72,6 +72,33 @@ def test_an_import_adds_leads_once(here: Path) -> None:
     assert "Абонент 004;12" in (here / "bad.csv").read_text(encoding="utf-8-sig")
 
 
+def test_a_dry_run_compares_with_the_leads_that_are_there(here: Path) -> None:
+    call("import", "leads.csv", "--campaign", "spring")
+    result = call("import", "leads.csv", "--campaign", "spring", "--dry-run")
+    assert result.stdout == "would be: 4 rows: 0 leads, 3 duplicates, 1 bad\n"
+    assert "leads.csv:2: …4567: the campaign has this number already" in result.stderr
+
+
+def test_a_column_is_what_the_shell_says_and_the_choice_is_kept(here: Path) -> None:
+    (here / "odd.csv").write_text("Кто;Связь\nОлесь;067 123 45 67\nОльга;12\nИван;13\n", encoding="utf-8")
+    assert call("import", "odd.csv", "--campaign", "spring").exit_code == Exit.FAILURE
+    how = ("--column", "Связь=phone", "--column", "Кто=name", "--save-profile", "Партнёр")
+    assert call("import", "odd.csv", "--campaign", "spring", *how).stdout == "3 rows: 1 leads, 0 duplicates, 2 bad\n"
+    assert "Партнёр" in call("profiles").stdout
+    assert call("import", "odd.csv", "--campaign", "spring").stdout == "3 rows: 0 leads, 1 duplicates, 2 bad\n"
+    wrong = call("import", "odd.csv", "--campaign", "spring", "--column", "Где=phone")
+    assert (wrong.exit_code, "no column 'Где'" in wrong.stderr) == (Exit.USAGE, True)
+    assert call("import", "odd.csv", "--campaign", "spring", "--profile", "Другой").exit_code == Exit.USAGE
+
+
+def test_imports_are_listed_resumed_and_undone(here: Path) -> None:
+    call("import", "leads.csv", "--campaign", "spring")
+    assert "leads.csv" in call("imports", "--resume").stdout
+    assert "undone" not in call("imports").stdout
+    assert "3 leads gone" in call("revert", "1").stdout
+    assert call("imports").stdout.rstrip().endswith("undone")
+
+
 def test_an_import_into_an_unknown_campaign_is_wrong_usage(here: Path) -> None:
     result = call("import", "leads.csv", "--campaign", "sprng")
     assert result.exit_code == Exit.USAGE
