@@ -236,7 +236,7 @@ async def _conversation(visitor: Visitor, maria: Page) -> Page:
     await page.keyboard.press("Enter")
     await expect(page.locator("#task-problem")).to_be_visible()
     await show("new-task", page)
-    await page.fill("#task-when", "через 10 минут")
+    await page.fill("#task-when", "завтра 15:00")  # not of this time slot: it would be handed out next
     await page.keyboard.press("Enter")
     await expect(page.locator(".task-list li")).to_have_count(1)
     await show("desk-tasks", page)
