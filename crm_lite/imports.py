@@ -220,7 +220,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
 
 async def job_page(request: web.Request) -> web.StreamResponse:
     """An import, wherever it stands."""
-    return await _job_page(request, await _job(request))
+    return await _job_page(request)
 
 
 async def check(request: web.Request) -> web.StreamResponse:
@@ -408,13 +408,18 @@ async def _form(request: web.Request, *, code: int = 200, problem: str = "", cho
     )
 
 
-async def _job_page(request: web.Request, job: ImportJob) -> web.Response:
-    crm, shelf = request.app[CRM], request.app[SHELF]
+async def _job_page(request: web.Request) -> web.Response:
+    crm, shelf, number = request.app[CRM], request.app[SHELF], int(request.match_info["number"])
+    # What runs is asked before the database: work that ends in between is shown as ended, not as never begun.
+    imports, reverts = shelf.does(f"import-{number}"), shelf.does(f"revert-{number}")
+    job = await _job(request)
+    begun = imports and job.state is ImportState.CHOOSING
+    undoing = reverts and job.state is ImportState.DONE
     found = shelf.checks.get(job.id)
     choice = ImportChoice.of(job.settings)
     file: LeadFile | None = None
     problem = job.problem or (found.problem if found else "")
-    if job.state is ImportState.CHOOSING and not (found and found.running):
+    if job.state is ImportState.CHOOSING and not begun and not (found and found.running):
         try:
             path = folder_of(crm.database) / job.kept
             file = await asyncio.to_thread(look_at, path, meaning_of(crm.loaded.config), choice.columns)
@@ -422,8 +427,6 @@ async def _job_page(request: web.Request, job: ImportJob) -> web.Response:
                 problem = problem or NO_PHONE
         except Refused as refused:
             problem = FILE_GONE if refused.reason is RefusedReason.UNREADABLE else refused.reason
-    begun = job.state is ImportState.CHOOSING and shelf.does(f"import-{job.id}")
-    undoing = job.state is ImportState.DONE and shelf.does(f"revert-{job.id}")
     return page(
         request,
         "import_job.html",

@@ -199,7 +199,11 @@ class AriSwitch:
                     self._tell(OriginateAccepted(order.leg))
                 case AnswerPhone(leg=leg):
                     await self._lift_phone(leg)
-                case Hangup() | StopRecording() | PauseRecording():
+                case StopRecording():
+                    (stop,) = wire.requests_of(order, app=self._account.app)
+                    with suppress(Conflict):  # "not in session": it is ending, by our word or by its end
+                        await self._unless_gone(stop)
+                case Hangup() | PauseRecording():
                     for request in wire.requests_of(order, app=self._account.app):
                         await self._unless_gone(request)
                 case OpenBridge() | StartRecording():

@@ -76,6 +76,7 @@ class FakeAri:
         self.after_listing: Callable[[], Awaitable[None]] | None = None  # runs between a snapshot and its arrival
         self.closing_requests: list[str] = []
         self.recordings: set[str] = set()
+        self.recordings_ending: set[str] = set()  # stopped, and not yet forgotten
         self._socket: web.WebSocketResponse | None = None
         self._transport: asyncio.Transport | None = None
         self._ids = itertools.count(1)
@@ -239,10 +240,14 @@ class FakeAri:
             case verb, "bridges", *rest:
                 return await self._bridges(verb, rest, query)
             case verb, "recordings", "live", name, operation:
+                if name in self.recordings_ending:
+                    self.recordings_ending.remove(name)
+                    return 409, {"message": "Recording not in session"}
                 if name not in self.recordings:
                     return 404, {"message": "Recording not found"}
                 if operation == "stop":
                     self.recordings.remove(name)
+                    self.recordings_ending.add(name)
                 return 204, None
             case verb, "applications", _, *operation:
                 return self._application(verb, operation, query, body)
