@@ -376,6 +376,7 @@ async def test_a_colleague_is_asked_joins_and_takes_the_customer_over(place: Off
     await olena.keyboard.press("F8")
     await olena.locator('#transfer-menu [data-colleague="ivan"]').click()
     await expect(ivan.locator("#desk")).to_have_attribute("data-state", "helping")
+    await expect(olena.locator("#bar_state")).to_contain_text("клиент слышит музыку")
     await olena.keyboard.press("F8")
     await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")
     await expect(ivan.locator("#desk")).to_have_attribute("data-state", "talking")
