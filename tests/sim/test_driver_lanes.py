@@ -99,13 +99,17 @@ class House:
         self._commands += 1
         return self.driver.do(kind(command=CommandId(f"c{self._commands}"), by="test", **what))
 
+    async def passes(self, for_ms: int) -> None:
+        """Virtual time goes by: nobody waits for it."""
+        await asyncio.sleep(for_ms / 1000)
+
     async def ready(self) -> None:
         """Anna waits for calls, and the campaign runs."""
-        await asyncio.sleep(0.1)
+        await self.passes(100)
         await self.command(events.CampaignSwitched, campaign=SPRING, running=True)
         await self.command(events.AgentLogin, agent=ANNA)
         self.tell(events.LegAnswered(self.floor.live.agents[ANNA].leg or LegId("")))
-        await asyncio.sleep(0.1)
+        await self.passes(100)
 
     def tell(self, fact: events.SwitchEvent) -> None:
         assert self.switch.sink is not None
@@ -131,12 +135,12 @@ def test_nothing_is_dialed_before_it_is_on_disk() -> None:
         await house.ready()
         house.disk.slow_ms = 1_000
         ready = asyncio.ensure_future(house.command(events.AgentReady, agent=ANNA))
-        await asyncio.sleep(0.9)
+        await house.passes(900)
         assert house.floor.live.attempts, "decided"
         assert not house.switch.dialed()
         assert not ready.done(), "the desk is not told before it is saved"
         await ready
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         assert house.disk.rows_of(effects.SaveAttempt)
         assert house.switch.dialed()
 
@@ -147,15 +151,15 @@ def test_a_recording_begins_when_its_row_is_on_disk() -> None:
     async def story(house: House) -> None:
         await house.ready()
         await house.command(events.AgentReady, agent=ANNA)
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         (leg,) = house.switch.dialed()
         house.tell(events.LegAnswered(leg))
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         house.disk.slow_ms = 1_000
         house.tell(events.LegBridged(leg))
-        await asyncio.sleep(0.9)
+        await house.passes(900)
         assert not [order for order in house.switch.orders if isinstance(order, effects.StartRecording)]
-        await asyncio.sleep(0.2)
+        await house.passes(200)
         assert house.disk.rows_of(effects.SaveRecording)
         assert [order.customer for order in house.switch.orders if isinstance(order, effects.StartRecording)] == [leg]
 
@@ -202,7 +206,7 @@ def test_a_dial_taken_back_while_it_waited_is_not_sent() -> None:
         await house.ready()
         house.disk.slow_ms = 500
         ready = asyncio.ensure_future(house.command(events.AgentReady, agent=ANNA))
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         (attempt,) = house.floor.live.attempts.values()
         suppressed = asyncio.ensure_future(house.command(events.LeadSuppressed, lead=attempt.lead, reason="asked"))
         await asyncio.gather(ready, suppressed)
@@ -215,10 +219,10 @@ def test_urgent_orders_do_not_wait_for_the_disk() -> None:
     async def story(house: House) -> None:
         await house.ready()
         await house.command(events.AgentReady, agent=ANNA)
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         house.disk.slow_ms = 60_000
         house.tell(events.LegAnswered(house.switch.dialed()[0]))
-        await asyncio.sleep(0.01)
+        await house.passes(10)
         assert isinstance(house.switch.orders[-1], effects.Bridge)
 
     lived(story)
@@ -226,7 +230,7 @@ def test_urgent_orders_do_not_wait_for_the_disk() -> None:
 
 def test_the_same_command_twice_is_done_once() -> None:
     async def story(house: House) -> None:
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         login = events.AgentLogin(command=CommandId("once"), by="anna", agent=ANNA)
         answers = await asyncio.gather(house.driver.do(login), house.driver.do(login), house.driver.do(login))
         assert set(answers) == {""}
@@ -237,7 +241,7 @@ def test_the_same_command_twice_is_done_once() -> None:
 
 def test_a_bug_of_ours_in_the_store_ends_the_engine() -> None:
     async def story(house: House) -> None:
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         house.disk.fails, house.disk.error = 1, StoreBug
         with pytest.raises(TimeoutError):
             await house.command(events.CampaignSwitched, campaign=SPRING, running=True)
@@ -249,7 +253,7 @@ def test_a_bug_of_ours_in_the_store_ends_the_engine() -> None:
 
 def test_a_full_inbox_refuses_and_never_waits() -> None:
     async def story(house: House) -> None:
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         taken = [house.driver.offer(events.StoreUp()) for _ in range(INBOX_MAX + 1)]
         assert taken[:-1] == [True] * INBOX_MAX
         assert taken[-1] is False
@@ -261,12 +265,12 @@ def test_a_drain_ends_when_the_last_call_has_ended() -> None:
     async def story(house: House) -> None:
         await house.ready()
         await house.command(events.AgentReady, agent=ANNA)
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         (leg,) = house.switch.dialed()
         house.tell(events.LegAnswered(leg))
         house.tell(events.LegBridged(leg))
         drained = asyncio.ensure_future(house.driver.drain(600_000))
-        await asyncio.sleep(60)
+        await house.passes(60_000)
         assert not drained.done()
         house.tell(events.LegHungUp(leg, 16))
         await drained
@@ -290,11 +294,11 @@ def test_timers_fire_once_and_not_when_cancelled() -> None:
     async def story(house: House) -> None:
         await house.ready()
         await house.command(events.AgentReady, agent=ANNA)
-        await asyncio.sleep(0.1)
+        await house.passes(100)
         (leg,) = house.switch.dialed()
         house.tell(events.LegAnswered(leg))
         house.tell(events.LegBridged(leg))
-        await asyncio.sleep(60)
+        await house.passes(60_000)
         assert not [o for o in house.switch.orders if isinstance(o, effects.PlayMessageAndHangup)]
 
     lived(story)
