@@ -394,6 +394,7 @@ async def test_a_customer_goes_on_to_a_number_outside(place: Office, sign_in: Si
     await olena.locator('[data-typed="transfer-number"]').click()
     await expect(olena.locator("#toasts")).to_contain_text("+380")
     await olena.keyboard.press("F8")
+    await expect(olena.locator("#transfer-number")).to_have_value("12")  # to be mended, not typed again
     await olena.locator("#transfer-number").fill("050 111 22 33")
     await olena.locator('[data-typed="transfer-number"]').click()
     await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")

@@ -383,14 +383,24 @@ async function press(button, unasked = false) {
   offline();
 }
 
-// Colleagues come and go: the menu is asked for whenever it opens.
-document.getElementById("transfer-menu").addEventListener("toggle", async (event) => {
+// Colleagues come and go: the menu is asked for whenever it opens. Empty until then: nobody presses a row that moves
+// away under the finger, and a number is not typed into what is about to be replaced.
+let transferAsked = 0;
+const typedNumber = { attempt: "", value: "" };
+const transferMenu = document.getElementById("transfer-menu");
+transferMenu.addEventListener("input", ({ target }) => Object.assign(typedNumber, { attempt: call.attempt, value: target.value }));
+transferMenu.addEventListener("beforetoggle", (event) => event.newState === "open" && transferMenu.replaceChildren());
+transferMenu.addEventListener("toggle", async (event) => {
   if (event.newState !== "open") return;
-  const menu = event.currentTarget;
-  const answer = await fetch(menu.dataset.from).catch(() => null);
+  const asked = ++transferAsked;
+  const answer = await fetch(transferMenu.dataset.from).catch(() => null);
   if (!answer?.ok) return toast("bad", t("No connection to the server."));
-  menu.innerHTML = await answer.text();
-  menu.querySelector("button:not(:disabled)")?.focus();
+  const rows = await answer.text();
+  if (asked !== transferAsked) return;
+  transferMenu.innerHTML = rows;
+  // A number that was refused is there again to be mended, for this client only.
+  if (typedNumber.attempt === call.attempt) document.getElementById("transfer-number").value = typedNumber.value;
+  transferMenu.querySelector("button:not(:disabled)")?.focus();
 });
 
 // While the keypad is open, digits are tones and not results: heard before all other keys.
