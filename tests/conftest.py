@@ -8,6 +8,8 @@ import pytest
 
 from scripts import bootstrap
 
+#: For a test with Asterisk or Chromium that names no time of its own: the first one starts them as well.
+WHOLE_S = 120
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
@@ -25,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with the reason, what this machine cannot run; in CI that is an error."""
     reasons = {marker: absent(marker) for marker in ("integration", "browser")}
     for item in items:
+        if item.get_closest_marker("timeout") is None and any(map(item.get_closest_marker, reasons)):
+            item.add_marker(pytest.mark.timeout(WHOLE_S))
         why = next((why for marker, why in reasons.items() if why and item.get_closest_marker(marker)), "")
         if why and IN_CI:
             raise pytest.UsageError(f"{item.nodeid} {why}")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.fakes.office import PASSWORD, Office, office
 
@@ -21,7 +21,10 @@ FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP crm.lan 127.0.0.1",  # a name that is no secure context, as in an office
 )
-WAIT_MS = 15_000
+#: Until then a screen must show what it is to show. An action and an expectation wait alike: Playwright's own five
+#: seconds for the latter are short on a machine that runs all tests at once.
+WAIT_MS = 30_000
+expect.set_options(timeout=WAIT_MS)
 
 SignIn = Callable[..., Awaitable[Page]]
 

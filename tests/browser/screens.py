@@ -14,6 +14,7 @@ from playwright.async_api import Browser, Page, expect
 
 from engine.core.model import AttemptId, CampaignId, PhoneNumber
 from engine.store.imports import import_leads
+from tests.browser.conftest import WAIT_MS
 from tests.fakes.office import CAMPAIGN, CONFIG, PASSWORD, PEOPLE, Office, Person, office
 from tests.fakes.waiting import poll
 
@@ -52,7 +53,7 @@ class Visitor:
         context = await self._browser.new_context(
             viewport={"width": 1366, "height": 768}, locale=self._language, reduced_motion="reduce", bypass_csp=True
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(WAIT_MS)
         return await context.new_page()
 
     async def signed_in(self, login: str) -> Page:
@@ -68,7 +69,7 @@ class Visitor:
 
 async def state(page: Page, wanted: str) -> None:
     """The desk shows this state."""
-    await expect(page.locator("#desk")).to_have_attribute("data-state", wanted, timeout=15_000)
+    await expect(page.locator("#desk")).to_have_attribute("data-state", wanted)
 
 
 async def on_shift(page: Page) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.process import BaseProcess
@@ -20,7 +19,7 @@ from playwright.async_api import expect
 from engine.core.model import AgentId, AttemptId, LeadId
 from engine.store.database import AioDatabase
 from engine.store.records import Records
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import WAIT_MS, SignIn
 from tests.browser.killed_office import hatch
 from tests.fakes.office import PASSWORD, office
 
@@ -29,7 +28,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pyt
 NOTE = "Просит перезвонить завтра"
 KILLS = int(os.environ.get("ZVONAR_KILLS", "100"))
 SIDE_BY_SIDE = 3
-BACK_WITHIN_S = 2.0
 
 
 class Server:
@@ -90,9 +88,7 @@ async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sig
         await before.kill()
         await page.locator("#note").press_sequentially("!")
     async with serving(tmp_path / "killed", before.port, again=True) as after:
-        began = time.monotonic()
         await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_enabled()
-        assert time.monotonic() - began < BACK_WITHIN_S * 3  # a loaded machine may take longer than a quiet one
         await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
         await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
         await expect(page.locator("#note")).to_have_value(f"{NOTE}!")
@@ -109,7 +105,7 @@ class Desk:
         self.shown: dict[str, Any] = {}
 
     async def _frame(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(await self._ws.receive_str(timeout=20))
+        frame: dict[str, Any] = json.loads(await self._ws.receive_str(timeout=WAIT_MS / 1000))
         self.shown.update(frame)
         return frame
 

@@ -69,7 +69,7 @@ from tests.fakes.ari import APP, SECRET, USER, FakeAri, running
 
 T = TypeVar("T", bound=SwitchEvent)
 
-WAIT_S = 8.0
+WAIT_S = 15.0
 
 #: The last two digits choose the fate (docs/number-plan.md).
 ANSWERS_AND_STAYS, PRESSES_NINE, SILENT, VOICEMAIL, BUSY, UNANSWERED, DEAD = "03", "09", "06", "10", "20", "30", "40"

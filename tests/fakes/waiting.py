@@ -9,7 +9,7 @@ from typing import Final
 POLL_EVERY_S: Final = 0.01
 
 
-async def poll(is_true: Callable[[], bool], within_s: float = 5.0) -> None:
+async def poll(is_true: Callable[[], bool], within_s: float = 15.0) -> None:
     """Return when it is true; AssertionError when it is not in time."""
     async with asyncio.timeout(within_s):
         while not is_true():  # noqa: ASYNC110 - what is waited for knows of no event

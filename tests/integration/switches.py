@@ -116,7 +116,7 @@ class RawAri:
             (event for event in self.events if event["type"] == kind and event["channel"]["id"] == channel_id), None
         )
 
-    async def event(self, channel_id: str, kind: str, *, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def event(self, channel_id: str, kind: str, *, timeout_s: float = 15.0) -> dict[str, Any]:
         """The first event of this kind for this channel, waited for."""
         return await until(lambda: self.of(channel_id, kind), timeout_s=timeout_s)
 
@@ -154,7 +154,7 @@ async def ami(switch: Asterisk, user: str, secret: str) -> AsyncIterator[Callabl
     async def ask(action: str, **fields: str) -> str:
         lines = [f"Action: {action}", "ActionID: 1", *(f"{name}: {value}" for name, value in fields.items())]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while True:
                 answer = (await reader.readuntil(b"\r\n\r\n")).decode()
                 if "Response: " in answer:
@@ -176,7 +176,7 @@ T = TypeVar("T")
 async def until(probe: Callable[[], Awaitable[T | None]], *, timeout_s: float = ...) -> T: ...
 @overload
 async def until(probe: Callable[[], T | None], *, timeout_s: float = ...) -> T: ...
-async def until(probe: Callable[[], Any], *, timeout_s: float = 10.0) -> Any:
+async def until(probe: Callable[[], Any], *, timeout_s: float = 15.0) -> Any:
     """The first true answer of `probe`, asked again and again; fails with the last answer."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -21,7 +21,7 @@ from tests.integration.switches import AsteriskPair, until
 
 pytestmark = pytest.mark.integration
 
-WAIT_S = 8.0
+WAIT_S = 15.0
 
 
 def account_of(pair: AsteriskPair) -> AriAccount:

@@ -104,7 +104,7 @@ async def test_a_connection_closed_half_way_holds_nobody_up(server: asyncio.Serv
 
 async def test_a_silent_connection_is_closed_at_the_deadline(database: Path) -> None:
     listening = await asyncio.start_server(AgiServer(database, deadline_ms=20).handler, "127.0.0.1", 0)
-    async with listening as server, asyncio.timeout(3):
+    async with listening as server, asyncio.timeout(15):
         reader, writer = await asyncio.open_connection(*address(server))
         assert await reader.read() == b""
         writer.close()

@@ -11,7 +11,7 @@ import pytest
 from engine.ami.client import AmiAccount, AmiClient, AmiDown, AmiError, AmiFact, AmiUp, ContactSeen, TrunkRegistered
 from engine.backoff import Backoff
 
-WAIT_S = 3.0
+WAIT_S = 15.0
 SECRET = "s3cret"
 Answer = Callable[[str], list[str]]
 

@@ -16,7 +16,7 @@ from engine.ari.resources import applications, bridges, channels
 from engine.backoff import Backoff
 from tests.fakes.ari import APP, SECRET, USER, FakeAri, running
 
-WAIT_S = 3.0
+WAIT_S = 15.0
 
 
 class Link:

@@ -489,7 +489,7 @@ async def test_a_saved_file_is_read_again_and_a_broken_one_yields_its_problems(t
     path = tmp_path / "config.yaml"
     path.write_text(SMALL, encoding="utf-8")
     watch = ConfigWatch(path, look_every_ms=100)
-    async with asyncio.timeout(10), aclosing(watch.reloads()) as reloads:
+    async with asyncio.timeout(15), aclosing(watch.reloads()) as reloads:
         watch.wake()
         assert isinstance(await anext(reloads), Loaded)
         (tmp_path / "new").write_text(with_line("max: 3", "max: x"), encoding="utf-8")

@@ -46,7 +46,7 @@ class Wire:
 
     async def frame(self) -> dict[str, Any]:
         """The next frame; what it shows is kept in `shown`."""
-        frame: dict[str, Any] = json.loads(await self.ws.receive_str(timeout=5))
+        frame: dict[str, Any] = json.loads(await self.ws.receive_str(timeout=15))
         if frame["type"] == "welcome":
             self.desk = frame["desk"]
         elif frame["type"] not in ("ack", "nack", "ping", "bye"):
