@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crm_lite.crm import Crm, Viewer
 from engine.core.events import AgentAttach
-from engine.core.model import AgentId, Attempt, AttemptId, CommandId, LeadId, Phone, PhoneNumber, Refusal
+from engine.core.model import AgentId, Attempt, AttemptId, CommandId, LeadId, PhoneNumber, Refusal
 from engine.leads.files import meaning_of
 from engine.phones import parse_phone, region_of, zones_of
 from engine.store.rows import LeadCard
@@ -40,7 +40,7 @@ async def caller_of(crm: Crm, viewer: Viewer, attempt: Attempt) -> Caller:
     zones = zones_of(attempt.number)
     usual = (campaign.hours.zone,) if campaign is not None else ()
     return Caller(
-        number=viewer.number(Phone(position=0, number=attempt.number)),
+        number=viewer.reads(attempt.number),
         country=viewer.words.country(region_of(attempt.number)),
         zones=tuple(dict.fromkeys((*(usual if set(usual) & set(zones) else ()), *(zones or usual)))),
         choices=await crm.records.callers(attempt.number, attempt.campaign),

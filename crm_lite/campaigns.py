@@ -44,7 +44,6 @@ from engine.core.model import (
     CustomerState,
     Mode,
     Outcome,
-    Phone,
     SystemPause,
 )
 from engine.explain import held_leads, why_not
@@ -185,7 +184,7 @@ class Floor(Channel):
             "profiles": crm.engine.policy().agents,
             "names": {campaign.id: campaign.name for campaign in crm.engine.policy().campaigns.values()},
             "customer_states": CUSTOMER_STATES,
-            "number": lambda call: self._viewer.number(Phone(position=0, number=call.number)),
+            "number": lambda call: self._viewer.reads(call.number),
             "zone": self._viewer.zone,
             "detection_off": [
                 (view.campaign, detection_words(self._viewer.words, view))

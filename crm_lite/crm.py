@@ -13,7 +13,7 @@ from crm_lite.templating import Pages
 from engine.api import Engine
 from engine.clock import Clock
 from engine.config import Loaded
-from engine.core.model import CampaignId, Phone
+from engine.core.model import CampaignId, Phone, PhoneNumber
 from engine.store.database import Database
 from engine.store.records import Records
 from engine.store.rows import User
@@ -29,8 +29,14 @@ class Viewer:
     edits: bool = False  # cards of leads they may open
 
     def number(self, phone: Phone) -> str:
-        """The number as this viewer may see it."""
-        return phone.number.e164 if self.sees_numbers else phone.number.masked
+        """The phone's number as this viewer may see it."""
+        return self.reads(phone.number)
+
+    def reads(self, number: PhoneNumber | None) -> str:
+        """A number as this viewer may see it; "" for one that a caller withheld."""
+        if number is None:
+            return ""
+        return number.e164 if self.sees_numbers else number.masked
 
 
 @dataclass(slots=True, kw_only=True)

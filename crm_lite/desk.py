@@ -56,7 +56,6 @@ from engine.core.model import (
     DispositionId,
     LeadId,
     LegKind,
-    Phone,
     PhoneNumber,
     Previewed,
     QueueId,
@@ -437,9 +436,7 @@ class Desk(Channel):
             "icon_name": icon,
             "name": self._name(),
             "previewed": agent.previewed,
-            "number": self._viewer.number(Phone(position=0, number=on_line.number))
-            if on_line and on_line.number
-            else "",
+            "number": self._viewer.reads(on_line.number) if on_line else "",
             "pause": pause_words(self._viewer.words, self._crm.settings, agent.pause_reason),
             "pause_limit_ms": limit.limit_ms if limit and agent.state is AgentState.PAUSED else 0,
             "wish_reason": pause_words(self._viewer.words, self._crm.settings, agent.wish_reason),

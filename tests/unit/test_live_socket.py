@@ -464,6 +464,20 @@ async def test_the_floor_shows_agents_calls_and_campaigns(place: Office) -> None
         assert "Весна" in islands["campaigns"]
 
 
+async def test_the_floor_shows_a_caller_who_withholds_the_number(place: Office) -> None:
+    async with at_desk(place) as olena, at_desk(place, "boss", "floor") as boss:
+        await boss.hello()
+        islands: dict[str, str] = (await boss.until("snapshot"))["islands"]
+        await olena.hello()
+        await olena.do("login")
+        await olena.state("paused")
+        await olena.do("ready")
+        place.switch.call_in("")
+        while "Олена Коваль" not in islands["calls"] or "Разговор" not in islands["agents"]:
+            islands.update((await boss.frame()).get("islands", {}))
+        assert "None" not in islands["calls"] + islands["agents"]
+
+
 async def test_the_floor_answers_why_so_many_calls(place: Office) -> None:
     async with at_desk(place) as olena, at_desk(place, "boss", "floor") as boss:
         await boss.hello()
