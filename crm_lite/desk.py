@@ -65,7 +65,7 @@ from engine.core.model import (
     WrapUpMode,
 )
 from engine.leads.files import meaning_of
-from engine.phones import parse_phone
+from engine.phones import parse_phone, zones_of
 from engine.store.errors import StoreError
 from engine.store.rows import AgentTime, Callback, LeadCard, OwnCall, PastAttempt
 from engine.store.tasks import Plate, Tasks
@@ -582,8 +582,14 @@ async def room_for(crm: Crm, attempt: AttemptId, at_ms: int, owner: AgentId | No
     if known is None or known.lead is None or campaign is None:
         return ""  # the engine says itself what is wrong
     card = await crm.records.lead_card(known.lead)
-    booking = await book(crm.database, campaign, at_ms, zone=card.zone if card else None, owner=owner, attempt=attempt)
+    zones = zones_of_card(card) if card else ()
+    booking = await book(crm.database, campaign, at_ms, zones=zones, owner=owner, attempt=attempt)
     return "" if booking.at_ms == at_ms else str(booking.taken)
+
+
+def zones_of_card(card: LeadCard) -> tuple[str, ...]:
+    """Where the client may be: their own zone, else all that their numbers leave."""
+    return (card.zone,) if card.zone else tuple({zone for phone in card.phones for zone in zones_of(phone.number)})
 
 
 def heard_words(viewer: Viewer, booking: Booking, zone: str | None, now_ms: int) -> str:

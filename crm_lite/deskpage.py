@@ -12,7 +12,7 @@ from aiohttp import web
 
 from crm_lite.auth import Right, may
 from crm_lite.crm import Crm, Viewer
-from crm_lite.desk import Desk, carry_out, heard_words
+from crm_lite.desk import Desk, carry_out, heard_words, zones_of_card
 from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do
 from crm_lite.web_keys import CRM, SESSION, language_of, page, reader_of, user_of
@@ -145,6 +145,6 @@ async def when(request: web.Request) -> web.StreamResponse:
         )
         return web.json_response({"at": "", "words": words})
     owner = user.agent if request.query.get("mine") else None
-    booking = await book(crm.database, campaign, at_ms, zone=card.zone, owner=owner)
+    booking = await book(crm.database, campaign, at_ms, zones=zones_of_card(card), owner=owner)
     at = "" if booking.at_ms is None else f"{datetime.fromtimestamp(booking.at_ms / 1000, viewer.zone):%Y-%m-%dT%H:%M}"
     return web.json_response({"at": at, "words": heard_words(viewer, booking, card.zone, now_ms)})

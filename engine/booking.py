@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -42,13 +43,13 @@ async def book(
     campaign: Campaign,
     at_ms: int,
     *,
-    zone: str | None,
+    zones: Sequence[str],
     owner: AgentId | None,
     attempt: AttemptId | None = None,
 ) -> Booking:
     """Look for room at that moment; nothing is written.
 
-    `zone`: the lead's own; `owner`: who will call themselves; `attempt`: whose own promise is no rival.
+    `zones`: where the person may be; `owner`: who will call themselves; `attempt`: whose own promise is no rival.
     """
     rules = campaign.callbacks
     span: Params = {
@@ -67,7 +68,7 @@ async def book(
     asked_ms = at_ms
     taken: Taken | None = None
     for _ in range(STEPS_MAX):
-        open_ms = attempts.opens_ms(campaign, zone, at_ms)
+        open_ms = attempts.opens_ms(campaign, zones, at_ms)
         if open_ms is None or at_ms >= asked_ms + AHEAD_MS:
             return Booking(None, taken or Taken.NEVER)
         if open_ms != at_ms:

@@ -2,14 +2,15 @@
 
 One lead: every rule with its numbers. A campaign: how many leads each rule is the first to hold back, adding up to the
 list. Of a campaign the database counts leads by state, by what they wait for, and those that are due by zone; the
-hours are asked once per zone. What the further rules say of a lead that is due (counts of calls, consents) shows when
-its turn comes: then it is asked, and from that moment it is counted under that rule.
+hours are asked once per zone, or per zones that numbers leave. What the further rules say of a lead that is due (counts
+of calls, consents; its numbers' zones where it is not in line yet) shows when its turn comes: then it is asked, and
+from that moment it is counted under that rule.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -55,7 +56,7 @@ class Held:
     cause: str
     count: int
     next_at_ms: int | None = None
-    zones: tuple[str, ...] = ()  # of leads that are due; "" is no known one
+    zones: tuple[str, ...] = ()  # of leads that are due, as the line has them
 
 
 async def why_not(database: Database, campaign: Campaign, now_ms: int) -> list[Held]:
@@ -75,25 +76,29 @@ async def why_not(database: Database, campaign: Campaign, now_ms: int) -> list[H
             waiting[row["hold"]] += row["leads"]
         else:
             settled[state, row["hold"]] += row["leads"]
-    due: Counter[str] = Counter()  # by zone
+    due: Counter[str] = Counter()  # by zone, as the line has it
+    names: dict[str, list[str]] = {}
     for row in in_line:
         waiting[""] -= row["leads"]
         due[row["zone"]] += row["leads"]
+        names[row["zone"]] = row["zones"].split()
     for row in (*not_in_line, *promised):
         waiting[row["hold"]] -= row["leads"]
         due[row["zone"]] += row["leads"]
     held = [
         *(Held(rule=f"lead_is:{state.value}", cause=cause, count=count) for (state, cause), count in settled.items()),
         *(Held(rule="not_due", cause=cause, count=count) for cause, count in waiting.items() if count),
-        *_by_hours(due, campaign, now_ms),
+        *_by_hours(due, names, campaign, now_ms),
     ]
     return sorted(held, key=lambda one: (-one.count, one.rule, one.cause))
 
 
-def _by_hours(due: Mapping[str, int], campaign: Campaign, now_ms: int) -> Iterable[Held]:
+def _by_hours(
+    due: Mapping[str, int], names: Mapping[str, Sequence[str]], campaign: Campaign, now_ms: int
+) -> Iterable[Held]:
     found: dict[str, Held] = {}
     for zone, count in sorted(due.items()):
-        said = law.verdict(attempts.zone_checks(zone or None, campaign, now_ms), now_ms)
+        said = law.verdict(attempts.zone_checks(names.get(zone, zone.split()), campaign, now_ms), now_ms)
         one = Held(rule="", cause="", count=count, zones=(zone,))
         if said.blocking is not None:
             one = replace(one, rule=str(said.blocking), next_at_ms=said.next_at_ms)

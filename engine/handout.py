@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from engine.core import attempts, ordering, tasks
 from engine.core.hours import day_of
 from engine.core.model import AgentId, Campaign, Lead, LeadId, LeadState, Mode, Policy, Task, TaskId, TaskPolicy
+from engine.phones import zones_of
 from engine.store.database import Database
 from engine.store.store import LineUp, Store
 from engine.store.tasks import Plate, Tasks
@@ -64,7 +65,8 @@ async def next_for(
 
 async def _due(database: Database, campaign: Campaign, now_ms: int) -> tuple[Lead, ...]:
     line = LineUp(order=campaign.order or ordering.USUAL, opens=partial(attempts.opens_ms, campaign))
-    return (await Store(database).due_leads(campaign.id, now_ms, 2 * CANDIDATES_MAX, line=line)).leads
+    store = Store(database, zones_of=zones_of)
+    return (await store.due_leads(campaign.id, now_ms, 2 * CANDIDATES_MAX, line=line)).leads
 
 
 def _may_take(lead: Lead, campaign: Campaign, agent: AgentId, now_ms: int) -> bool:

@@ -32,6 +32,7 @@ from engine.core.model import (
     TrunkId,
 )
 from engine.core.pacing import Predictive
+from engine.phones import zones_of
 from engine.store import queries
 from engine.store.database import Database, Row, chain_hash, rows_of
 from engine.store.queries import Query, Statement
@@ -229,11 +230,14 @@ async def _attempts(database: Database) -> AsyncIterator[Row]:
 
 
 def _outside_hours(attempts: Iterable[Row], policy: Policy) -> list[Violation]:
-    """I4: nobody is called outside the hours of their own zone."""
+    """I4: nobody is called outside the hours of their own zone, or of any that the number may be in."""
     found = []
     for row in attempts:
         campaign = policy.campaigns.get(CampaignId(row["campaign_id"]))
-        if campaign is not None and isinstance(window(row["zone"], campaign.hours, row["planned_at_ms"]), Closed):
+        if campaign is None:
+            continue
+        zones = (row["zone"],) if row["zone"] else zones_of(PhoneNumber(row["number"])) or (None,)
+        if any(isinstance(window(zone, campaign.hours, row["planned_at_ms"]), Closed) for zone in zones):
             found.append(Violation(invariant="I4", what="dialed outside the callee's hours", ids=(row["id"],)))
     return found[:VIOLATIONS_PER_CHECK_MAX]
 
@@ -263,7 +267,8 @@ def _unlawful(attempts: Sequence[Row], policy: Policy) -> list[Violation]:
 
 def _asked_again(row: Row, earlier: Iterable[Row], packs: Sequence[law.Pack]) -> str:
     at_ms = row["planned_at_ms"]
-    phone = Phone(position=0, number=PhoneNumber(row["number"]))
+    number = PhoneNumber(row["number"])
+    phone = Phone(position=0, number=number, zones=zones_of(number))
     lead = Lead(
         id=LeadId(row["lead_id"]),
         campaign=CampaignId(row["campaign_id"]),
@@ -271,8 +276,6 @@ def _asked_again(row: Row, earlier: Iterable[Row], packs: Sequence[law.Pack]) ->
         state=LeadState.RETRY,
         zone=row["zone"],
     )
-    if lead.zone is None:
-        return ""  # the number's zones are not kept
     history = [_past(past, at_ms) for past in earlier if past["planned_at_ms"] > at_ms - law.reach_ms(packs)]
     blocking = law.judge(lead, phone, history, packs, at_ms).blocking
     return str(blocking or "")

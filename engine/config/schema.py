@@ -660,7 +660,7 @@ class CampaignSettings(_Section):
     amd: Amd = Field(default=Amd(), description="Answering-machine detection.")
     wrap_up: WrapUp = Field(default=WrapUp(), description="The work after a call.")
     attempts: Attempts = Field(description="How often a lead is tried, and when again.")
-    zone: Zone = Field(description="Time zone of leads whose own is not known.")
+    zone: Zone = Field(description="Time zone of leads of whom neither a zone, nor a city, nor a number tells it.")
     hours: dict[DayRange, SpansOfDay] = Field(
         min_length=1,
         description='When customers may be called, in their own zone: `mon-fri: "09:00-20:00"`. Other days: closed.',

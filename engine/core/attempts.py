@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from engine.core import hours, law
@@ -87,7 +88,7 @@ def _asked(lead: Lead, campaign: Campaign, now_ms: int) -> tuple[Phone | None, l
     asked = [
         _fixed("lead_is", (lead.state.value,), lead.state in DIALABLE),
         law.Check("not_due", (), lambda at_ms: max(at_ms, lead.next_at_ms)),
-        *zone_checks(lead.zone, campaign, now_ms),
+        *zone_checks(lead.zones, campaign, now_ms),
         _fixed("attempts_used", (str(used), str(most)), used < most),
     ]
     phones = phones_to_dial(lead)
@@ -135,19 +136,22 @@ def _of_packs(lead: Lead, phone: Phone, campaign: Campaign, now_ms: int) -> list
     )
 
 
-def opens_ms(campaign: Campaign, zone: str | None, at_ms: int) -> int | None:
-    """When the hours first let a call into this zone pass, from a moment on; None: never."""
-    return law.first_moment([check.from_ms for check in zone_checks(zone, campaign, at_ms)], at_ms)
+def opens_ms(campaign: Campaign, zones: Sequence[str], at_ms: int) -> int | None:
+    """When the hours first let a call pass to who may be in these zones, from a moment on; None: never."""
+    return law.first_moment([check.from_ms for check in zone_checks(zones, campaign, at_ms)], at_ms)
 
 
 def _fixed(code: str, values: tuple[str, ...], passed: bool) -> law.Check:
     return law.Check(code, values, law.always if passed else law.never)
 
 
-def zone_checks(zone: str | None, campaign: Campaign, now_ms: int) -> list[law.Check]:
-    """Those of `checks` that say the same for everybody in a zone (None: of no known zone): the hours."""
-    asked = [*_contract_check(campaign), _hours_check(zone, campaign, now_ms)]
-    return asked + law.hours_of_zone(campaign.law, zone, now_ms) if zone is not None else asked
+def zone_checks(zones: Sequence[str], campaign: Campaign, now_ms: int) -> list[law.Check]:
+    """Those of `checks` that say the same for all whose zones (`Lead.zones`) these are: the hours, in each of them.
+
+    Where nothing tells the zone it is the campaign's; the law packs refuse then.
+    """
+    asked = [*_contract_check(campaign), _hours_check(zones, campaign, now_ms)]
+    return asked + law.hours_of_zones(campaign.law, zones, now_ms)
 
 
 def _contract_check(campaign: Campaign) -> list[law.Check]:
@@ -160,21 +164,27 @@ def _contract_check(campaign: Campaign) -> list[law.Check]:
     ]
 
 
-def _hours_check(zone: str | None, campaign: Campaign, now_ms: int) -> law.Check:
-    now = hours.window(zone, campaign.hours, now_ms)
+def _hours_check(zones: Sequence[str], campaign: Campaign, now_ms: int) -> law.Check:
+    asked = tuple(zones) or (campaign.hours.zone,)
+    if hours.known_zones(asked) is None:
+        return law.Check("zone_unknown", asked, law.never)
+    now = {zone: hours.window(zone, campaign.hours, now_ms) for zone in asked}
 
-    def from_ms(at_ms: int) -> int | None:
-        match now if at_ms == now_ms else hours.window(zone, campaign.hours, at_ms):
+    def opens(zone: str, at_ms: int) -> int | None:
+        match now[zone] if at_ms == now_ms else hours.window(zone, campaign.hours, at_ms):
             case hours.Open():
                 return at_ms
             case hours.Closed(until_ms):
                 return until_ms
 
+    each = [partial(opens, zone) for zone in asked]
+
     def until_ms(at_ms: int) -> int | None:
         _ = at_ms
-        return now.until_ms if isinstance(now, hours.Open) else None
+        return min((found.until_ms for found in now.values() if isinstance(found, hours.Open)), default=None)
 
-    return law.Check("calling_hours", (), from_ms, until_ms)
+    code, said = ("hours_in_each", (str(len(asked)),)) if len(asked) > 1 else ("calling_hours", ())
+    return law.Check(code, said, lambda at_ms: law.first_moment(each, at_ms), until_ms)
 
 
 def _again_at_ms(asked: Sequence[law.Check], now_ms: int) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.core.model import CallingHours
 
@@ -35,6 +36,14 @@ class Closed:
 def zone_of(name: str) -> ZoneInfo:
     """The zone, read once. Raises ZoneInfoNotFoundError."""
     return ZoneInfo(name)
+
+
+def known_zones(names: Sequence[str]) -> tuple[ZoneInfo, ...] | None:
+    """The zones of those names; None when there is none, or one that nobody knows."""
+    try:
+        return tuple(zone_of(name) for name in names) or None
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
 
 
 def instants(day: date, minute: int, zone: ZoneInfo) -> tuple[int, int]:
@@ -72,7 +81,7 @@ def window(zone_name: str | None, hours: CallingHours, now_ms: int) -> Open | Cl
 
     Edges are wall times turned into instants, so a day with a clock change keeps its wall-time hours; an edge inside
     the change itself takes the instant that keeps us longer from calling. Raises ZoneInfoNotFoundError for a zone that
-    is not in the database: zones are checked where leads come in.
+    is not in the database: `known_zones` asks.
     """
     zone = zone_of(zone_name or hours.zone)
     today = day_of(now_ms, zone)

@@ -17,9 +17,9 @@ from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from engine.core.hours import DAYS_MAX, day_of, instants, open_ms, wall_hour, zone_of
+from engine.core.hours import DAYS_MAX, day_of, instants, known_zones, open_ms, wall_hour, zone_of
 from engine.core.model import Lead, LeadState, Mode, Outcome, Past, Phone
 
 DAY_MS: Final = 86_400_000
@@ -278,7 +278,7 @@ def judge(
 
     `history`: the person's attempts, at least as far back as `reach_ms`; None: not known, which refuses.
     """
-    asked = hours_of_zone(packs, lead.zone, now_ms) if lead.zone else []
+    asked = hours_of_zones(packs, (lead.zone,) if lead.zone else phone.zones, now_ms)
     asked += checks(lead, phone, history, packs, now_ms, mode=mode, ring_timeout_ms=ring_timeout_ms)
     return verdict(asked, now_ms)
 
@@ -329,15 +329,15 @@ def checks(
     mode: Mode,
     ring_timeout_ms: int,
 ) -> list[Check]:
-    """The packs' rules for this call, in the order in which they are told; of a lead with a zone without the hours."""
+    """The packs' rules for this call, in the order in which they are told, without the hours."""
     if not packs:
         return []
-    zones = _zones((lead.zone,) if lead.zone else phone.zones)
+    zones = known_zones((lead.zone,) if lead.zone else phone.zones)
     if zones is None:
         return [Check("law_zone", (), never)]
-    found = [] if lead.zone else _window_checks(packs, zones, now_ms)
     if history is None or len(history) >= HISTORY_MAX:
-        return [*found, Check(code="law_history", values=(str(HISTORY_MAX),), from_ms=never)]
+        return [Check(code="law_history", values=(str(HISTORY_MAX),), from_ms=never)]
+    found: list[Check] = []
     if any(past.ended_at_ms is None for past in history):
         found.append(Check("law_in_call", (), lambda t: max(t, now_ms + IN_CALL_RECHECK_MS)))
     facts = _Facts(lead, mode)
@@ -348,14 +348,11 @@ def checks(
     return found
 
 
-def hours_of_zone(packs: Sequence[Pack], zone: str, now_ms: int) -> list[Check]:
-    """The packs' hours for everybody in a zone; empty where the zone is not known."""
-    zones = _zones((zone,))
-    return [] if zones is None else _window_checks(packs, zones, now_ms)
-
-
-def _window_checks(packs: Sequence[Pack], zones: Sequence[ZoneInfo], now_ms: int) -> list[Check]:
-    return [_window_check(pack, pack.windows, zones, now_ms) for pack in packs if pack.windows is not None]
+def hours_of_zones(packs: Sequence[Pack], names: Sequence[str], now_ms: int) -> list[Check]:
+    """The packs' hours for all who may be in these zones; empty where one of them is not known."""
+    zones = known_zones(names)
+    bound = packs if zones is not None else ()
+    return [_window_check(pack, pack.windows, zones or (), now_ms) for pack in bound if pack.windows is not None]
 
 
 def _counting(
@@ -380,7 +377,7 @@ def of_campaign(
     lead: Lead, phone: Phone, history: Sequence[Past], limits: Sequence[Limit], zone: str, now_ms: int
 ) -> list[Check]:
     """A campaign's own limits, asked as a pack's are."""
-    zones = (zone_of(lead.zone or zone),)
+    zones = known_zones(lead.zones) or (zone_of(zone),)
     asked = []
     for limit in limits:
         check = _limit_check(_CAMPAIGN, limit, _of(limit.key, history, lead, phone), zones, now_ms, 0)
@@ -450,14 +447,6 @@ def never(_: int) -> int | None:
 
 
 # ── zones and days ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _zones(names: Sequence[str]) -> tuple[ZoneInfo, ...] | None:
-    """The candidate zones; None when there is none, or one that nobody knows."""
-    try:
-        return tuple(zone_of(name) for name in names) or None
-    except (ZoneInfoNotFoundError, ValueError):
-        return None
 
 
 @lru_cache(maxsize=DAYS_MAX)

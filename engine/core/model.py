@@ -456,7 +456,7 @@ class Phone:
     position: int
     number: PhoneNumber
     valid: bool = True
-    zones: tuple[str, ...] = ()  # where a number of its kind may be; read only where a law pack asks
+    zones: tuple[str, ...] = ()  # where a number of its kind may be; read only of a lead without a zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -492,6 +492,13 @@ class Lead:
     #: Read only where a law pack asks: the columns of its file, and attempts on the person over all campaigns.
     fields: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Past, ...] | None = None
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Where the person may be: their own zone, else all that their numbers leave; () where nothing tells."""
+        if self.zone:
+            return (self.zone,)
+        return tuple(sorted({zone for phone in self.phones for zone in phone.zones}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

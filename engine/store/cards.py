@@ -42,6 +42,7 @@ class _Sql:
     twins: Query
     merge_fields: Query
     merge_phones: Query
+    leave_line_of: Query
     close_merged: Query
     move_callback: Query
     move_tasks: Query
@@ -168,6 +169,7 @@ class Cards:
         await self._database.write(
             SQL.note_merge(**both, before=orjson.dumps(was).decode(), login=login, at_ms=now_ms),
             SQL.merge_phones(**both),
+            SQL.leave_line_of(lead=both["kept"]),
             SQL.merge_fields(**both, taken=orjson.dumps(list(taken)).decode(), name_taken=name_taken, at_ms=now_ms),
             SQL.move_callback(**both),
             SQL.move_tasks(**both),
@@ -184,6 +186,7 @@ class Cards:
                 lead=merge.kept, name=was["name"], name_folded=fold(was["name"]), fields=was["fields"], at_ms=now_ms
             ),
             SQL.put_back_phones(lead=merge.kept, last=was["last_phone"]),
+            SQL.leave_line_of(lead=merge.kept),
             SQL.put_back_state(
                 lead=merge.merged, state=was["state"], next_at_ms=was["next_at_ms"], hold=was["hold"], at_ms=now_ms
             ),

@@ -75,11 +75,11 @@ LINE_UP_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class LineUp:
-    """How a campaign's leads stand in line. `opens`: when the hours of a zone (None: no known one) first let a call
-    pass from a moment on, or None for never; leads of a closed zone are not looked at."""
+    """How a campaign's leads stand in line. `opens`: when the hours of zones (`Lead.zones`) first let a call pass from
+    a moment on, or None for never; leads whose hours are closed are not looked at."""
 
     order: ordering.Order = ordering.USUAL
-    opens: Callable[[str | None, int], int | None] = lambda _, at_ms: at_ms
+    opens: Callable[[Sequence[str], int], int | None] = lambda _, at_ms: at_ms
 
 
 USUAL_LINE: Final = LineUp()
@@ -142,6 +142,7 @@ class _Sql:
     forget_line: Query
     to_line_up: Query
     join_line: Query
+    keep_zones: Query
     next_times: Query
     zones_in_line: Query
     first_in_line: Query
@@ -181,7 +182,7 @@ class Store:
     def __init__(
         self, database: Database, *, zones_of: Callable[[PhoneNumber], tuple[str, ...]] = lambda _: ()
     ) -> None:
-        """`zones_of`: the zones that a number may be in, asked for leads without a zone where a law pack counts."""
+        """`zones_of`: the zones that a number may be in, asked for leads without a zone of their own."""
         self._database = database
         self._zones_of = zones_of
 
@@ -208,7 +209,7 @@ class Store:
     ) -> LeadsFetched:
         """At most `limit` leads that may be dialed now, best first: callbacks by their time, then the line, ties by id.
 
-        With `history_ms` they also carry what law packs ask: fields, candidate zones, attempts of so long.
+        With `history_ms` they also carry what law packs ask: fields, attempts of so long.
 
         Left out: `but`, leads in a call or awaiting a disposition, leads whose every number is suppressed or invalid,
         and leads that share a number with a live attempt. Touches only the rows that it looks at, however many wait.
@@ -226,7 +227,7 @@ class Store:
         if await self._line_up(campaign, line.order, made, waiting, now_ms):
             answers = await self._database.read(*asked)
         zones, promised, (times,) = answers
-        opening = {row["zone"]: line.opens(row["zone"] or None, now_ms) for row in zones}
+        opening = {row["line_zone"]: line.opens(row["zones"].split(), now_ms) for row in zones}
         ids = [LeadId(row["id"]) for row in promised]
         if len(ids) < limit:
             of_zones = (zone for zone, at_ms in opening.items() if at_ms == now_ms)
@@ -270,14 +271,20 @@ class Store:
                 "version": row["version"],
                 "now_ms": now_ms,
                 "line": ordering.place(order, _standing(row), turns),
+                "zones": row["zone"] or self._zones_left(orjson.loads(row["numbers"])),
             }
             for row in waiting
         ]
         await self._database.write(
+            SQL.keep_zones.each([{"zones": zones} for zones in {str(one["zones"]) for one in places} if " " in zones]),
             SQL.join_line.each(places),
             SQL.save_line(campaign=campaign, made_by=made_by, turns=orjson.dumps(turns).decode()),
         )
         return len(waiting)
+
+    def _zones_left(self, numbers: Iterable[str]) -> str:
+        """Where a person with these numbers may be, as `zone_sets` has it."""
+        return " ".join(sorted({zone for number in numbers for zone in self._zones_of(PhoneNumber(number))}))
 
     async def _leave_line(self, campaign: CampaignId) -> None:
         """The order has changed: everybody is lined up anew, piece by piece, while dialing goes on."""
@@ -299,7 +306,7 @@ class Store:
             SQL.recordings_ended_last(within_ms=ENDED_LAST_MS),
         )
         ids = sorted({row["lead_id"] for row in (*open_rows, *undisposed_rows)} - {None})
-        leads = {row["id"]: _lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(ids)))}
+        leads = await self.leads(map(LeadId, ids))
         return Restored(
             attempts=tuple((_attempt(row), leads.get(row["lead_id"])) for row in open_rows),
             undisposed=tuple(
@@ -333,8 +340,15 @@ class Store:
 
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> dict[LeadId, Lead]:
         """Those leads, as the core sees them; unknown ids are absent. With `since_ms` as `due_leads` with a history."""
-        found = [_lead(row) for row in await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))]
+        rows = await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))
+        found = [self._placed(_lead(row)) for row in rows]
         return {lead.id: lead for lead in (found if since_ms is None else await self._with_history(found, since_ms))}
+
+    def _placed(self, lead: Lead) -> Lead:
+        """The lead, and without a zone of its own where its numbers may be."""
+        if lead.zone:
+            return lead
+        return replace(lead, phones=tuple(replace(one, zones=self._zones_of(one.number)) for one in lead.phones))
 
     async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[Lead, ...]:
         """The leads that have this number: the campaign's own, or if it has none, anybody's. At most CALLERS_MAX."""
@@ -355,9 +369,6 @@ class Store:
                 lead,
                 fields=fields_of[lead.id],
                 history=tuple(map(_past, history)),
-                phones=lead.phones
-                if lead.zone
-                else tuple(replace(phone, zones=self._zones_of(phone.number)) for phone in lead.phones),
             )
             for lead, history in zip(leads, histories, strict=True)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -403,7 +404,7 @@ async def test_the_first_in_line_are_found_by_the_index_alone(database: Database
     bound = SQL.first_in_line(campaign=SPRING, zone="", but="[]", limit=10)
     plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
     steps = " | ".join(row["detail"] for row in plan)
-    assert "SEARCH l USING INDEX leads_line (campaign_id=? AND <expr>=? AND line>?)" in steps
+    assert "SEARCH l USING COVERING INDEX leads_line (campaign_id=? AND line_zone=? AND line>?)" in steps
     assert "TEMP B-TREE" not in steps
     assert "SCAN" not in steps.replace("SCAN json_each", "")
 
@@ -413,7 +414,7 @@ async def test_zones_are_found_by_hops_over_the_index(database: Database) -> Non
     plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
     touching = [row["detail"] for row in plan if " l " in row["detail"]]
     assert touching
-    assert all("SEARCH l USING INDEX leads_line (campaign_id=?" in step for step in touching)
+    assert all("SEARCH l USING COVERING INDEX leads_line (campaign_id=?" in step for step in touching)
 
 
 # ── the line ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -470,12 +471,33 @@ async def test_leads_of_a_closed_zone_wait_without_being_looked_at(store: Store,
         await add_lead(database, lead)
         await change(database, "UPDATE leads SET zone = :zone WHERE id = :id", id=lead, zone=zone)
 
-    def opens(zone: str | None, at_ms: int) -> int | None:
-        return {"Asia/Tokyo": NOON + MINUTE_MS, "Europe/Kyiv": None}.get(zone or "", at_ms)
+    def opens(zones: Sequence[str], at_ms: int) -> int | None:
+        return {"Asia/Tokyo": NOON + MINUTE_MS, "Europe/Kyiv": None}.get("".join(zones), at_ms)
 
     fetched = await store.due_leads(SPRING, NOON, 10, line=LineUp(opens=opens))
     assert [one.id for one in fetched.leads] == [3]
     assert fetched.next_due_at_ms == NOON + MINUTE_MS
+
+
+async def test_who_may_be_in_several_zones_waits_in_line_until_all_of_them_are_open(database: Database) -> None:
+    several = ("Asia/Vladivostok", "Europe/Moscow")
+    kinds = {number(1): (), number(2): several, number(3): several[1:], number(4): several[:1]}
+    store = Store(database, zones_of=lambda phone: kinds[phone])
+    for lead, numbers in enumerate(((1,), (2,), (3,), (3, 4), (2,)), 1):
+        await add_lead(database, lead, numbers=tuple(map(number, numbers)))
+    await change(database, "UPDATE leads SET zone = 'Asia/Tokyo' WHERE id = 5")
+    asked: list[tuple[str, ...]] = []
+
+    def opens(zones: Sequence[str], at_ms: int) -> int | None:
+        asked.append(tuple(zones))
+        return at_ms if len(zones) < 2 else NOON + MINUTE_MS
+
+    fetched = await store.due_leads(SPRING, NOON, 10, line=LineUp(opens=opens))
+    assert sorted(asked) == [(), ("Asia/Tokyo",), several, ("Europe/Moscow",)]
+    assert {lead.id: lead.zones for lead in fetched.leads} == {1: (), 3: ("Europe/Moscow",), 5: ("Asia/Tokyo",)}
+    assert fetched.next_due_at_ms == NOON + MINUTE_MS
+    open_to_all = await store.due_leads(SPRING, NOON, 10)
+    assert {lead.id: lead.zones for lead in open_to_all.leads if lead.id in {2, 4}} == {2: several, 4: several}
 
 
 # ── after a restart ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -296,7 +296,7 @@ async def test_a_full_slot_offers_the_next_free_one_and_a_full_day_the_next_day(
     spring = campaign(callbacks=rules, hours=OFFICE_HOURS)
 
     async def ask(at_ms: int, owner: AgentId | None = None) -> Booking:
-        return await book(database, spring, at_ms, zone=None, owner=owner)
+        return await book(database, spring, at_ms, zones=(), owner=owner)
 
     assert await ask(ten_ms) == Booking(ten_ms)
     await promise(database, 1, ten_ms + 60_000, ANNA)
@@ -308,7 +308,7 @@ async def test_a_full_slot_offers_the_next_free_one_and_a_full_day_the_next_day(
     assert await ask(noon_ms, ANNA) == Booking(noon_ms + DAY_MS, Taken.DAY_FULL)
     assert await ask(noon_ms) == Booking(noon_ms)
     closed_for_ever = campaign(hours=CallingHours(spans=((),) * 7, zone="Europe/Kyiv"))
-    never = await book(database, closed_for_ever, noon_ms, zone=None, owner=None)
+    never = await book(database, closed_for_ever, noon_ms, zones=(), owner=None)
     assert never == Booking(None, Taken.NEVER)
 
 

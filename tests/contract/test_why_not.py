@@ -8,9 +8,10 @@ import sqlite3
 import pytest
 
 from engine.core.attempts import explain
-from engine.core.model import CampaignId, LeadState
+from engine.core.model import CampaignId, LeadId, LeadState
 from engine.core.ordering import USUAL
 from engine.explain import held_leads, why_not
+from engine.phones import zones_of
 from engine.store.database import Database
 from engine.store.store import Store
 from tests.conversation import MONDAY_MS, OFFICE_HOURS, campaign
@@ -75,3 +76,24 @@ async def test_a_lead_stands_under_the_rule_that_holds_it(database: Database) ->
         said = explain(lead, spring, MONDAY_MS).blocking
         of_many = {"lead_is", "not_due", "calling_hours"}  # the others are asked when its turn comes
         assert found[id_] == (said.code if said is not None and said.code in of_many else "")
+
+
+async def test_who_may_be_in_several_zones_stands_under_the_hours_of_all_of_them(database: Database) -> None:
+    rows = [(1, "+79161234567"), (2, "+74951234567"), (3, "+380671234567")]
+    with sqlite3.connect(database.path) as connection:
+        connection.executemany(
+            "INSERT INTO leads (id, campaign_id, created_at_ms, updated_at_ms) VALUES (?, 'spring', 0, 0)",
+            [(id_,) for id_, _ in rows],
+        )
+        connection.executemany("INSERT INTO phones (lead_id, position, number) VALUES (?, 0, ?)", rows)
+    connection.close()
+    await Store(database, zones_of=zones_of).line_up(SPRING, USUAL, MONDAY_MS)
+    spring = campaign(hours=OFFICE_HOURS)
+    held = {one.rule: one for one in await why_not(database, spring, MONDAY_MS)}
+    (several,) = {rule for rule in held if rule}  # a Russian mobile may be in Kamchatka, where it is night
+    assert several.startswith("hours_in_each:")
+    assert (held[several].count, held[""].count) == (1, 2)
+    assert await held_leads(database, spring, held[several], MONDAY_MS, limit=LEADS) == [1]
+    asked = (await Store(database, zones_of=zones_of).leads([LeadId(1)]))[LeadId(1)]
+    verdict = explain(asked, spring, MONDAY_MS)
+    assert (str(verdict.blocking), verdict.next_at_ms) == (several, held[several].next_at_ms)

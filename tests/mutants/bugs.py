@@ -107,8 +107,8 @@ BUGS: Final = (
     Bug(
         "the campaign's zone is taken for the lead's",
         "engine/core/attempts.py",
-        "*zone_checks(lead.zone, campaign, now_ms),",
-        "*zone_checks(None, campaign, now_ms),",
+        "*zone_checks(lead.zones, campaign, now_ms),",
+        "*zone_checks((), campaign, now_ms),",
         "tests/unit/test_attempts.py::test_the_lead_s_own_zone_rules",
     ),
     Bug(

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from engine.core.attempts import UNCOUNTED_MAX, Allowed, Refused, after, after_disposition, may_dial, phones_to_dial
+from engine.core.attempts import (
+    UNCOUNTED_MAX,
+    Allowed,
+    Refused,
+    after,
+    after_disposition,
+    explain,
+    may_dial,
+    phones_to_dial,
+)
 from engine.core.law import Calendar, Count, Key, Limit, Rolling
 from engine.core.model import (
     COUNTED,
@@ -15,6 +24,7 @@ from engine.core.model import (
     AttemptPolicy,
     Burst,
     Campaign,
+    Lead,
     LeadId,
     LeadState,
     Outcome,
@@ -122,6 +132,53 @@ def test_the_lead_s_own_zone_rules() -> None:
     refused = may_dial(lead(1, zone="America/New_York"), office, NOW_MS)
     assert isinstance(refused, Refused)
     assert refused.again_at_ms == NOW_MS + 6 * 60 * MINUTE_MS
+
+
+def may_be_in(*zones: str, zone: str | None = None) -> Lead:
+    """A lead whose only number leaves these zones."""
+    mobile = Phone(position=0, number=PhoneNumber("+79161234567"), zones=zones)
+    return replace(lead(1, zone=zone), phones=(mobile,))
+
+
+def test_who_may_be_in_several_zones_is_called_only_when_all_of_them_are_open() -> None:
+    office = campaign(hours=OFFICE_HOURS)
+    far = may_be_in("Asia/Vladivostok", "Europe/Moscow")
+    opens_ms = NOW_MS - 2 * 60 * MINUTE_MS  # 09:00 in Moscow
+    closes_ms = NOW_MS + 2 * 60 * MINUTE_MS  # 20:00 in Vladivostok
+    refused = may_dial(far, office, opens_ms - 1)
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.again_at_ms) == ("hours_in_each:2", opens_ms)
+    allowed = may_dial(far, office, opens_ms)
+    assert isinstance(allowed, Allowed)
+    assert allowed.until_ms == closes_ms
+    assert isinstance(may_dial(far, office, closes_ms), Refused)
+
+
+def test_the_lead_s_own_zone_goes_before_its_numbers_and_the_campaign_s_comes_last() -> None:
+    office = campaign(hours=OFFICE_HOURS)
+
+    def opens(one: Lead) -> int | None:
+        return explain(one, office, NOW_MS).next_at_ms
+
+    assert opens(may_be_in("America/New_York", zone="Europe/Kyiv")) == NOW_MS
+    assert opens(may_be_in("America/New_York")) == NOW_MS + 6 * 60 * MINUTE_MS
+    assert opens(may_be_in()) == NOW_MS
+
+
+@pytest.mark.parametrize(
+    ("zones", "said"),
+    [
+        (("America/New_York", "Asia/Shanghai"), "hours_in_each:2"),  # never both open
+        (("Europe/Atlantis",), "zone_unknown:Europe/Atlantis"),
+    ],
+)
+def test_none_left_is_not_dialed_and_said(zones: tuple[str, ...], said: str) -> None:
+    office = campaign(hours=OFFICE_HOURS)
+    verdict = explain(may_be_in(*zones), office, NOW_MS)
+    assert (str(verdict.blocking), verdict.next_at_ms) == (said, None)
+    refused = may_dial(may_be_in(*zones), office, NOW_MS)
+    assert isinstance(refused, Refused)
+    assert refused.reason == said
 
 
 def test_the_phone_to_dial_goes_round_and_skips_invalid_ones() -> None:

@@ -353,7 +353,10 @@ async def test_a_try_too_many_is_found(database: InlineDatabase, store: Store) -
 async def test_a_call_outside_the_hours_of_the_callees_zone_is_found(database: InlineDatabase, store: Store) -> None:
     await add_lead(database, 1)
     await add_lead(database, 2)
+    await add_lead(database, 3)  # Kyiv, by the number: past midnight
+    await change(database, "UPDATE leads SET zone = 'Europe/London' WHERE id = 1;")
     await change(database, "UPDATE leads SET zone = 'Asia/Vladivostok' WHERE id = 2;")
+    await store.commit(unanswered(attempt(3, 3), LATER))
     await store.commit(unanswered(attempt(1, 1), LATER))
     await store.commit(unanswered(attempt(2, 2), LATER))
     # NOON is 22:13 UTC, and the next morning in Vladivostok.

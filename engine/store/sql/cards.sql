@@ -54,6 +54,10 @@ SELECT :kept, (SELECT max(p.position) FROM phones p WHERE p.lead_id = :kept) + r
 FROM phones o
 WHERE o.lead_id = :merged AND o.number NOT IN (SELECT p.number FROM phones p WHERE p.lead_id = :kept);
 
+-- name: leave_line_of
+-- Other numbers may leave other zones.
+UPDATE leads SET line = NULL WHERE id = :lead AND line IS NOT NULL;
+
 -- name: close_merged
 UPDATE leads SET state = 'closed', hold = :rule, version = version + 1, updated_at_ms = :at_ms
 WHERE id = :merged AND state IN ('new', 'retry', 'callback', 'closed');

@@ -289,13 +289,17 @@ DELETE FROM lines WHERE campaign_id = :campaign;
 
 -- name: to_line_up
 -- Whose time has come, and who has no place yet.
-SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields, l.source
+SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields, l.source,
+  CASE WHEN l.zone IS NULL THEN (SELECT json_group_array(p.number) FROM phones p WHERE p.lead_id = l.id) END AS numbers
 FROM leads l
 WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.line IS NULL AND l.state IN ('new', 'retry')
 ORDER BY l.next_at_ms, l.id LIMIT :limit;
 
+-- name: keep_zones
+INSERT INTO zone_sets (zones) VALUES (:zones) ON CONFLICT (zones) DO NOTHING;
+
 -- name: join_line
-UPDATE leads SET line = :line, hold = ''
+UPDATE leads SET line = :line, hold = '', line_zone = coalesce((SELECT '#' || s.id FROM zone_sets s WHERE s.zones = :zones), :zones)
 WHERE id = :id AND version = :version AND line IS NULL AND state IN ('new', 'retry') AND next_at_ms <= :now_ms;
 
 -- name: next_times
@@ -307,22 +311,22 @@ SELECT
    WHERE l.campaign_id = :campaign AND l.next_at_ms > :now_ms AND l.state = 'callback') AS callback_at_ms;
 
 -- name: zones_in_line
--- By hops over the index; '' is no known zone.
-WITH RECURSIVE zones (zone) AS (
-  SELECT (SELECT coalesce(l.zone, '') FROM leads l
-          WHERE l.campaign_id = :campaign AND l.line IS NOT NULL ORDER BY coalesce(l.zone, '') LIMIT 1)
+-- By hops over the index; '' where nothing tells the zone.
+WITH RECURSIVE hops (zone) AS (
+  SELECT (SELECT l.line_zone FROM leads l
+          WHERE l.campaign_id = :campaign AND l.line IS NOT NULL ORDER BY l.line_zone LIMIT 1)
   UNION ALL
-  SELECT (SELECT coalesce(l.zone, '') FROM leads l
-          WHERE l.campaign_id = :campaign AND l.line IS NOT NULL AND coalesce(l.zone, '') > zones.zone
-          ORDER BY coalesce(l.zone, '') LIMIT 1)
-  FROM zones WHERE zones.zone IS NOT NULL
+  SELECT (SELECT l.line_zone FROM leads l
+          WHERE l.campaign_id = :campaign AND l.line IS NOT NULL AND l.line_zone > hops.zone ORDER BY l.line_zone LIMIT 1)
+  FROM hops WHERE hops.zone IS NOT NULL
 )
-SELECT zone FROM zones WHERE zone IS NOT NULL;
+SELECT zone AS line_zone, coalesce((SELECT s.zones FROM zone_sets s WHERE s.id = substr(zone, 2) + 0 AND zone LIKE '#%'), zone) AS zones
+FROM hops WHERE zone IS NOT NULL;
 
 -- name: first_in_line
 -- The best of one zone by the index alone; none that is, or shares a number with, a live call.
 SELECT l.line, l.id FROM leads l
-WHERE l.campaign_id = :campaign AND coalesce(l.zone, '') = :zone AND l.line IS NOT NULL
+WHERE l.campaign_id = :campaign AND l.line_zone = :zone AND l.line IS NOT NULL
   AND l.id NOT IN (SELECT value FROM json_each(:but))
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL)
   AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = l.id AND p.usable)
@@ -432,8 +436,9 @@ ON CONFLICT (attempt_id, at_ms) DO NOTHING;
 SELECT state, hold, count(*) AS leads FROM leads WHERE campaign_id = :campaign GROUP BY state, hold;
 
 -- name: due_in_line
-SELECT coalesce(zone, '') AS zone, count(*) AS leads FROM leads
-WHERE campaign_id = :campaign AND line IS NOT NULL GROUP BY coalesce(zone, '');
+SELECT c.zone, c.leads, coalesce((SELECT s.zones FROM zone_sets s WHERE s.id = substr(c.zone, 2) + 0 AND c.zone LIKE '#%'), c.zone) AS zones
+FROM (SELECT line_zone AS zone, count(*) AS leads FROM leads
+      WHERE campaign_id = :campaign AND line IS NOT NULL GROUP BY line_zone) c;
 
 -- name: due_not_in_line
 -- Whose time has come since the line was last looked at: few while the engine runs.
@@ -455,7 +460,7 @@ LIMIT :limit OFFSET :offset;
 -- Of all due leads, those in the given zones.
 SELECT id FROM (
   SELECT l.id FROM json_each(:zones) z CROSS JOIN leads l
-  WHERE l.campaign_id = :campaign AND coalesce(l.zone, '') = z.value AND l.line IS NOT NULL
+  WHERE l.campaign_id = :campaign AND l.line_zone = z.value AND l.line IS NOT NULL
   UNION ALL
   SELECT l.id FROM leads l
   WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.line IS NULL AND l.state IN ('new', 'retry')
