@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from engine.core.model import AgentId, AgentState, PhoneNumber, SystemPause
 from engine.store.imports import import_leads
@@ -127,6 +128,43 @@ async def test_tabs_without_a_shared_worker_show_the_same_call_and_one_sounds(pl
     await page.keyboard.press("Control+Enter")
     for tab in (page, other):
         await in_state(tab, "ready")
+
+
+async def test_a_result_on_its_way_is_not_said_to_be_missing(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    held_back: list[str] | None = None
+    links: list[WebSocketRoute] = []
+
+    def slow_link(link: WebSocketRoute) -> None:
+        links.append(link)
+
+        def say(message: str | bytes) -> None:
+            assert isinstance(message, str)
+            if held_back is not None and '"ack"' in message:
+                held_back.append(message)
+            else:
+                link.send(message)
+
+        link.connect_to_server().on_message(say)
+
+    await page.context.add_init_script("delete window.SharedWorker")
+    await page.route_web_socket(re.compile("."), slow_link)
+    await page.reload()
+    await at_work(place, page)
+    await answered(place, page)
+    await hung_up(place, page)
+    held_back = []
+    await page.keyboard.press("1")
+    await page.keyboard.press("Control+Enter")
+    await in_state(page, "ready")
+    await expect(page.locator("#tabs .tab")).to_have_count(2)
+    await expect(page.locator('#tabs [data-mark="unsaved"]')).to_have_count(0)
+    await expect(page.locator("#toasts")).to_be_empty()
+    await poll(lambda: bool(held_back))
+    for message in held_back:
+        links[-1].send(message)
+    await expect(page.locator("#toasts")).to_contain_text("Іваненко")
+    await expect(page.locator("#tabs .tab")).to_have_count(1)
 
 
 async def test_a_tab_that_was_hidden_for_ten_minutes_shows_the_call_at_once(place: Office, sign_in: SignIn) -> None:

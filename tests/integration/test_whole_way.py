@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 from playwright.async_api import TimeoutError as NothingYet
 
 from asterisk.carrier.plan import FATES, Fate, fate_of
@@ -237,6 +237,7 @@ async def desk_state(page: Page, *states: str, timeout_s: float = 60) -> str:
 async def work(page: Page, finished: asyncio.Event) -> int:
     """An operator's shift by keyboard: hang up on who talks on, write a note, choose a result, save. Returns calls."""
     saved = 0
+    attempt = ""
     await desk_state(page, "logged_out")
     await page.keyboard.press("F2")
     await desk_state(page, "paused")
@@ -246,19 +247,16 @@ async def work(page: Page, finished: asyncio.Event) -> int:
             state = await desk_state(page, "talking", "wrap_up", timeout_s=2)
         except NothingYet:
             continue
+        card = page.locator(f"#work .work[data-attempt]:not([data-attempt='{attempt}'])")
+        await expect(card).to_be_visible(timeout=30_000)
         if state == "talking":
-            await page.wait_for_selector("#work .work[data-attempt]")
             await page.keyboard.press("F9")
             await desk_state(page, "wrap_up")
-        attempt = await page.get_attribute("#work .work", "data-attempt")
+        attempt = await card.get_attribute("data-attempt") or ""
         await page.fill("#note", f"Розмова {saved + 1}")
         await page.click(f"#dispositions label:has(input[data-key='{1 + saved % 2}'])")
         await page.keyboard.press("Control+Enter")
-        await page.wait_for_function(
-            "before => document.querySelector('#work .work')?.dataset.attempt !== before"
-            " || document.querySelector('#desk').dataset.state === 'ready'",
-            arg=attempt,
-        )
+        await expect(page.locator(f"#work .work[data-attempt='{attempt}']")).to_have_count(0, timeout=30_000)
         saved += 1
     return saved
 

@@ -3,7 +3,7 @@ import { openBus } from "./bus-tab.js";
 import { fillCaller, serveCaller, whom } from "./caller.js";
 import { isTyping, onKey, pressable } from "./keys.js";
 import { clearNote, forgetNotes, readNote, sweepNotes, writeNote } from "./notes.js";
-import { fillIn, resendPending, save, showResult } from "./result.js";
+import { fillIn, isPending, resendPending, save, showResult } from "./result.js";
 import { askToNotify, canSound, hush, notify, play, unlock } from "./sound.js";
 import { Tabs } from "./tabs.js";
 import { serveTasks } from "./tasks.js";
@@ -121,7 +121,7 @@ function settle() {
     const note = readNote(tab.attempt);
     if (note?.open && !tab.talked && !note.text) clearNote(tab.attempt); // nobody was on the line: nothing to say of it
     if (!readNote(tab.attempt)?.open) tabs.close(tab.key);
-    else if (tab.mark !== "unsaved") {
+    else if (tab.mark !== "unsaved" && !isPending(tab.attempt)) {
       tabs.mark(tab.key, "unsaved");
       toast("warn", t("No result was given for %(name)s. The note is kept.", { name: tab.title || "…" }));
     }

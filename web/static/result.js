@@ -87,6 +87,11 @@ async function dispose(pending, bus, done, tab) {
   }
 }
 
+/** The result is on its way, and the server has not yet said what became of it. */
+export function isPending(attempt) {
+  return localStorage.getItem(PENDING + attempt) !== null;
+}
+
 /** Results that were under way when the page closed: an id makes each happen once, however often it is sent. */
 export function resendPending(bus, person, done) {
   for (const key of Object.keys(localStorage).filter((name) => name.startsWith(PENDING))) {
