@@ -94,6 +94,11 @@ class Store(Protocol):
     ) -> LeadsFetched:
         """Dialable leads, best first. Raises StoreError."""
 
+    async def promised_leads(
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+    ) -> LeadsFetched:
+        """Of those, the promised calls. Raises StoreError."""
+
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         """These leads, with their history since then; unknown ids are absent. Raises StoreError."""
 
@@ -432,21 +437,21 @@ class Driver:
             if isinstance(order, effects.CheckNumber):
                 self._offer(await self._number(order))
                 continue
-            try:
-                fetched = await self._store.due_leads(
-                    order.campaign,
-                    self._clock.now_ms(),
-                    order.limit,
-                    order.but,
-                    order.history_ms,
-                    line_of(self._floor.live.campaigns[order.campaign]),
-                )
-            except StoreBug:
-                raise
-            except StoreError as problem:
-                log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
-                fetched = LeadsFetched(order.campaign, (), self._clock.now_ms() + FETCH_RETRY_MS)
-            self._offer(fetched)
+            self._offer(await self._some_leads(order))
+
+    async def _some_leads(self, order: effects.FetchLeads) -> LeadsFetched:
+        campaign, now_ms = order.campaign, self._clock.now_ms()
+        try:
+            if order.promised:
+                return await self._store.promised_leads(campaign, now_ms, order.limit, order.but, order.history_ms)
+            line = line_of(self._floor.live.campaigns[campaign])
+            return await self._store.due_leads(campaign, now_ms, order.limit, order.but, order.history_ms, line)
+        except StoreBug:
+            raise
+        except StoreError as problem:
+            log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
+            again_ms = self._clock.now_ms() + FETCH_RETRY_MS
+            return LeadsFetched(campaign, (), again_ms, promised=order.promised, failed=True)
 
     async def _one_lead(self, lead: LeadId, history_ms: int) -> LeadFetched:
         since_ms = self._clock.now_ms() - history_ms if history_ms else None

@@ -271,6 +271,8 @@ class Conversation:
                 self.timers.pop(order.key, None)
             elif isinstance(order, effects.FetchLeads):
                 self._take(self._handle(self._fetch(order)))
+            elif isinstance(order, effects.CheckHeld):
+                self._take(self._handle(events.HeldChecked(self._listed(order.leads))))
             elif isinstance(order, effects.FetchLead):
                 found = next((one for one in self.leads if one.id == order.lead), None)
                 self._take(self._handle(events.LeadFetched(order.lead, found)))
@@ -288,15 +290,35 @@ class Conversation:
     def _handle(self, fact: events.Event) -> list[effects.Effect]:
         return self.floor.handle(fact, self.now_ms)
 
+    def _listed(self, asked: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
+        numbers = [(one.id, phone.number) for one in self.leads if one.id in asked for phone in one.phones]
+        return tuple((of, number) for of, number in numbers if number in self.listed)
+
     def _book(self, lead: LeadId, **changes: Any) -> None:
+        if changes["state"] is LeadState.SUPPRESSED:
+            self.listed |= {phone.number for one in self.leads if one.id == lead for phone in one.phones}
         self.leads = [replace(one, **changes) if one.id == lead else one for one in self.leads]
 
     def _fetch(self, order: effects.FetchLeads) -> events.LeadsFetched:
         waiting = [
             one
             for one in self.leads
-            if one.campaign == order.campaign and one.state in DIALABLE and one.id not in order.but
+            if one.campaign == order.campaign
+            and one.state in DIALABLE
+            and one.id not in order.but
+            and any(phone.number not in self.listed for phone in one.phones)
         ]
-        due = [one for one in waiting if one.next_at_ms <= self.now_ms]
-        later = [one.next_at_ms for one in waiting if one.next_at_ms > self.now_ms]
-        return events.LeadsFetched(order.campaign, tuple(due[: order.limit]), min(later, default=None))
+        promised = [one for one in waiting if one.state is LeadState.CALLBACK]
+        asked = promised if order.promised else waiting
+        due = sorted((one for one in asked if one.next_at_ms <= self.now_ms), key=_callbacks_first)
+        later, calls = (
+            min((one.next_at_ms for one in some if one.next_at_ms > self.now_ms), default=None)
+            for some in (waiting, promised)
+        )
+        found = tuple(due[: order.limit])
+        return events.LeadsFetched(order.campaign, found, later, calls, promised=order.promised)
+
+
+def _callbacks_first(lead: Lead) -> tuple[bool, int]:
+    promised = lead.state is LeadState.CALLBACK
+    return not promised, lead.next_at_ms if promised else 0

@@ -385,7 +385,11 @@ def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
 
     None: somebody whose call is no longer known here.
     """
-    _forget_loaded(live, now_ms)
+    for hopper in live.hoppers.values():
+        hopper.doubt()
+    # Others may share the lead's numbers, and the card may have been given new ones: the store knows whom it means.
+    live.check_held(loaded.id for hopper in live.hoppers.values() for loaded in hopper.leads)
+    _ask_again(live, now_ms)
     if lead is None:
         return
     if lead in live.claims:
@@ -402,14 +406,18 @@ def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
 def do_not_call_changed(live: Live, event: DoNotCallChanged, now_ms: int) -> None:
     """Nothing read before may be dialed; what rings or is shown already is looked up."""
     _ = event
-    _forget_loaded(live, now_ms)
-    held = live.leads.keys() | live.claims.keys()
-    if held:
-        live.emit(effects.CheckHeld(frozenset(held)))
+    for hopper in live.hoppers.values():
+        reset(hopper)  # whole: numbers may also have been taken off a list
+    _ask_again(live, now_ms)
+    live.check_held(live.leads.keys() | live.claims.keys())
 
 
 def held_checked(live: Live, event: HeldChecked, now_ms: int) -> None:
-    """Take back the calls that must not be, and do not go on to those numbers afterwards."""
+    """Take back the calls that must not be, do not go on to those numbers afterwards, and load nobody who has them."""
+    live.checks = max(0, live.checks - 1)
+    listed = {lead_id for lead_id, _ in event.blocked}
+    for hopper in live.hoppers.values():
+        hopper.drop(listed)
     for lead_id, number in event.blocked:
         claim, lead = live.claims.get(lead_id), live.leads.get(lead_id)
         if claim is not None:  # with another number it may be shown again
@@ -422,10 +430,8 @@ def held_checked(live: Live, event: HeldChecked, now_ms: int) -> None:
         take_back(live, attempt, now_ms)
 
 
-def _forget_loaded(live: Live, now_ms: int) -> None:
-    """What was read before a word of do-not-call was on disk is read again."""
-    for hopper in live.hoppers.values():
-        reset(hopper)  # whole: others in it may share the lead's numbers, and a fetch under way may bring it
+def _ask_again(live: Live, now_ms: int) -> None:
+    """A lead to be dialed at an agent's word that was read before a word of do-not-call was on disk is read again."""
     live.ask_all()
     for wanted in live.to_dial.values():  # whoever dials asks again
         if wanted.command is not None:

@@ -297,8 +297,9 @@ def _decide_on(live: Live, attempt: Attempt, lead: Lead, disposition: Dispositio
     if change.state is LeadState.SUPPRESSED:
         customers.suppressed(live, lead.id, now_ms)
     elif lead.id not in live.leads:
-        if lead.campaign in live.hoppers:
-            dialing.reset(live.hoppers[lead.campaign])  # corrected: it may hold the lead as it was
+        if lead.campaign in live.hoppers:  # corrected: it may hold the lead as it was, or get it so
+            live.hoppers[lead.campaign].drop({lead.id})
+            live.hoppers[lead.campaign].doubt()
         previews.release(live, lead.id, now_ms)
 
 

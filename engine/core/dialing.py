@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -86,13 +87,26 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
     fresh = [lead for lead in event.leads if lead.id not in held and not live.held(lead.id)]
     if hopper.called:
         fresh = [lead for lead in fresh if not lawful.shares(lead, hopper.called)]
-    hopper.leads.extend(fresh[: HOPPER_MAX - len(hopper.leads)])
+    hopper.owed = hopper.owed and event.failed
     if event.next_callback_at_ms is not None:
         live.expect_callback(event.campaign, event.next_callback_at_ms)
-    if len(event.leads) < HOPPER_LOW:
+    if len(event.leads) < HOPPER_LOW and (event.failed or not event.promised):
         due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
         hopper.dry_until_ms = max(min(due_ms, hopper.soonest_ms, now_ms + HOPPER_RECHECK_MS), now_ms + 1)
         live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
+    _load(hopper, fresh)
+
+
+def _load(hopper: Hopper, fresh: Iterable[Lead]) -> None:
+    """Behind what is loaded; promised calls before it all, by their time. What has no room stays in the store."""
+    leads = [*hopper.leads, *fresh]
+    promised = [lead for lead in leads if lead.state is LeadState.CALLBACK]
+    if promised:
+        promised.sort(key=lambda lead: (lead.next_at_ms, lead.id))
+        leads = promised + [lead for lead in leads if lead.state is not LeadState.CALLBACK]
+    if len(leads) > HOPPER_MAX:
+        hopper.dry_until_ms = 0
+    hopper.leads = deque(leads[:HOPPER_MAX])
 
 
 def leads_changed(live: Live, event: LeadsChanged, now_ms: int) -> None:
@@ -133,7 +147,8 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
             return _await_room(live, campaign, now_ms)
         place(live, campaign, *lead_phone, trunk, now_ms)
         live.wanted[campaign.id] -= 1
-    if len(live.hoppers[campaign.id].leads) < HOPPER_LOW:
+    hopper = live.hoppers[campaign.id]
+    if hopper.owed or len(hopper.leads) < HOPPER_LOW:
         look_for_leads(live, campaign.id, now_ms)
     return _why_no_need(live, campaign, decision)
 
@@ -214,6 +229,8 @@ def next_lead(
     Those that may not be dialed go back to the store with their next time.
     """
     hopper = live.hoppers[campaign.id]
+    if hopper.owed or live.checks:
+        return None  # the store will say at once who comes first, or who is on a do-not-call list
     skipped: list[Lead] = []
     found: tuple[Lead, rules.Allowed] | None = None
     while hopper.leads and found is None:
@@ -321,15 +338,18 @@ def take_back(live: Live, attempt: Attempt, now_ms: int, outcome: Outcome = Outc
 def look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
     """Ask the store for leads unless it has none; returns whether the hopper is known to be dry."""
     hopper = live.hoppers[campaign]
-    if hopper.fetching:
+    if hopper.fetching or live.checks:
         return False
     if now_ms < hopper.dry_until_ms:
         return not hopper.leads
+    promised = hopper.owed and len(hopper.leads) >= HOPPER_LOW
     hopper.fetching = True
-    hopper.soonest_ms = NEVER_MS
+    if not promised:
+        hopper.soonest_ms = NEVER_MS
     held = frozenset(lead.id for lead in hopper.leads) | live.leads.keys() | live.claims.keys()
     hopper.called.clear()
-    live.emit(effects.FetchLeads(campaign, HOPPER_MAX, frozenset(held), lawful.history_ms(live, campaign)))
+    history_ms = lawful.history_ms(live, campaign)
+    live.emit(effects.FetchLeads(campaign, HOPPER_MAX, frozenset(held), history_ms, promised))
     return False
 
 

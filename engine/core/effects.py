@@ -355,6 +355,7 @@ class FetchLeads:
     limit: int
     but: frozenset[LeadId] = frozenset()
     history_ms: int = 0  # also fields, zones and the attempts of so long; 0: not needed
+    promised: bool = False  # only promised calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,12 +196,14 @@ class TimerFired:
 @dataclass(frozen=True, slots=True)
 class LeadsFetched:
     """The answer to `FetchLeads`: dialable now, best first. `next_due_at_ms`: when the next one becomes due (now: there
-    are more), `next_callback_at_ms`: the next promised call."""
+    are more; of a fetch that failed: when to ask again), `next_callback_at_ms`: the next promised call."""
 
     campaign: CampaignId
     leads: tuple[Lead, ...]
     next_due_at_ms: int | None = None
     next_callback_at_ms: int | None = None
+    promised: bool = False  # only promised calls were asked for
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,8 @@ def _timer(live: Live, event: events.TimerFired, now_ms: int) -> None:
     elif kind == "promise":
         hopper = live.hoppers[CampaignId(subject)]
         hopper.promised_ms = NEVER_MS
-        hopper.reset()
+        hopper.owed, hopper.dry_until_ms = True, 0
+        hopper.doubt()
         live.ask(CampaignId(subject))
     elif kind == "learned":
         live.keep_learned(now_ms)

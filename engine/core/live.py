@@ -7,7 +7,7 @@ frozen and swapped; every swap that somebody outside must know of leaves an effe
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -69,8 +69,9 @@ class Hopper:
     leads: deque[Lead] = field(default_factory=deque)
     fetching: bool = False
     stale: bool = False  # leads changed while a fetch was under way: what it brings is thrown away
+    owed: bool = False  # a promised call's time has come: nothing goes before it, so nothing goes until it is loaded
     dry_until_ms: int = 0  # the store had no more; asked again then
-    promised_ms: int = NEVER_MS  # the next promised call: nothing loaded goes before it
+    promised_ms: int = NEVER_MS  # the next promised call
     soonest_ms: int = NEVER_MS  # the first lead that became dialable since the last fetch was asked for
     called: set[PhoneNumber] = field(default_factory=set)  # since that fetch: what it tells of their leads is old
 
@@ -78,7 +79,17 @@ class Hopper:
         """Forget what is loaded, and what a fetch under way will bring."""
         self.leads.clear()
         self.dry_until_ms = 0
+        self.doubt()
+
+    def doubt(self) -> None:
+        """Forget what a fetch under way will bring: it may have been read too soon."""
         self.stale = self.fetching
+
+    def drop(self, leads: Container[LeadId]) -> None:
+        """Forget these: the store has them as they are now."""
+        kept = deque(lead for lead in self.leads if lead.id not in leads)
+        if len(kept) < len(self.leads):
+            self.leads, self.dry_until_ms = kept, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +143,7 @@ class Live:
         self.gone_legs: OrderedDict[LegId, None] = OrderedDict()  # of calls that came in: told late, they are no news
         self.running: dict[CampaignId, bool] = {}
         self.hoppers: dict[CampaignId, Hopper] = {}
+        self.checks = 0  # under way, of what is loaded against the do-not-call lists: meanwhile nothing of it is dialed
         self.pacers: dict[CampaignId, pacing.Pacer] = {}
         self.trunks: dict[TrunkId, trunks.Trunk] = {}
         self.dialing: dict[CampaignId, effects.DialingChanged] = {}
@@ -673,8 +685,15 @@ class Live:
             hopper.dry_until_ms = change.next_at_ms
             self.emit(effects.SetTimer(("hopper", campaign), change.next_at_ms))
 
+    def check_held(self, leads: Iterable[LeadId]) -> None:
+        """Have the store say, after this fact's writes, which of them are on a do-not-call list."""
+        asked = frozenset(leads)
+        if asked:
+            self.checks += 1
+            self.emit(effects.CheckHeld(asked))
+
     def expect_callback(self, campaign: CampaignId, at_ms: int) -> None:
-        """A call is promised for then: at that moment the hopper is filled anew, with it at the head."""
+        """A call is promised for then: from that moment on it goes before what is loaded."""
         hopper = self.hoppers[campaign]
         if at_ms < hopper.promised_ms:
             hopper.promised_ms = at_ms

@@ -359,6 +359,15 @@ class _FaultyStore:
         await self._turn()
         return fetched
 
+    async def promised_leads(
+        self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+    ) -> events.LeadsFetched:
+        """As the store, after a while."""
+        await self._turn()
+        fetched = await self._store.promised_leads(campaign, now_ms, limit, but, history_ms)
+        await self._turn()
+        return fetched
+
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         """As the store, after a while."""
         await self._turn()

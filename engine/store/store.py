@@ -242,6 +242,19 @@ class Store:
             next_callback_at_ms=callback_ms,
         )
 
+    async def promised_leads(
+        self, campaign: CampaignId, now_ms: int, limit: int, but: Iterable[LeadId] = (), history_ms: int = 0
+    ) -> LeadsFetched:
+        """As `due_leads`, but only the callbacks, and when the next one is due."""
+        promised, (times,) = await self._database.read(
+            SQL.first_promised(campaign=campaign, now_ms=now_ms, but=_json(sorted(but)), limit=limit),
+            SQL.next_times(campaign=campaign, now_ms=now_ms),
+        )
+        ids = [LeadId(row["id"]) for row in promised]
+        found = await self.leads(ids, now_ms - history_ms if history_ms else None)
+        leads = tuple(found[id_] for id_ in ids if id_ in found)
+        return LeadsFetched(campaign, leads, next_callback_at_ms=times["callback_at_ms"], promised=True)
+
     async def _first_in_line(self, campaign: CampaignId, zones: Iterable[str], but: str, limit: int) -> list[LeadId]:
         """The best of those zones; each zone's line is in order already."""
         lines = await self._database.read(

@@ -255,6 +255,15 @@ async def test_a_callback_is_due_at_its_time_and_before_everybody_else(store: St
     ]
 
 
+async def test_promised_calls_alone_are_those_whose_time_has_come(store: Store, database: Database) -> None:
+    for lead, next_at_ms in ((1, NOON), (2, NOON - MINUTE_MS), (3, NOON + MINUTE_MS), (4, NOON), (5, NOON)):
+        await add_lead(database, lead, state=LeadState.CALLBACK, next_at_ms=next_at_ms)
+    await add_lead(database, 6)
+    fetched = await store.promised_leads(SPRING, NOON, 2, [LeadId(4)])
+    assert [lead.id for lead in fetched.leads] == [2, 1]
+    assert (fetched.promised, fetched.next_callback_at_ms) == (True, NOON + MINUTE_MS)
+
+
 async def test_a_callback_that_was_dialed_is_done(store: Store, database: Database) -> None:
     await add_lead(database, 1)
     talk = talking(attempt(1, 1))

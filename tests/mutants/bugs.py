@@ -128,9 +128,23 @@ BUGS: Final = (
     Bug(
         "a suppressed lead stays in the hopper",
         "engine/core/customers.py",
-        "        reset(hopper)  # whole",
-        "        pass  # whole",
+        "        hopper.drop(listed)\n",
+        "        pass\n",
         f"{CUSTOMERS}::test_suppressed_while_loaded_is_never_dialed_even_when_a_fetch_brings_it",
+    ),
+    Bug(
+        "a promised call waits behind what was loaded before it",
+        "engine/core/dialing.py",
+        "        leads = promised + [lead for lead in leads if lead.state is not LeadState.CALLBACK]\n",
+        "        leads = [lead for lead in leads if lead.state is not LeadState.CALLBACK] + promised\n",
+        f"{DIALING}::test_a_promised_call_whose_time_comes_goes_before_what_is_loaded_and_the_rest_stays",
+    ),
+    Bug(
+        "what is loaded goes before a promised call that is being loaded",
+        "engine/core/dialing.py",
+        "    if hopper.owed or live.checks:\n",
+        "    if live.checks:\n",
+        f"{DIALING}::test_nothing_goes_while_a_promised_call_is_being_loaded_also_when_the_store_is_asked_twice",
     ),
     Bug(
         "the end of a call brings a suppressed lead back",

@@ -332,6 +332,9 @@ class _Month:
                 case effects.FetchLead(lead, history_ms):
                     found = _at_once(self.store.leads((lead,), self.now_ms - history_ms))
                     self._in(1, lambda lead=lead, found=found: self._tell(events.LeadFetched(lead, found.get(lead))))  # type: ignore[misc]
+                case effects.CheckHeld(leads):
+                    blocked = _at_once(self.store.blocked(leads))
+                    self._in(1, lambda blocked=blocked: self._tell(events.HeldChecked(blocked)))  # type: ignore[misc]
                 case effects.Bridge(leg):
                     self._later(100, leg, events.LegBridged(leg))
                     self._later(self._wait(60_000) + 1_000, leg, events.LegHungUp(leg, 16, None), last=True)
@@ -349,12 +352,9 @@ class _Month:
         return tuple(events.LegFound(leg, up, True) for leg, up in self.legs.items())
 
     def _fetch(self, order: effects.FetchLeads) -> None:
-        campaign = self.policy.campaigns[order.campaign]
-        fetched = _at_once(
-            self.store.due_leads(
-                order.campaign, self.now_ms, order.limit, order.but, order.history_ms, line_of(campaign)
-            )
-        )
+        asked = (order.campaign, self.now_ms, order.limit, order.but, order.history_ms)
+        line = line_of(self.policy.campaigns[order.campaign])
+        fetched = _at_once(self.store.promised_leads(*asked) if order.promised else self.store.due_leads(*asked, line))
         life = self.lives
         self._in(1, lambda: self._tell(fetched) if life == self.lives else None)
 

@@ -10,7 +10,17 @@ import pytest
 
 from engine.core import effects, events
 from engine.core.floor import Floor
-from engine.core.model import CampaignId, CommandId, Lead, LeadId, LegId, PhoneNumber, Recorded, RecordingRule
+from engine.core.model import (
+    CampaignId,
+    CommandId,
+    Lead,
+    LeadId,
+    LeadState,
+    LegId,
+    PhoneNumber,
+    Recorded,
+    RecordingRule,
+)
 from engine.driver import INBOX_MAX, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreBug, StoreIoError
@@ -62,6 +72,15 @@ class Disk:
         if self.fails:
             raise StoreIoError("the disk is gone")
         return events.LeadsFetched(campaign_id, tuple(one for one in self.waiting if one.id not in but)[:limit])
+
+    async def promised_leads(
+        self, campaign_id: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int
+    ) -> events.LeadsFetched:
+        await asyncio.sleep(self.slow_ms / 1000)
+        if self.fails:
+            raise StoreIoError("the disk is gone")
+        promised = [one for one in self.waiting if one.state is LeadState.CALLBACK and one.id not in but]
+        return events.LeadsFetched(campaign_id, tuple(promised)[:limit], promised=True)
 
     async def revisions(self) -> Mapping[str, int]:
         return {}
@@ -211,6 +230,24 @@ def test_a_dial_taken_back_while_it_waited_is_not_sent() -> None:
         suppressed = asyncio.ensure_future(house.command(events.LeadSuppressed, lead=attempt.lead, reason="asked"))
         await asyncio.gather(ready, suppressed)
         assert attempt.leg not in house.switch.dialed()
+
+    lived(story)
+
+
+def test_a_promised_call_that_could_not_be_read_is_read_again() -> None:
+    async def story(house: House) -> None:
+        house.disk.waiting = [lead(n) for n in range(1, 31)]
+        await house.ready()
+        hopper = house.floor.live.hoppers[SPRING]
+        house.disk.waiting.append(lead(50, state=LeadState.CALLBACK))
+        house.disk.fails = 1
+        house.driver.offer(events.TimerFired(("promise", SPRING)))
+        await house.passes(500)
+        assert hopper.owed, "and until then nothing goes before it"
+        house.disk.fails = 0
+        await house.passes(600)
+        assert hopper.leads[0].id == 50
+        assert not hopper.owed
 
     lived(story)
 

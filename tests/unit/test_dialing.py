@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
+import pytest
+
 from engine.core import effects, events
-from engine.core.dialing import CLOSING_MS, HOPPER_LOW, HOPPER_RECHECK_MS, LOOK_AGAIN_MS, ON_THE_WIRE_MS, SEND_WITHIN_MS
-from engine.core.model import AgentId, CampaignId, CustomerState, LeadState, NotDialing, Outcome, Trunk, TrunkId
+from engine.core.dialing import (
+    CLOSING_MS,
+    HOPPER_LOW,
+    HOPPER_MAX,
+    HOPPER_RECHECK_MS,
+    LOOK_AGAIN_MS,
+    ON_THE_WIRE_MS,
+    SEND_WITHIN_MS,
+)
+from engine.core.invariants import violations
+from engine.core.model import (
+    AgentId,
+    CampaignId,
+    CustomerState,
+    LeadId,
+    LeadState,
+    NotDialing,
+    Outcome,
+    Trunk,
+    TrunkId,
+)
 from engine.core.pacing import Manual, Predictive, Preview
 from tests.conversation import (
     ALWAYS,
     ANNA,
     BORYS,
+    LATER,
     MINUTE_MS,
     MONDAY_MS,
     OFFICE_HOURS,
@@ -336,6 +359,128 @@ def test_a_callback_goes_to_its_agent_though_another_waits_longer() -> None:
     floor.ready(BORYS)
     floor.answer(floor.dial())
     assert floor.last(effects.ScreenPop).agent == BORYS
+
+
+def loaded(floor: Conversation) -> list[int]:
+    return [held.id for held in floor.live.hoppers[SPRING].leads]
+
+
+def called(floor: Conversation) -> list[LeadId | None]:
+    return [order.attempt.lead for order in floor.all(effects.SaveAttempt)]
+
+
+def test_a_promised_call_whose_time_comes_goes_before_what_is_loaded_and_the_rest_stays() -> None:
+    due_ms = MONDAY_MS + MINUTE_MS
+    floor = Conversation(
+        *(lead(n) for n in range(1, 31)),
+        lead(40, state=LeadState.CALLBACK, next_at_ms=due_ms + 1_000),
+        lead(41, state=LeadState.CALLBACK, next_at_ms=due_ms),
+    )
+    floor.ready(ANNA)
+    floor.wait(due_ms - floor.now_ms + 1_000)
+    assert loaded(floor) == [41, 40, *range(2, 31)]
+    assert [order.promised for order in floor.all(effects.FetchLeads)] == [False, True, True]
+    floor.hang_up(floor.dial(), cause=17)
+    floor.hang_up(floor.dial(), cause=17)
+    floor.hang_up(floor.dial(), cause=17)
+    assert called(floor) == [1, 41, 40, 2]
+
+
+def test_nothing_goes_while_a_promised_call_is_being_loaded_also_when_the_store_is_asked_twice() -> None:
+    floor = Conversation(*(lead(n) for n in range(1, 31)))
+    floor.ready(ANNA)
+    hopper = floor.live.hoppers[SPRING]
+    hopper.fetching = True  # the answer is on its way
+    floor.tell(events.TimerFired(("promise", SPRING)))
+    floor.hang_up(floor.dial(), cause=17)
+    assert called(floor) == [1]
+    hopper.stale = False
+    again_ms = floor.now_ms + 1_000
+    floor.tell(events.LeadsFetched(SPRING, (), again_ms, promised=True, failed=True))
+    floor.wait(999)
+    assert called(floor) == [1], "it was not read"
+    promised = lead(40, state=LeadState.CALLBACK, next_at_ms=MONDAY_MS)
+    floor.leads.append(promised)
+    floor.wait(1)
+    assert called(floor) == [1, 40]
+
+
+def test_of_a_full_hopper_the_last_in_line_give_way_to_promised_calls_and_come_back() -> None:
+    due_ms = MONDAY_MS + MINUTE_MS
+    floor = Conversation(*(lead(n) for n in range(1, 52)), lead(60, state=LeadState.CALLBACK, next_at_ms=due_ms))
+    floor.ready(ANNA)
+    hopper = floor.live.hoppers[SPRING]
+    floor.tell(events.LeadsChanged(SPRING))
+    assert len(hopper.leads) == HOPPER_MAX
+    floor.wait(MINUTE_MS)
+    assert loaded(floor) == [60, *range(2, 51)]
+    for _ in range(51):
+        floor.hang_up(floor.dial(), cause=1)
+    assert called(floor) == [1, 60, *range(2, 52)]
+
+
+def test_who_asks_for_no_more_calls_leaves_with_their_numbers_and_the_rest_stays_loaded() -> None:
+    ours, theirs = "+380671119991", "+380671119992"
+    floor = Conversation(lead(1, ours), *(lead(n) for n in range(2, 31)), lead(31, ours), lead(32, ours, theirs))
+    floor.ready(ANNA)
+    floor.command(events.LeadSuppressed, lead=lead(1).id, reason="asked")
+    assert called(floor) == [1, 2], "the first call is taken back"
+    assert loaded(floor) == list(range(3, 31))
+    assert len(floor.all(effects.FetchLeads)) == 1
+
+
+def test_nothing_that_is_loaded_goes_until_it_is_known_whom_a_word_of_do_not_call_means() -> None:
+    floor = Conversation(*(lead(n) for n in range(1, 31)))
+    floor.ready(ANNA)
+    floor.live.checks = 1  # the answer is on its way
+    floor.hang_up(floor.dial(), cause=17)
+    assert called(floor) == [1]
+    assert len(floor.all(effects.FetchLeads)) == 1
+    number = floor.leads[1].phones[0].number
+    floor.listed.add(number)
+    floor.tell(events.HeldChecked(((LeadId(2), number),)))
+    assert called(floor) == [1, 3]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_comes_between_the_earliest_promise_goes_first_and_then_the_line(seed: int) -> None:
+    """The read-ahead against the whole list, over a shift of promises, refusals and words of do-not-call."""
+    chance = random.Random(seed)
+    numbers = [f"+3806711{n:05}" for n in range(160)]
+    floor = Conversation(*(lead(n, chance.choice(numbers)) for n in range(1, 200)))
+    floor.ready(ANNA, BORYS)
+    seen = 0
+    for _ in range(150):
+        floor.wait(chance.randrange(20_000))
+        may = {one.id: one for one in floor.leads if one.phones[0].number not in floor.listed}
+        due = [one for one in may.values() if one.state is LeadState.CALLBACK and one.next_at_ms <= floor.now_ms]
+        free = [one for one in due if one.phones[0].number.e164 not in floor.live.attempts.numbers]
+        first = min((one.next_at_ms for one in free), default=None)
+        (attempt, *_) = [one for one in floor.live.attempts.values() if one.answered_at_ms is None]
+        throw = chance.random()
+        if throw < 0.4:
+            at_ms = floor.now_ms + chance.randrange(1, 300_000)
+            floor.talk(attempt.leg)
+            floor.hang_up(attempt.leg)
+            said = replace(attempt, agent=floor.last(effects.ScreenPop).agent)
+            floor.dispose(said, LATER, callback_at_ms=at_ms)
+        elif throw < 0.6:
+            floor.command(events.LeadSuppressed, lead=chance.choice(floor.leads).id, reason="asked")
+            for gone in [one for one in floor.live.attempts.values() if one.state is CustomerState.LEAVING]:
+                floor.hang_up(gone.leg)
+        elif throw < 0.65:
+            floor.tell(events.LeadsChanged(SPRING))
+        else:
+            floor.hang_up(attempt.leg, cause=1)
+        new = floor.all(effects.SaveAttempt)[seen:]
+        for saved in new:
+            assert saved.attempt.number not in floor.listed
+        if first is not None and len(new) == 1 and new[0].attempt.lead in may:
+            called_now = may[new[0].attempt.lead]
+            assert called_now.state is LeadState.CALLBACK
+            assert called_now.next_at_ms <= first
+        seen += len(new)
+        assert not violations(floor.live)
 
 
 def test_calls_of_one_campaign_do_not_take_the_agents_that_another_counts_on() -> None:
