@@ -24,6 +24,7 @@ from crm_lite.security import HEADERS, HSTS, SAFE_METHODS, same_origin
 from crm_lite.settings import settings_of
 from crm_lite.templating import WEB_DIR, Pages, build_id
 from crm_lite.web_keys import CRM, SESSION, page
+from crm_lite.words import UNEXPECTED
 from engine.api import Engine
 from engine.clock import Clock
 from engine.config import Loaded
@@ -110,7 +111,6 @@ ERRORS: Final = {
     413: N_("This is too large."),
     503: N_("The database does not answer. Try again in a moment."),
 }
-UNEXPECTED: Final = N_("Something went wrong on our side. It has been recorded; try again.")
 
 
 def make_app(engine: Engine, database: Database, loaded: Loaded, clock: Clock) -> web.Application:

@@ -21,6 +21,7 @@ from aiohttp import BodyPartReader, web
 
 from crm_lite.crm import Crm
 from crm_lite.web_keys import CRM, language_of, page, see_other, user_of
+from crm_lite.words import UNEXPECTED
 from engine.core.model import CampaignId
 from engine.leads.columns import Choice, Column, Layout, Role
 from engine.leads.files import (
@@ -138,7 +139,7 @@ class Shelf:
         """Let it go on behind the page."""
         if self._group is None:
             raise RuntimeError("the application has not begun")
-        task = self._group.create_task(work, name=name)
+        task = self._group.create_task(_alone(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -160,6 +161,14 @@ class Shelf:
     def close(self) -> None:
         """Forget all uploads."""
         self._directory.cleanup()
+
+
+async def _alone(work: Coroutine[Any, Any, None], name: str) -> None:
+    """A bug in one import must not end the desks and calls of the others."""
+    try:
+        await work
+    except Exception:
+        log.exception("import_broken", extra={"action": "import", "work": name})
 
 
 SHELF: Final = web.AppKey("shelf", Shelf)
@@ -301,6 +310,9 @@ async def _check(crm: Crm, shelf: Shelf, job: ImportJob, found: DryRun, language
         found.problem = refused.reason
     except (StoreError, OSError) as error:
         found.problem = FILE_GONE if isinstance(error, FileNotFoundError) else str(error)
+    except Exception:
+        found.problem = UNEXPECTED
+        raise
 
 
 async def _run(crm: Crm, shelf: Shelf, job: ImportJob, language: str) -> None:
@@ -411,9 +423,9 @@ async def _form(request: web.Request, *, code: int = 200, problem: str = "", cho
 async def _job_page(request: web.Request) -> web.Response:
     crm, shelf, number = request.app[CRM], request.app[SHELF], int(request.match_info["number"])
     # What runs is asked before the database: work that ends in between is shown as ended, not as never begun.
-    imports, reverts = shelf.does(f"import-{number}"), shelf.does(f"revert-{number}")
+    # And an import goes on until its file of bad rows is written too, though all its leads are in.
+    begun, reverts = shelf.does(f"import-{number}"), shelf.does(f"revert-{number}")
     job = await _job(request)
-    begun = imports and job.state is ImportState.CHOOSING
     undoing = reverts and job.state is ImportState.DONE
     found = shelf.checks.get(job.id)
     choice = ImportChoice.of(job.settings)

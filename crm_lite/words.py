@@ -44,6 +44,8 @@ CALLING: Final[Mapping[CustomerState, tuple[str, str]]] = {
     CustomerState.RINGING: (N_("It rings"), "phone-outgoing"),
 }
 ON_HOLD: Final = (N_("On hold"), "hand")
+#: What is said of a bug of ours.
+UNEXPECTED: Final = N_("Something went wrong on our side. It has been recorded; try again.")
 
 CUSTOMER_STATES: Final[Mapping[CustomerState, str]] = {
     CustomerState.PLANNED: N_("planned"),

@@ -74,7 +74,7 @@ def open_lead_file(
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdout is not None
-        lines = _received(child, child.stdout)
+        lines = received(child, child.stdout)
         try:
             first = next(lines)
             yield LeadFile(
@@ -88,8 +88,11 @@ def open_lead_file(
             child.kill()
 
 
-def _received(child: subprocess.Popen[bytes], lines: IO[bytes]) -> Iterator[dict[str, Any]]:
+def received(child: subprocess.Popen[bytes], lines: IO[bytes]) -> Iterator[dict[str, Any]]:
+    """What the child says, line by line. Raises Refused when it says so, and when it ends before its time."""
     for line in lines:
+        if not line.endswith(b"\n"):
+            break  # it died in the middle of a word
         value = orjson.loads(line)
         if name := value.get("refused"):
             raise Refused(RefusedReason[name])

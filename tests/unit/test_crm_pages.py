@@ -13,7 +13,7 @@ import pytest
 
 from crm_lite.app import ROUTES
 from crm_lite.auth import RIGHTS, Right, WeakPassword, create_user, token_hash
-from crm_lite.imports import carry_on
+from crm_lite.imports import SHELF, carry_on
 from crm_lite.security import LOGIN_FAILURES_PER_ACCOUNT_MAX, LOGIN_WINDOW_S, FailureLimit, own_origin, same_origin
 from crm_lite.words import check_words, rule_words
 from engine.core.effects import SaveLead
@@ -438,6 +438,20 @@ async def test_without_a_phone_column_the_page_asks_for_it(place: Office) -> Non
         await boss.sign_in("boss")
         status, html = await send(boss, csv_of("a;b", "x;y"))
         assert (status, "Укажите, в какой колонке" in html) == (200, True)
+
+
+async def test_a_bug_in_one_import_ends_nothing_else(place: Office) -> None:
+    shelf = place.app[SHELF]
+
+    async def broken() -> None:
+        raise AssertionError("a bug")
+
+    shelf.do(broken(), "import-1")
+    await poll(lambda: not shelf.does("import-1"))
+    async with Browser(place) as browser:
+        await browser.sign_in("boss")
+        code, _ = await browser.get("/import")
+        assert code == 200
 
 
 async def test_an_import_left_by_a_dead_program_goes_on_with_the_next(place: Office) -> None:

@@ -27,7 +27,7 @@ from engine.leads.files import (
     resume_imports,
 )
 from engine.leads.plan import ImportRow, Remark, RowReason
-from engine.leads.reader import CPU_SECONDS_MAX, MEMORY_BYTES_MAX, ROWS_MAX, decide
+from engine.leads.reader import CPU_SECONDS_MAX, MEMORY_BYTES_MAX, ROWS_MAX, decide, received
 from engine.leads.sheets import COLUMNS_MAX, FILE_BYTES_MAX, UNPACKED_BYTES_MAX, Refused, RefusedReason, read
 from engine.phones import Numbering, PhoneReason
 from engine.store import imports
@@ -287,6 +287,17 @@ def test_a_file_that_breaks_its_reader_breaks_nothing_else(corpus: Path, name: s
     with pytest.raises(Refused) as refused:
         check(corpus / name)
     assert refused.value.reason is reason
+
+
+def test_a_reader_that_is_killed_in_the_middle_of_a_word_refuses_the_file() -> None:
+    dies = 'import os, signal; os.write(1, b\'{"verdicts": []}\\n{"verdic\'); os.kill(os.getpid(), signal.SIGKILL)'
+    with subprocess.Popen([sys.executable, "-c", dies], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        lines = received(child, child.stdout)
+        assert next(lines) == {"verdicts": []}
+        with pytest.raises(Refused) as refused:
+            next(lines)
+    assert refused.value.reason is RefusedReason.UNPACKS_TOO_LARGE
 
 
 def test_a_file_of_200_megabytes_is_refused_unread(tmp_path: Path) -> None:
