@@ -2,7 +2,7 @@
 // lets exactly one tab sound.
 import { Link } from "./link.js";
 
-const SOUNDED_WITHIN_MS = 400;
+const SOUNDED_WITHIN_MS = 1_000;
 const ports = new Map(); // port → what its tab last said of itself
 let link = null;
 let asked = 0;

@@ -1,6 +1,7 @@
 // The operator's desk. Frames fill islands that nobody types in; what is typed changes only by the operator's hand.
 import { openBus } from "./bus-tab.js";
 import { fillCaller, serveCaller, whom } from "./caller.js";
+import { fillWhenLetGo } from "./islands.js";
 import { isTyping, onKey, pressable } from "./keys.js";
 import { clearNote, forgetNotes, readNote, sweepNotes, writeNote } from "./notes.js";
 import { fillIn, isPending, resendPending, save, showResult } from "./result.js";
@@ -131,13 +132,8 @@ function settle() {
 function showBar(frame) {
   for (const island of ["bar_state", "bar_who", "bar_buttons", "shift"]) {
     const place = document.getElementById(island);
-    if (frame[island] === undefined || place.dataset.html === frame[island]) continue;
-    const focused = place.contains(document.activeElement) ? document.activeElement.dataset.do : null;
-    place.innerHTML = place.dataset.html = frame[island];
-    if (focused) place.querySelector(`[data-do="${focused}"], .main`)?.focus();
-    draw(place);
+    if (frame[island] !== undefined) fillWhenLetGo(place, () => fillBar(place, frame[island]));
   }
-  offline();
   tasks.follow();
   if (frame.state === undefined) return;
   const before = call.state;
@@ -152,6 +148,16 @@ function showBar(frame) {
     if (frame.state === "wrap_up" && tab && tab === tabs.current && !justTyped()) firstChoice(tab)?.focus();
   }
   if (frame.disposed && tab) say(tab, "saved", "ok", t("The result is saved."));
+}
+
+function fillBar(place, html) {
+  if (place.dataset.html === html) return;
+  const focused = place.contains(document.activeElement) ? document.activeElement.dataset.do : null;
+  place.innerHTML = place.dataset.html = html;
+  if (focused) place.querySelector(`[data-do="${focused}"], .main`)?.focus();
+  draw(place);
+  offline();
+  tasks.follow();
 }
 
 function onStatus({ status, lostAt }) {

@@ -1,5 +1,6 @@
 // The supervisor's live view: islands from the server, clocks from the page, grey when the link is gone.
 import { openBus } from "./bus-tab.js";
+import { fillWhenLetGo } from "./islands.js";
 import { draw, serverNow, setNow } from "./timers.js";
 import { toast } from "./toast.js";
 import { t } from "./words.js";
@@ -21,11 +22,15 @@ function onFrame(frame) {
   if (frame.now) setNow(frame.now);
   for (const [name, html] of Object.entries(frame.islands || {})) {
     const island = document.getElementById(name);
-    const focused = island.contains(document.activeElement) ? sameButton(document.activeElement.dataset) : null;
-    island.innerHTML = html;
-    if (focused) island.querySelector(focused)?.focus();
-    draw(island);
+    fillWhenLetGo(island, () => fill(island, html));
   }
+}
+
+function fill(island, html) {
+  const focused = island.contains(document.activeElement) ? sameButton(document.activeElement.dataset) : null;
+  island.innerHTML = html;
+  if (focused) island.querySelector(focused)?.focus();
+  draw(island);
 }
 
 function onStatus({ status, lostAt }) {

@@ -1,4 +1,5 @@
 // Tasks: a new one, done, later; and after each saved result the next thing to do.
+import { newId } from "./bus-tab.js";
 import { toast } from "./toast.js";
 import { t } from "./words.js";
 
@@ -26,7 +27,7 @@ export function serveTasks(desk, { press, open }) {
     const form = dialog.querySelector("form");
     form.reset();
     problem("", "");
-    key = crypto.randomUUID?.() || String(Date.now());
+    key = newId();
     dialog.dataset.lead = lead || "";
     dialog.querySelector("[data-for]").textContent = name || "";
     dialog.showModal();
