@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, expect
 from engine.core.model import AttemptId, CampaignId, PhoneNumber
 from engine.store.imports import import_leads
 from tests.browser.conftest import WAIT_MS
+from tests.browser.steps import in_state, on_shift
 from tests.fakes.office import CAMPAIGN, CONFIG, PASSWORD, PEOPLE, Office, Person, office
 from tests.fakes.waiting import poll
 
@@ -67,21 +68,9 @@ class Visitor:
         return page
 
 
-async def state(page: Page, wanted: str) -> None:
-    """The desk shows this state."""
-    await expect(page.locator("#desk")).to_have_attribute("data-state", wanted)
-
-
-async def on_shift(page: Page) -> None:
-    """The shift has begun; no calls yet."""
-    await page.wait_for_selector('[data-do="login"]:not(:disabled)')
-    await page.keyboard.press("F2")
-    await page.wait_for_selector('#bar_buttons [data-do="ready"]:not(:disabled)')
-
-
 async def saved(page: Page, key: str = "1") -> None:
     """The call is over and its result is given."""
-    await state(page, "wrap_up")
+    await in_state(page, "wrap_up")
     await page.evaluate("document.activeElement.blur()")
     await page.keyboard.press(key)
     await page.keyboard.press("Control+Enter")
@@ -142,21 +131,21 @@ async def _preview(visitor: Visitor) -> Page:
     await on_shift(page)
     await place.dial(AUTUMN)
     await page.keyboard.press("F2")
-    await state(page, "preview")
+    await in_state(page, "preview")
     await visitor.show("preview", page)
     await page.keyboard.press("Alt+KeyS")
     await visitor.show("preview-skip", page)
     await page.keyboard.press("Escape")
     await page.keyboard.press("F2")
-    await state(page, "reserved")
+    await in_state(page, "reserved")
     await poll(lambda: place.switch.ringing() > 0)
     await visitor.show("dialing", page)
     place.switch.answer()
-    await state(page, "talking")
+    await in_state(page, "talking")
     await place.dial(AUTUMN, running=False)
     place.switch.customers_hang_up()
     await saved(page)
-    await state(page, "ready")
+    await in_state(page, "ready")
     return page
 
 
@@ -167,20 +156,20 @@ async def _conversation(visitor: Visitor, maria: Page) -> Page:
     await on_shift(page)
     await show("desk-begun", page)
     await page.keyboard.press("F2")
-    await state(page, "ready")
+    await in_state(page, "ready")
     await show("desk-ready", page)
     await page.keyboard.press("Alt+KeyP")
     await page.wait_for_selector("#pause-menu:popover-open")
     await show("pause-menu", page)
     await page.keyboard.press("Enter")
-    await state(page, "paused")
+    await in_state(page, "paused")
     await page.wait_for_selector("#work .timer[data-limit]")
     await show("desk-pause", page)
     await place.dial()
     await page.keyboard.press("F2")
     await poll(lambda: place.switch.ringing() > 0)
     place.switch.answer()
-    await state(page, "talking")
+    await in_state(page, "talking")
     await page.fill("#note", NOTE)
     await show("desk-talking", page)
     await place.dial(running=False)
@@ -202,9 +191,10 @@ async def _conversation(visitor: Visitor, maria: Page) -> Page:
     await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_visible()
     await page.locator("#pause-menu [data-reason=lunch]").evaluate("button => button.click()")
     await page.keyboard.press("F4")
-    await state(page, "held")
+    await in_state(page, "held")
     await show("desk-held-then-pause", page)
     await page.keyboard.press("F4")
+    await in_state(page, "talking")
     await page.locator("#bar_buttons [data-do=ready]").click()  # no pause after all
     await page.keyboard.press("Control+KeyK")
     await page.keyboard.type("шев")
@@ -219,7 +209,7 @@ async def _conversation(visitor: Visitor, maria: Page) -> Page:
     await page.keyboard.press("Escape")
     await page.keyboard.press("Alt+BracketLeft")
     place.switch.customers_hang_up()
-    await state(page, "wrap_up")
+    await in_state(page, "wrap_up")
     await page.evaluate("document.activeElement.blur()")
     await page.keyboard.press("3")
     await page.keyboard.press("Control+Enter")
@@ -228,7 +218,7 @@ async def _conversation(visitor: Visitor, maria: Page) -> Page:
     await page.locator('#callback label:has([data-when="1"])').click()
     await page.locator('[name="mine"]').check()
     await page.keyboard.press("Control+Enter")
-    await state(page, "ready")
+    await in_state(page, "ready")
     await expect(page.locator("#toasts button")).to_be_visible()
     await show("desk-saved", page)
     await page.locator("#tasks [data-new-task]").click()
@@ -249,19 +239,19 @@ async def _handset(visitor: Visitor) -> None:
     await on_shift(page)
     place.switch.agents_pick_up = False
     await page.keyboard.press("F2")
-    await state(page, "ready")
+    await in_state(page, "ready")
     leg = place.switch.call_in(PEOPLE[1][1])
-    await state(page, "reserved")
+    await in_state(page, "reserved")
     await expect(page.locator(".lift")).to_be_visible()
     await visitor.show("lift-the-handset", page)
     place.switch.agents_let_ring_out()
-    await state(page, "paused")
+    await in_state(page, "paused")
     await expect(page.locator("#work .note.warn")).to_be_visible()
     await visitor.show("missed-call", page)
     place.switch.hang_up(leg)
     place.switch.agents_pick_up = True
     await page.locator("[data-do=logout]").click()
-    await state(page, "logged_out")
+    await in_state(page, "logged_out")
     await page.context.close()
 
 
@@ -279,13 +269,13 @@ async def _callers(visitor: Visitor, page: Page) -> None:
     await expect(page.locator(".card-name")).to_be_visible()
     place.switch.hang_up(leg)
     await saved(page)
-    await state(page, "ready")
+    await in_state(page, "ready")
     leg = place.switch.call_in(STRANGER)
     await expect(page.locator("#caller-number")).to_have_value("…2233")
     await show("new-client", page)
     place.switch.hang_up(leg)
     await saved(page)
-    await state(page, "ready")
+    await in_state(page, "ready")
 
 
 async def _office(visitor: Visitor) -> None:

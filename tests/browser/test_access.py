@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page
 from crm_lite.i18n import LANGUAGES
 from tests.browser.conftest import SignIn
 from tests.browser.screens import dressed, tour
-from tests.browser.test_desk import answered, at_work
+from tests.browser.steps import answered, at_work
 from tests.fakes.office import Office
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]

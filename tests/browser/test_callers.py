@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 
 from engine.core.model import AttemptId, PhoneNumber
 from tests.browser.conftest import SignIn
+from tests.browser.steps import in_state, on_shift
 from tests.fakes.office import CAMPAIGN, CONFIG, PEOPLE, Office, office
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -17,20 +18,18 @@ STRANGER = "+380501112233"
 SEES = CONFIG.replace("phones:\n", "web: {operators_see_numbers: yes}\nphones:\n", 1)
 
 
-async def on_shift(page: Page) -> None:
-    await expect(page.locator('[data-do="login"]')).to_be_enabled()
+async def wanting_calls(page: Page) -> None:
+    await on_shift(page)
     await page.keyboard.press("F2")
-    await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
-    await page.keyboard.press("F2")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await in_state(page, "ready")
 
 
 async def finished(page: Page) -> None:
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await in_state(page, "wrap_up")
     await page.locator('#dispositions [data-key="1"]').focus()
     await page.keyboard.press("Space")
     await page.keyboard.press("Control+Enter")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await in_state(page, "ready")
 
 
 async def twin(place: Office, number: str, name: str) -> None:
@@ -51,11 +50,11 @@ async def test_a_known_caller_a_choice_and_a_newcomer(tmp_path: Path, sign_in: S
     directory.mkdir()
     async with office(directory, text=SEES) as place:
         page = await sign_in("olena", url=place.url)
-        await on_shift(page)
+        await wanting_calls(page)
 
         # exactly one client: their card
         leg = place.switch.call_in(PEOPLE[0][1])
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await in_state(page, "talking")
         await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
         await expect(page.locator("#caller")).to_have_count(0)
         place.switch.hang_up(leg)
@@ -81,7 +80,7 @@ async def test_a_known_caller_a_choice_and_a_newcomer(tmp_path: Path, sign_in: S
         await page.keyboard.type("Новая Клиентка")
         await page.locator("#caller-field-1").fill("Полтава")
         place.switch.hang_up(leg)
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+        await in_state(page, "wrap_up")
         await expect(page.locator("#caller-name")).to_have_value("Новая Клиентка")
         await page.reload()
         await expect(page.locator("#caller-name")).to_have_value("Новая Клиентка")
@@ -103,7 +102,7 @@ async def test_who_hides_the_number_is_asked_for_it(tmp_path: Path, sign_in: Sig
     directory.mkdir()
     async with office(directory) as place:
         page = await sign_in("olena", url=place.url)
-        await on_shift(page)
+        await wanting_calls(page)
         place.switch.call_in("")
         await expect(page.locator("#caller-number")).to_be_editable()
         await page.locator("#caller-name").fill("Тайный Гость")

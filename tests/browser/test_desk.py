@@ -11,29 +11,11 @@ from playwright.async_api import Browser, Page, expect
 from engine.core.effects import Mute, SendDigits, TransferOut
 from engine.core.model import LeadId, PhoneNumber
 from tests.browser.conftest import SignIn
+from tests.browser.steps import NOTE, answered, at_work, hung_up, in_state, saved_as
 from tests.fakes.office import CONFIG, PASSWORD, Office, office
 from tests.fakes.waiting import poll
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
-
-NOTE = "Просит перезвонить завтра"
-
-
-async def at_work(place: Office, page: Page) -> None:
-    """The shift is on and calls are wanted, by two keys."""
-    await expect(page.locator('[data-do="login"]')).to_be_enabled()
-    await page.keyboard.press("F2")
-    await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
-    await place.dial()
-    await page.keyboard.press("F2")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
-
-
-async def answered(place: Office, page: Page) -> None:
-    """A customer answers, the card is there."""
-    await poll(lambda: place.switch.ringing() > 0)
-    place.switch.answer()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
 
 
 async def test_a_whole_call_by_keyboard_on_a_cyrillic_layout(place: Office, sign_in: SignIn) -> None:
@@ -51,13 +33,12 @@ async def test_a_whole_call_by_keyboard_on_a_cyrillic_layout(place: Office, sign
     await page.locator('[data-reason="lunch"]').click()
     await expect(page.locator("#bar_state")).to_contain_text("После звонка: Обед")
 
-    place.switch.customers_hang_up()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await hung_up(place, page)
     await page.locator(".choice").first.focus()
     await page.evaluate("document.activeElement.blur()")
     await page.keyboard.press("2")
     await page.keyboard.press("Control+Enter")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "paused")
+    await in_state(page, "paused")
     (past,) = await place.records.lead_history(LeadId(1))
     assert (past.disposition, past.note, past.agent) == ("refusal", NOTE, "olena")
 
@@ -71,7 +52,7 @@ async def test_when_the_call_is_over_a_digit_is_the_result_and_not_a_note(place:
     await expect(page.locator("#note")).not_to_be_focused()
     await page.keyboard.press("2")
     await page.keyboard.press("Control+Enter")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await in_state(page, "ready")
     (past,) = await place.records.lead_history(LeadId(1))
     assert (past.disposition, past.note) == ("refusal", "")
 
@@ -80,14 +61,12 @@ async def test_a_callback_takes_a_time_and_says_when_it_lacks_one(place: Office,
     page = await sign_in("olena")
     await at_work(place, page)
     await answered(place, page)
-    place.switch.customers_hang_up()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-    await page.locator('[value="callback"]').check(force=True)
-    await page.keyboard.press("Control+Enter")
+    await hung_up(place, page)
+    await saved_as(page, "callback")
     await expect(page.locator("#result-error")).to_have_text("Выберите время перезвона.")
     await page.get_by_text("через 30 минут").click()
     await page.keyboard.press("Control+Enter")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await in_state(page, "ready")
     (past,) = await place.records.lead_history(LeadId(1))
     assert past.callback_at_ms is not None
     assert 25 * 60_000 < past.callback_at_ms - place.clock.now_ms() <= 30 * 60_000
@@ -97,13 +76,12 @@ async def test_a_callback_is_said_in_words_and_shown_before_it_is_saved(place: O
     page = await sign_in("olena")
     await at_work(place, page)
     await answered(place, page)
-    place.switch.customers_hang_up()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await hung_up(place, page)
     await page.locator('[value="callback"]').check(force=True)
     await page.locator("#callback-said").fill("завтра 15:00")
     await expect(page.locator("#callback-heard")).to_contain_text("15:00")
     await page.keyboard.press("Control+Enter")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await in_state(page, "ready")
     (past,) = await place.records.lead_history(LeadId(1))
     assert past.callback_at_ms is not None
     assert past.callback_at_ms > place.clock.now_ms()
@@ -118,7 +96,7 @@ async def test_what_is_typed_survives_a_reload(place: Office, sign_in: SignIn) -
     await page.reload()
     await expect(page.locator("#note")).to_have_value(NOTE)
     await expect(page.locator('[value="later"]')).to_be_checked()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+    await in_state(page, "talking")
 
 
 async def test_what_is_typed_is_on_the_server_within_seconds(place: Office, sign_in: SignIn) -> None:
@@ -144,12 +122,12 @@ async def test_a_push_never_touches_what_is_being_typed(place: Office, sign_in: 
     await answered(place, page)
     await page.locator("#note").fill(NOTE)
     await page.keyboard.press("F4")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "held")
+    await in_state(page, "held")
     await expect(page.locator("#note")).to_have_value(NOTE)
     await expect(page.locator("#note")).to_be_focused()
     await page.keyboard.press("F4")
     await page.keyboard.press("F9")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await in_state(page, "wrap_up")
     await expect(page.locator("#note")).to_be_focused()
     await expect(page.locator("#note")).to_have_value(NOTE)
 
@@ -184,12 +162,11 @@ async def test_a_server_restart_in_a_conversation_ends_in_the_same_desk(tmp_path
     async with office(directory, port=before.port, people=False, switch=before.switch) as after:
         await page.locator("#note").press_sequentially("!")
         await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_enabled()
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await in_state(page, "talking")
         await expect(page.locator("#note")).to_have_value(f"{NOTE}!")
         await page.keyboard.press("F9")
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-        await page.locator('[value="sale"]').check(force=True)
-        await page.keyboard.press("Control+Enter")
+        await in_state(page, "wrap_up")
+        await saved_as(page, "sale")
         await expect(page.locator("#note")).to_have_count(0)
         (past,) = await after.records.lead_history(LeadId(1))
         assert (past.disposition, past.note) == ("sale", f"{NOTE}!")
@@ -208,7 +185,7 @@ async def test_two_tabs_share_one_socket_and_one_call(place: Office, sign_in: Si
     place.switch.customers_hang_up()
     await page.keyboard.press("Control+Enter")
     for tab in (page, other):
-        await expect(tab.locator("#desk")).to_have_attribute("data-state", "ready")
+        await in_state(tab, "ready")
 
 
 async def test_a_result_that_cannot_be_saved_is_said_and_saved_later(
@@ -220,14 +197,13 @@ async def test_a_result_that_cannot_be_saved_is_said_and_saved_later(
     page = await sign_in("olena")
     await at_work(place, page)
     await answered(place, page)
-    place.switch.customers_hang_up()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await hung_up(place, page)
     await page.locator('[value="sale"]').check(force=True)
     with monkeypatch.context() as broken:
         broken.setattr(place.driver, "do", not_in_time)
         await page.keyboard.press("Control+Enter")
         await expect(page.locator("#saved")).to_contain_text("Ещё не сохранено")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await in_state(page, "ready")
     (past,) = await place.records.lead_history(LeadId(1))
     assert past.disposition == "sale"
 
@@ -244,8 +220,7 @@ async def test_a_conversation_left_without_a_result_gets_one_later(tmp_path: Pat
         await expect(page.locator('.tab[data-mark="unsaved"]')).to_contain_text("Іваненко")
         await page.locator('.tab[data-mark="unsaved"] [data-tab]').click()
         await expect(page.locator("#note")).to_have_value(NOTE)
-        await page.locator('[value="sale"]').check(force=True)
-        await page.keyboard.press("Control+Enter")
+        await saved_as(page, "sale")
         await expect(page.locator("#note")).to_have_count(0)
         await expect(page.locator('.tab[data-mark="unsaved"]')).to_have_count(0)
         (past,) = await timed.records.lead_history(LeadId(1))
@@ -282,13 +257,24 @@ async def test_the_supervisor_pauses_an_operator_and_ends_a_shift(place: Office,
     await expect(page.locator("#bar_state")).to_contain_text("После звонка: поставил старший смены")
     await boss.locator('[data-command="logout"][data-agent="olena"]').click()
     await expect(page.locator("#bar_state")).to_contain_text("После звонка: конец смены")
-    place.switch.customers_hang_up()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-    await page.locator('[value="sale"]').check(force=True)
-    await page.keyboard.press("Control+Enter")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "logged_out")
+    await hung_up(place, page)
+    await saved_as(page, "sale")
+    await in_state(page, "logged_out")
     done = {(row.by, row.action) for row in await place.records.audit_page() if row.subject == "agent:olena"}
     assert done == {("boss", "agent_paused"), ("boss", "agent_logged_out")}
+
+
+async def test_a_button_that_is_being_pressed_stays_until_it_is_let_go(place: Office, sign_in: SignIn) -> None:
+    boss, other, page = await sign_in("boss"), await sign_in("root"), await sign_in("olena")
+    await at_work(place, page)
+    await expect(boss.locator("#agents")).to_contain_text("Готов")
+    await boss.locator('[data-command="pause"][data-agent="olena"]').hover()
+    await boss.mouse.down()
+    await answered(place, page)
+    await expect(other.locator("#agents")).to_contain_text("Разговор")  # who presses nothing sees it at once
+    await boss.mouse.up()
+    await expect(page.locator("#bar_state")).to_contain_text("После звонка: поставил старший смены")
+    await expect(boss.locator("#agents")).to_contain_text("Разговор")
 
 
 async def test_hostile_lead_fields_run_nothing(place: Office, sign_in: SignIn) -> None:
@@ -298,11 +284,9 @@ async def test_hostile_lead_fields_run_nothing(place: Office, sign_in: SignIn) -
         await answered(place, page)
         if await page.locator(".card-name").inner_text() == "O'Neill <b>Bob</b>":
             break
-        place.switch.customers_hang_up()
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-        await page.locator('[value="sale"]').check(force=True)
-        await page.keyboard.press("Control+Enter")
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+        await hung_up(place, page)
+        await saved_as(page, "sale")
+        await in_state(page, "ready")
     await expect(page.locator(".card-name")).to_have_text("O'Neill <b>Bob</b>")
     assert await page.locator("#client img").count() == 0
 
@@ -333,53 +317,54 @@ async def test_the_microphone_and_digits_by_keys(place: Office, sign_in: SignIn)
     assert [o.on for o in place.switch.orders if isinstance(o, Mute)] == [True, False]
 
 
-async def test_a_customer_and_the_note_go_on_to_a_colleague(place: Office, sign_in: SignIn) -> None:
+async def a_call_and_a_free_colleague(place: Office, sign_in: SignIn) -> tuple[Page, Page]:
+    """Olena talks and has a note; Ivan is ready, and nobody else is called."""
     olena, ivan = await sign_in("olena"), await sign_in("ivan")
     await at_work(place, olena)
     await answered(place, olena)
+    await expect(olena.locator("#note")).to_be_focused()
     await olena.keyboard.type(NOTE)
     await place.dial(running=False)
     await at_work(place, ivan)
     await place.dial(running=False)
+    return olena, ivan
+
+
+async def test_a_customer_and_the_note_go_on_to_a_colleague(place: Office, sign_in: SignIn) -> None:
+    olena, ivan = await a_call_and_a_free_colleague(place, sign_in)
     await olena.keyboard.press("F8")
     await olena.locator('#transfer-menu [data-to="ivan"]').click()
-    await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-    await expect(ivan.locator("#desk")).to_have_attribute("data-state", "talking")
+    await in_state(olena, "wrap_up")
+    await in_state(ivan, "talking")
     await expect(ivan.locator(".card-name")).to_have_text("Іваненко Петро")
     await expect(ivan.locator(".handed")).to_contain_text(NOTE)
     await expect(ivan.locator(".handed")).to_contain_text("Олена Коваль")
     await olena.keyboard.press("F2")
-    await expect(olena.locator("#desk")).to_have_attribute("data-state", "ready")
+    await in_state(olena, "ready")
 
 
 async def test_a_colleague_is_asked_joins_and_takes_the_customer_over(place: Office, sign_in: SignIn) -> None:
-    olena, ivan = await sign_in("olena"), await sign_in("ivan")
-    await at_work(place, olena)
-    await answered(place, olena)
-    await olena.keyboard.type(NOTE)
-    await place.dial(running=False)
-    await at_work(place, ivan)
-    await place.dial(running=False)
+    olena, ivan = await a_call_and_a_free_colleague(place, sign_in)
     await olena.keyboard.press("F8")
     await olena.locator('#transfer-menu [data-colleague="ivan"]').click()
     await expect(olena.locator("#bar_state")).to_contain_text("клиент слышит музыку")
-    await expect(ivan.locator("#desk")).to_have_attribute("data-state", "helping")
+    await in_state(ivan, "helping")
     await expect(ivan.locator("#bar_state")).to_contain_text("Олена Коваль")
     await olena.keyboard.press("F4")
     await expect(olena.locator("#bar_state")).to_contain_text("ждёт, ничего не слышит")
     await olena.keyboard.press("Alt+KeyJ")
     await expect(olena.locator("#bar_state")).to_contain_text("слышат друг друга все трое")
     await ivan.keyboard.press("F9")
-    await expect(ivan.locator("#desk")).to_have_attribute("data-state", "ready")
-    await expect(olena.locator("#desk")).to_have_attribute("data-state", "talking")
+    await in_state(ivan, "ready")
+    await in_state(olena, "talking")
 
     await olena.keyboard.press("F8")
     await olena.locator('#transfer-menu [data-colleague="ivan"]').click()
-    await expect(ivan.locator("#desk")).to_have_attribute("data-state", "helping")
+    await in_state(ivan, "helping")
     await expect(olena.locator("#bar_state")).to_contain_text("клиент слышит музыку")
     await olena.keyboard.press("F8")
-    await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-    await expect(ivan.locator("#desk")).to_have_attribute("data-state", "talking")
+    await in_state(olena, "wrap_up")
+    await in_state(ivan, "talking")
     await expect(ivan.locator(".card-name")).to_have_text("Іваненко Петро")
     await expect(ivan.locator(".handed")).to_contain_text(NOTE)
 
@@ -397,6 +382,6 @@ async def test_a_customer_goes_on_to_a_number_outside(place: Office, sign_in: Si
     await expect(olena.locator("#transfer-number")).to_have_value("12")  # to be mended, not typed again
     await olena.locator("#transfer-number").fill("050 111 22 33")
     await olena.locator('[data-typed="transfer-number"]').click()
-    await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    await in_state(olena, "wrap_up")
     (out,) = [o for o in place.switch.orders if isinstance(o, TransferOut)]
     assert out.number == PhoneNumber("+380501112233")

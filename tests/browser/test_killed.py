@@ -21,11 +21,11 @@ from engine.store.database import AioDatabase
 from engine.store.records import Records
 from tests.browser.conftest import WAIT_MS, SignIn
 from tests.browser.killed_office import hatch
+from tests.browser.steps import NOTE, in_state, on_shift
 from tests.fakes.office import PASSWORD, office
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
-NOTE = "Просит перезвонить завтра"
 KILLS = int(os.environ.get("ZVONAR_KILLS", "100"))
 SIDE_BY_SIDE = 3
 
@@ -75,13 +75,11 @@ async def serving(directory: Path, port: int = 0, *, again: bool = False, people
 async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sign_in: SignIn) -> None:
     async with serving(tmp_path / "killed") as before:
         page = await sign_in("olena", url=before.url)
-        await expect(page.locator('[data-do="login"]')).to_be_enabled()
-        await page.keyboard.press("F2")
-        await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
+        await on_shift(page)
         await before.tell("dial")
         await page.keyboard.press("F2")
         await before.tell("answer")
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await in_state(page, "talking")
         await page.locator("#note").fill(NOTE)
         await expect(page.locator("#kept")).to_have_text("Черновик сохранён")
         await before.tell("remember")
@@ -89,11 +87,11 @@ async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sig
         await page.locator("#note").press_sequentially("!")
     async with serving(tmp_path / "killed", before.port, again=True) as after:
         await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_enabled()
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await in_state(page, "talking")
         await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
         await expect(page.locator("#note")).to_have_value(f"{NOTE}!")
         await after.tell("hang_up")
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+        await in_state(page, "wrap_up")
 
 
 class Desk:

@@ -9,8 +9,8 @@ from playwright.async_api import Page, expect
 
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
+from tests.browser.steps import answered, in_state, on_shift
 from tests.fakes.office import CONFIG, Office, office
-from tests.fakes.waiting import poll
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -20,12 +20,10 @@ CYRILLIC_ALT_S = {"type": "rawKeyDown", "modifiers": 1, "key": "ы", "code": "Ke
 
 async def looking(place: Office, page: Page) -> None:
     """The shift is on, the first client is shown."""
-    await expect(page.locator('[data-do="login"]')).to_be_enabled()
-    await page.keyboard.press("F2")
-    await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
+    await on_shift(page)
     await place.dial()
     await page.keyboard.press("F2")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "preview")
+    await in_state(page, "preview")
 
 
 async def test_the_next_client_is_skipped_and_called_by_keyboard(tmp_path: Path, sign_in: SignIn) -> None:
@@ -46,16 +44,14 @@ async def test_the_next_client_is_skipped_and_called_by_keyboard(tmp_path: Path,
         await expect(page.locator("#skip-menu")).to_be_hidden()
 
         await page.keyboard.press("F2")
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "reserved")
+        await in_state(page, "reserved")
         await expect(page.locator("#note")).to_be_focused()
-        await poll(lambda: place.switch.ringing() > 0)
-        place.switch.answer()
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await answered(place, page)
         place.switch.customers_hang_up()
         await expect(page.locator("#note")).not_to_be_focused()
         await page.keyboard.press("1")
         await page.keyboard.press("Control+Enter")
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "preview")
+        await in_state(page, "preview")
         (past,) = await place.records.lead_history(LeadId(2))
         assert past.disposition == "sale"
         assert place.crm.csp_reports == 0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from playwright.async_api import Page, expect
 
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
-from tests.browser.test_desk import NOTE, answered, at_work
+from tests.browser.steps import NOTE, answered, at_work, hung_up, in_state, saved_as, stop_clock, without_timers
 from tests.fakes.office import Office
-from tests.fakes.waiting import poll
+from tests.fakes.waiting import poll, poll_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -47,11 +45,13 @@ async def test_another_client_is_found_and_opened_beside_the_call(place: Office,
 
 async def test_a_call_takes_its_own_tab_and_no_ones_words(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
+    await without_timers(page)
     await at_work(place, page)
     await find(page, "мельник")
     await expect(page.locator("#palette li").first).to_contain_text("Мельник")
     await page.keyboard.press("Enter")
     await expect(page.locator(".card-name")).to_have_text("Мельник Юрій")
+    await stop_clock(page)  # in mid-word, however long what follows takes
     field = page.locator('[name="name"]')
     await field.focus()
     await page.keyboard.press("End")
@@ -71,23 +71,20 @@ async def test_a_result_can_be_corrected_from_the_toast_and_from_the_list(place:
     await at_work(place, page)
     await answered(place, page)
     await place.dial(running=False)
-    place.switch.customers_hang_up()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-    await page.locator('[value="sale"]').check(force=True)
-    await page.keyboard.press("Control+Enter")
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "ready")
+    await hung_up(place, page)
+    await saved_as(page, "sale")
+    await in_state(page, "ready")
+    await expect(page.locator("#toasts button")).to_be_visible()
     await page.keyboard.press("Control+z")
     await expect(page.locator('[value="sale"]')).to_be_checked()
-    await page.locator('[value="refusal"]').check(force=True)
-    await page.keyboard.press("Control+Enter")
+    await saved_as(page, "refusal")
     await expect(page.locator("#note")).to_have_count(0)
 
     await page.reload()
     await page.locator("[data-open-call]").click()
     await expect(page.locator('[value="refusal"]')).to_be_checked()
     await page.locator("#note").fill(NOTE)
-    await page.locator('[value="later"]').check(force=True)
-    await page.keyboard.press("Control+Enter")
+    await saved_as(page, "later")
     await expect(page.locator("#note")).to_have_count(0)
     (past,) = await place.records.lead_history(LeadId(1))
     assert (past.disposition, past.note) == ("later", NOTE)
@@ -124,30 +121,23 @@ async def test_a_key_that_gets_in_the_way_is_switched_off_everywhere(place: Offi
     await page.locator('#keys [value="F2"]').uncheck()
     await page.keyboard.press("Escape")
     await page.keyboard.press("F2")
-    await poll_preferences(place, ["F2"])
+
+    async def off() -> str:
+        user = await place.records.user_by_login("olena")
+        return str(user.preferences.get("keys_off")) if user is not None else ""
+
+    await poll_text(off, "F2")
     elsewhere = await sign_in("olena")
     await elsewhere.keyboard.press("F2")
     await expect(elsewhere.locator("#desk")).not_to_have_attribute("data-state", "connecting")
     assert place.crm.live.board.agents.get("olena") is None or place.switch.legs == {}  # type: ignore[call-overload]
 
 
-async def poll_preferences(place: Office, off: list[str]) -> None:
-    """The server knows which keys are off."""
-    for _ in range(100):
-        user = await place.records.user_by_login("olena")
-        if user is not None and user.preferences.get("keys_off") == off:
-            return
-        await asyncio.to_thread(place.clock.now_ms)
-    raise AssertionError("the keys were not saved")
-
-
 async def test_the_foot_counts_the_shift(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("olena")
     await at_work(place, page)
     await answered(place, page)
-    place.switch.customers_hang_up()
-    await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
-    await page.locator('[value="sale"]').check(force=True)
-    await page.keyboard.press("Control+Enter")
+    await hung_up(place, page)
+    await saved_as(page, "sale")
     await expect(page.locator("#shift")).to_contain_text("1 разговор")
     await expect(page.locator("#shift")).to_contain_text("из 1:00:00")

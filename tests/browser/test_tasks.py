@@ -12,6 +12,7 @@ from engine.core.model import AgentId, CampaignId, LeadId, PhoneNumber
 from engine.store.imports import import_leads
 from engine.store.tasks import Tasks
 from tests.browser.conftest import SignIn
+from tests.browser.steps import hung_up, in_state, on_shift
 from tests.browser.test_access import AXE, VIOLATIONS
 from tests.fakes.office import CONFIG, Office, Person, office
 from tests.fakes.waiting import poll
@@ -42,13 +43,6 @@ MANUAL = CONFIG.replace("{mode: progressive}", "{mode: manual}", 1)
 WORK = MANUAL.replace("phone: 101, campaigns: [spring]", "phone: 101, campaigns: [spring, dormant]") + STACK + TASKS
 
 
-async def at_work(place: Office, page: Page) -> None:
-    """The shift is on; the dialer is not."""
-    await expect(page.locator('[data-do="login"]')).to_be_enabled()
-    await page.keyboard.press("F2")
-    await expect(page.locator('#bar_buttons [data-do="ready"]')).to_be_enabled()
-
-
 async def new_task(page: Page, title: str, kind: str, when: str) -> None:
     await page.fill("#task-title", title)
     await page.select_option("#task-type", kind)
@@ -70,7 +64,7 @@ async def test_one_key_hands_out_what_comes_next(tmp_path: Path, sign_in: SignIn
         await place.dial()
         tasks = Tasks(place.database)
         page = await sign_in("olena", url=place.url)
-        await at_work(place, page)
+        await on_shift(page)
 
         # A letter from the home page, a call from a client's card.
         await page.locator("#tasks [data-new-task]").click()
@@ -94,13 +88,12 @@ async def test_one_key_hands_out_what_comes_next(tmp_path: Path, sign_in: SignIn
         await page.keyboard.press("F2")
         await expect(page.locator('#bar_buttons [data-do="next"]')).to_be_enabled()
         await page.keyboard.press("F2")
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "reserved")
+        await in_state(page, "reserved")
         await expect(page.locator(".work .why b")).to_contain_text("Задача очереди 1")
         await poll(lambda: place.switch.ringing() > 0)
         place.switch.answer()
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
-        place.switch.customers_hang_up()
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+        await in_state(page, "talking")
+        await hung_up(place, page)
         await page.locator(".choice", has_text="Продажа").click()
         await page.keyboard.press("Control+Enter")
 
@@ -112,7 +105,7 @@ async def test_one_key_hands_out_what_comes_next(tmp_path: Path, sign_in: SignIn
         await page.keyboard.press("Control+Enter")
 
         # Nothing is planned: somebody of the recovery stack.
-        await expect(page.locator("#desk")).to_have_attribute("data-state", "reserved")
+        await in_state(page, "reserved")
         await expect(page.locator(".card-name")).to_have_text("Дрімов Іван")
         await expect(page.locator(".work .why b")).to_contain_text("резерв")
         assert (await tasks.plate(OLENA, 0)).tasks == ()
@@ -138,7 +131,7 @@ async def test_a_task_is_put_off_and_a_full_day_offers_the_next_free_one(tmp_pat
                 at_ms=now_ms,
             )
         page = await sign_in("olena", url=place.url)
-        await at_work(place, page)
+        await on_shift(page)
         await page.locator("#tasks [data-new-task]").click()
         await new_task(page, "Ещё одно", "letter", "завтра 12")
         await expect(page.locator("#task-problem")).to_contain_text("День занят")
