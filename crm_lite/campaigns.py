@@ -35,6 +35,7 @@ from engine.api import abandon_limit
 from engine.core.events import AgentLogout, AgentPause, CampaignSwitched, DeskEvent
 from engine.core.model import (
     LIVE_ANSWERS,
+    PACED,
     AgentId,
     AgentState,
     Attempt,
@@ -42,7 +43,6 @@ from engine.core.model import (
     CampaignId,
     CommandId,
     CustomerState,
-    Mode,
     Outcome,
     SystemPause,
 )
@@ -53,8 +53,6 @@ from engine.store.store import Store
 
 #: Calls that the floor lists; more of them are only counted.
 CALLS_SHOWN_MAX: Final = 100
-#: Modes in which a pacer places calls, so that a customer may find no operator.
-PACED: Final = frozenset({Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE})
 #: Leads of one group on a page.
 LEADS_SHOWN_MAX: Final = 50
 _OFFSET: Final = re.compile(r"[0-9]{1,7}")

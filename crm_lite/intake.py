@@ -32,7 +32,7 @@ PARTNERS_MAX: Final = 1_000
 #: Wrong tokens from one address within a quarter of an hour.
 WRONG_TOKENS_MAX: Final = 30
 WRONG_TOKENS_WINDOW_S: Final = 15 * 60
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,100}")
+_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_CHARS_MAX}}}")
 _ROLES: Final = {
     "name": Role.NAME,
     "zone": Role.ZONE,

@@ -28,7 +28,7 @@ SHOWN_MAX: Final = 12
 #: A call for a handout is dialed at once; a later one has its own reason.
 DIALED_WITHIN_MS: Final = 60_000
 
-#: Refusals that say something of one lead only: another one may do.
+#: Refusals that another lead would meet as well; after any other the next one may do.
 _OF_THE_AGENT: Final = frozenset(
     {
         Refusal.UNKNOWN_AGENT,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asterisk.conf import AsteriskInstance
     from engine.api import DetectionView
     from engine.config import ConfigProblem, Loaded
-    from engine.core.model import PhoneNumber
+    from engine.core.model import Campaign, PhoneNumber
     from engine.leads.files import ImportReport
     from engine.store.database import AioDatabase
     from engine.store.imports import ImportJob, Profile, Reverted
@@ -148,6 +148,17 @@ def _as_json(problem: ConfigProblem) -> dict[str, Any]:
 # ── leads ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _campaign(loaded: Loaded, name: str, hint: str = "--campaign") -> Campaign:
+    """The campaign of that key; a usage error that lists the known ones."""
+    from engine.core.model import CampaignId
+
+    campaign = loaded.policy.campaigns.get(CampaignId(name))
+    if campaign is None:
+        known = ", ".join(loaded.policy.campaigns)
+        raise click.BadParameter(f"{name} is not in {loaded.path}; known: {known}", param_hint=hint)
+    return campaign
+
+
 @zvonar.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--campaign", "campaign_name", required=True, help="The campaign that gets the leads, by its key.")
@@ -200,9 +211,7 @@ def import_(
     from engine.store.rows import ImportMode
 
     loaded = _loaded(path)
-    if campaign_name not in loaded.config.campaigns:
-        known = ", ".join(loaded.config.campaigns)
-        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+    _campaign(loaded, campaign_name)
     meaning = meaning_of(loaded.config)
 
     async def bring(database: AioDatabase | None, now_ms: int) -> ImportReport:
@@ -324,14 +333,11 @@ def explain_campaign(path: Path, name: str, group: int | None, as_json: bool) ->
 
     Example: zvonar explain campaign spring
     """
-    from engine.core.model import CampaignId, LeadId
+    from engine.core.model import LeadId
     from engine.explain import Held, held_leads, why_not
 
     loaded = _loaded(path)
-    campaign = loaded.policy.campaigns.get(CampaignId(name))
-    if campaign is None:
-        known = ", ".join(loaded.policy.campaigns)
-        raise click.BadParameter(f"{name} is not in {path}; known: {known}", param_hint="NAME")
+    campaign = _campaign(loaded, name, "NAME")
 
     async def look(database: AioDatabase, now_ms: int) -> tuple[list[Held], list[LeadId]]:
         held = await why_not(database, campaign, now_ms)
@@ -364,14 +370,10 @@ def recycle(path: Path, campaign_name: str, rules: tuple[str, ...]) -> None:
 
     Example: zvonar recycle --campaign spring --rule attempts_used
     """
-    from engine.core.model import CampaignId
     from engine.store.store import Store
 
     loaded = _loaded(path)
-    campaign = CampaignId(campaign_name)
-    if campaign not in loaded.policy.campaigns:
-        known = ", ".join(loaded.policy.campaigns)
-        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+    campaign = _campaign(loaded, campaign_name).id
 
     async def work(database: AioDatabase, now_ms: int) -> tuple[dict[str, int], int | None]:
         store = Store(database)
@@ -502,7 +504,7 @@ def export(
 
     loaded = _loaded(path)
     if campaign_name:
-        _list_of(loaded, campaign_name, None)
+        _campaign(loaded, campaign_name)
     if disposition and disposition not in loaded.config.dispositions:
         known = ", ".join(loaded.config.dispositions)
         raise click.BadParameter(f"{disposition} is unknown; known: {known}", param_hint="--disposition")
@@ -565,11 +567,8 @@ def _list_of(loaded: Loaded, campaign_name: str | None, partner: str | None) -> 
 
     if campaign_name and partner:
         raise click.UsageError("--campaign and --partner are two lists; name one")
-    if campaign_name and campaign_name not in loaded.config.campaigns:
-        known = ", ".join(loaded.config.campaigns)
-        raise click.BadParameter(
-            f"{campaign_name} is not in the configuration; known: {known}", param_hint="--campaign"
-        )
+    if campaign_name:
+        _campaign(loaded, campaign_name)
     return f"campaign:{campaign_name}" if campaign_name else f"partner:{partner}" if partner else SYSTEM
 
 
@@ -744,7 +743,7 @@ def partner_add(path: Path, key: str, campaign_name: str) -> None:
     Example: zvonar partner add shop --campaign demo
     """
     loaded = _loaded(path)
-    _list_of(loaded, campaign_name, None)
+    _campaign(loaded, campaign_name)
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", key):
         raise click.BadParameter("small letters, digits, _ . -", param_hint="KEY")
 
@@ -1187,9 +1186,8 @@ def pacing(path: Path, campaign_name: str | None, follow: bool, as_json: bool) -
     from engine.window import look
 
     loaded = _loaded(path)
-    if campaign_name is not None and campaign_name not in loaded.config.campaigns:
-        known = ", ".join(loaded.config.campaigns)
-        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+    if campaign_name is not None:
+        _campaign(loaded, campaign_name)
     file = loaded.resolve(loaded.config.database)
     try:
         for views in look(file):
@@ -1257,9 +1255,8 @@ def amd(path: Path, campaign_name: str | None, as_json: bool) -> None:
     from engine.store.store import Store
 
     loaded = _loaded(path)
-    if campaign_name is not None and campaign_name not in loaded.config.campaigns:
-        known = ", ".join(loaded.config.campaigns)
-        raise click.BadParameter(f"{campaign_name} is not in {path}; known: {known}", param_hint="--campaign")
+    if campaign_name is not None:
+        _campaign(loaded, campaign_name)
 
     async def look(database: AioDatabase, _now_ms: int) -> list[DetectionView]:
         store, found = Store(database), []

@@ -37,6 +37,7 @@ from engine.config.forms import (
     weekdays,
 )
 from engine.core import law
+from engine.core.ordering import SHARES_MAX
 
 Language: TypeAlias = Literal["ru", "uk", "en"]
 Labels: TypeAlias = Annotated[dict[Language, Annotated[str, text_form(60)]], Field(min_length=1)]
@@ -502,6 +503,7 @@ class OrderTerm(_Section):
     )
     shares: dict[NameKey, Annotated[int, Field(ge=1, le=100)]] | None = Field(
         default=None,
+        max_length=SHARES_MAX,
         description="Of a field instead of `first`: leads take turns by its values, in these shares; others share 1.",
     )
 

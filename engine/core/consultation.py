@@ -43,14 +43,10 @@ _PHASES = {
 
 def command(live: Live, event: AgentConsult, now_ms: int) -> str:
     """Ask a colleague, go to and fro, bring all three together, hand the customer over, or end it."""
-    agent = live.agents.get(event.agent)
-    attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
-    if agent is None or attempt is None or agent.state is not AgentState.TALKING or agent.bridge is None:
-        return Refusal.NO_CALL
-    if attempt.state not in customers.CONVERSING:
-        return Refusal.NO_CALL
-    if live.switch_problem:
-        return Refusal.SWITCH_DOWN
+    found = handover.in_conversation(live, event.agent)
+    if isinstance(found, str):
+        return found
+    agent, attempt = found
     if event.act is ConsultAct.START:
         return _start(live, event, agent, attempt, now_ms)
     if event.act is ConsultAct.END:

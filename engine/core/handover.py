@@ -47,18 +47,25 @@ AT_WORK: Final = frozenset(
 
 def transfer(live: Live, event: AgentTransfer, now_ms: int) -> str:
     """Hand the customer on: to a colleague, to a team, or back to oneself after a wait (`to` is the agent)."""
-    agent = live.agents.get(event.agent)
+    found = in_conversation(live, event.agent)
+    if isinstance(found, str):
+        return found
+    agent, attempt = found
+    refusal = _nobody(live, event, agent, attempt)
+    if not refusal:
+        hand_on(live, agent, attempt, to=event.to, team=_team(event), by=event.by, now_ms=now_ms)
+    return refusal
+
+
+def in_conversation(live: Live, agent_id: AgentId) -> tuple[Agent, Attempt] | str:
+    """The agent and the customer they talk with, or have on hold; else why they can do nothing with anybody."""
+    agent = live.agents.get(agent_id)
     attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
     if agent is None or attempt is None or agent.state is not AgentState.TALKING:
         return Refusal.NO_CALL
     if attempt.state not in customers.CONVERSING:
         return Refusal.NO_CALL
-    if live.switch_problem:
-        return Refusal.SWITCH_DOWN
-    refusal = _nobody(live, event, agent, attempt)
-    if not refusal:
-        hand_on(live, agent, attempt, to=event.to, team=_team(event), by=event.by, now_ms=now_ms)
-    return refusal
+    return Refusal.SWITCH_DOWN if live.switch_problem else (agent, attempt)
 
 
 def _nobody(live: Live, event: AgentTransfer, agent: Agent, attempt: Attempt) -> str:
@@ -147,15 +154,8 @@ def number_checked(live: Live, event: NumberChecked, now_ms: int) -> None:
 
 
 def _in_hand(live: Live, agent_id: AgentId) -> tuple[Agent, Attempt] | str:
-    agent = live.agents.get(agent_id)
-    attempt = live.attempts.get(agent.attempt) if agent is not None and agent.attempt else None
-    if agent is None or attempt is None or agent.state is not AgentState.TALKING:
-        return Refusal.NO_CALL
-    if attempt.state not in customers.CONVERSING:
-        return Refusal.NO_CALL
-    if live.switch_problem:
-        return Refusal.SWITCH_DOWN
-    return Refusal.DRAINING if live.draining else (agent, attempt)
+    found = in_conversation(live, agent_id)
+    return Refusal.DRAINING if live.draining and not isinstance(found, str) else found
 
 
 def _line_out(live: Live, attempt: Attempt, number: PhoneNumber, now_ms: int) -> TrunkId | Refusal:

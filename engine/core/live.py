@@ -500,13 +500,10 @@ class Live:
             return attempt
         return self.stop_recording(attempt, now_ms)
 
-    def keep_recording(self, attempt: Attempt, recording: Recording, now_ms: int) -> Attempt:
+    def keep_recording(self, attempt: Attempt, recording: Recording) -> None:
         """The conversation's recording, begun or changed."""
-        _ = now_ms
-        attempt = replace(attempt, recording=recording)
-        self.attempts[attempt.id] = attempt
+        attempt = self.attempts[attempt.id] = replace(attempt, recording=recording)
         self.emit(effects.SaveRecording(recording), effects.AttemptChanged(attempt))
-        return attempt
 
     def stop_recording(self, attempt: Attempt, now_ms: int) -> Attempt:
         """The file is complete."""

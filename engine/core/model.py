@@ -75,6 +75,10 @@ class Mode(StrEnum):
     PREDICTIVE = "predictive"
 
 
+#: Modes in which a pacer places calls, so that a customer may find no operator.
+PACED: Final = frozenset({Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE})
+
+
 class Outcome(StrEnum):
     """What the network said of one attempt. What the agent said is the disposition; never mix the two."""
 

@@ -34,8 +34,8 @@ def command(live: Live, event: AgentRecord, now_ms: int) -> str:
         return Refusal.NO_CALL
     refusal = _act(live, event, agent, attempt, now_ms)
     if not refusal:
-        subject = f"{attempt.id}"
-        live.emit(effects.SaveAudit(at_ms=now_ms, by=event.by, action=f"recording_{event.act.value}", subject=subject))
+        action = f"recording_{event.act.value}"
+        live.emit(effects.SaveAudit(at_ms=now_ms, by=event.by, action=action, subject=attempt.id))
     return refusal
 
 
@@ -52,7 +52,7 @@ def _act(live: Live, event: AgentRecord, agent: Agent, attempt: Attempt, now_ms:
                 return Refusal.NOT_RECORDED
             paused = event.act is RecordAct.PAUSE
             if paused is not recording.paused:
-                live.keep_recording(attempt, replace(recording, paused=paused), now_ms)
+                live.keep_recording(attempt, replace(recording, paused=paused))
                 live.emit(effects.PauseRecording(attempt.leg, recording.name, paused))
         case RecordAct.STOP:
             if rule.mode is Recorded.ALWAYS and rule.consent is not Consent.ASKED:
@@ -96,7 +96,7 @@ def _begin(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
     recording = Recording(
         name=f"{attempt.id}.{live.next_number()}", attempt=attempt.id, bridge=agent.bridge, started_at_ms=now_ms
     )
-    live.keep_recording(attempt, recording, now_ms)
+    live.keep_recording(attempt, recording)
     _start(live, attempt, recording)
 
 

@@ -11,16 +11,13 @@ weights divided by its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from engine.core.books import PRESENT
 from engine.core.budget import AtCeiling
 from engine.core.live import Live
-from engine.core.model import AgentId, Campaign, CampaignId, Mode
+from engine.core.model import PACED, AgentId, Campaign, CampaignId
 from engine.core.pacing import PacingLimit
 from engine.core.trunks import BACKOFF_MIN_MS
-
-PACED: Final = frozenset({Mode.PROGRESSIVE, Mode.RATIO, Mode.PREDICTIVE})
 
 
 def deal(live: Live, now_ms: int) -> None:

@@ -41,7 +41,6 @@ class _Sql:
     newest_entries: Query
     entries_of_number: Query
     entries_page: Query
-    erased_known: Query
     lead_to_erase: Query
     seal_numbers: Query
     seal_called_numbers: Query

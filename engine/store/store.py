@@ -678,7 +678,6 @@ def _save_audit(write: SaveAudit) -> Iterator[Statement]:
     )
 
 
-# One small function per effect; Any, because a dict cannot say that each takes its key's type.
 def _save_recording(write: SaveRecording) -> Iterator[Statement]:
     recording = write.recording
     yield SQL.save_recording(
@@ -691,6 +690,7 @@ def _save_recording(write: SaveRecording) -> Iterator[Statement]:
     )
 
 
+# One small function per effect; Any, because a dict cannot say that each takes its key's type.
 _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveAttempt: _save_attempt,
     SaveArrival: _save_arrival,

@@ -60,7 +60,7 @@ export function isTyping() {
 }
 
 /** A key with what is held, as `KEYS` writes it; letters and digits by their place on the keyboard. */
-export function nameOf({ code, altKey, ctrlKey, metaKey, shiftKey }) {
+function nameOf({ code, altKey, ctrlKey, metaKey, shiftKey }) {
   const plain = NAMES[code] || code.replace(/^(Key|Digit|Numpad)/, "");
   const held = [(ctrlKey || metaKey) && "Ctrl", altKey && "Alt", shiftKey && "Shift"];
   return [...held.filter(Boolean), plain].join("+");

@@ -38,9 +38,6 @@ SELECT * FROM suppressions WHERE number >= :first AND number < :first || '~' ORD
 -- name: entries_page
 SELECT * FROM suppressions WHERE (number, list) > (:number, :list) ORDER BY number, list LIMIT :limit;
 
--- name: erased_known
-SELECT seal FROM erased_numbers LIMIT 1;
-
 -- name: lead_to_erase
 SELECT l.erased_at_ms, EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL) AS live
 FROM leads l WHERE l.id = :lead;
