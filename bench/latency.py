@@ -17,7 +17,7 @@ import json
 import random
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,6 +54,7 @@ from engine.core.model import (
     TrunkId,
 )
 from engine.driver import Driver
+from engine.leads.plan import ImportRow
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
 from engine.store.records import Records
@@ -114,19 +115,6 @@ _CALLEE: Final = """<?xml version="1.0" encoding="UTF-8"?>
 def callee(talk_ms: int) -> str:
     """A SIPp scenario: answers at once, hangs up after so long."""
     return _CALLEE.replace("{talk_ms}", str(talk_ms))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A lead of the bench, as the import takes it."""
-
-    line: int
-    phones: tuple[PhoneNumber, ...]
-    name: str = "Bench"
-    zone: str | None = None
-    priority: int = 0
-    external_id: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -260,7 +248,9 @@ async def ours(stage: Stage, seconds: float, *, browser: bool, port: int) -> tup
         database = await scope.enter_async_context(
             AioDatabase.open(stage.root / f"bench-{browser}.db", now_ms=clock.now_ms(), controller=True)
         )
-        rows = (Row(line=n, phones=(PhoneNumber(f"+7000{n:07d}"),)) for n in range(round((seconds + 5) * CALLS_PER_S)))
+        rows = (
+            ImportRow(line=n, phones=(PhoneNumber(f"+7000{n:07d}"),)) for n in range(round((seconds + 5) * CALLS_PER_S))
+        )
         await import_leads(database, CAMPAIGN, rows, file_name="bench", by="bench", now_ms=clock.now_ms())
         store = Store(database)
         phones = [PhoneId(phone.name) for phone in stage.phones]

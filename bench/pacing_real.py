@@ -26,7 +26,7 @@ from typing import Final
 
 import uvloop
 
-from bench.latency import CAMPAIGN, CARRIER, CARRIER_LOG, Row, Stage, next_command, stage, until
+from bench.latency import CAMPAIGN, CARRIER, CARRIER_LOG, Stage, next_command, stage, until
 from engine.app import new_driver
 from engine.ari.switch import AriSwitch
 from engine.clock import WallClock
@@ -34,6 +34,7 @@ from engine.config import Loaded, parse
 from engine.core.events import AgentLogin, AgentReady, CampaignSwitched
 from engine.core.model import AgentState, PhoneId, PhoneNumber
 from engine.driver import Driver
+from engine.leads.plan import ImportRow
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
 from engine.store.store import Store
@@ -111,7 +112,7 @@ async def half(stage: Stage, mode: str, minutes: float) -> Half:
     async with AsyncExitStack() as scope:
         database = await scope.enter_async_context(AioDatabase.open(path, now_ms=clock.now_ms(), controller=True))
         leads = round(minutes * len(names) * 15) + 500
-        rows = (Row(line=n, phones=(PhoneNumber(f"+7000{n:07d}"),)) for n in range(leads))
+        rows = (ImportRow(line=n, phones=(PhoneNumber(f"+7000{n:07d}"),)) for n in range(leads))
         await import_leads(database, CAMPAIGN, rows, file_name="bench", by="bench", now_ms=clock.now_ms())
         switch = AriSwitch(
             stage.account, clock=clock, chance=random.random, trunks=[CARRIER], phones=[PhoneId(name) for name in names]

@@ -21,7 +21,7 @@ from asterisk.pair import PairPorts, engine_asterisk
 from asterisk.process import end, spawn
 from asterisk.robots import phone_programs
 from bench.chaos.finding import Finding
-from bench.chaos.stage import CAMPAIGN, Row
+from bench.chaos.stage import CAMPAIGN
 from bench.latency import callee
 from engine.app import new_driver
 from engine.ari.client import AriAccount
@@ -53,6 +53,7 @@ from engine.core.model import (
     customer_leg,
 )
 from engine.core.pacing import Progressive
+from engine.leads.plan import ImportRow
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
 from engine.store.store import Store
@@ -82,7 +83,9 @@ async def readopt_200(chance: Random, port: int) -> Finding:
         clock, policy = WallClock(), _policy(agents)
         async with AioDatabase.open(root / "z.db", now_ms=clock.now_ms(), controller=True) as database:
             store = Store(database)
-            rows = (Row(line=n + 1, phones=(attempt.number,)) for n, attempt in enumerate(attempts) if attempt.number)
+            rows = (
+                ImportRow(line=n + 1, phones=(attempt.number,)) for n, attempt in enumerate(attempts) if attempt.number
+            )
             await import_leads(database, CAMPAIGN, rows, file_name="chaos", by="chaos", now_ms=clock.now_ms())
             assert await store.next_epoch(clock.now_ms()) == 1
             writes: list[Write] = []

@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from asterisk.robots import RobotPhones
 from engine.clock import WallClock
 from engine.config import Loaded, load
 from engine.core.model import CampaignId, PhoneNumber
+from engine.leads.plan import ImportRow
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
 from engine.telephony import phones_and_trunks, private_asterisk
@@ -77,19 +78,6 @@ campaigns:
     hours: {{daily: "00:00-24:00"}}
     dispositions: [said]
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A lead, as the import takes it."""
-
-    line: int
-    phones: tuple[PhoneNumber, ...]
-    name: str = "Chaos"
-    zone: str | None = None
-    priority: int = 0
-    external_id: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +288,7 @@ class Stage:
         """Import so many leads; their numbers end in turn with these fates (docs/number-plan.md)."""
         turn = itertools.cycle(endings)
         rows = [
-            Row(line=line, phones=(PhoneNumber(f"+7000{n:05d}{next(turn)}"),))
+            ImportRow(line=line, phones=(PhoneNumber(f"+7000{n:05d}{next(turn)}"),))
             for line, n in enumerate(itertools.islice(self._lines, count), start=1)
         ]
         now_ms = WallClock().now_ms()
