@@ -20,7 +20,7 @@ from engine.core.events import (
 from tests.contract.test_switch import BUSY, UNANSWERED, connected
 from tests.integration.switches import AsteriskPair, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 CUTS = 20
 CALLS_BETWEEN_CUTS = 12
