@@ -439,7 +439,8 @@ async def _job_page(request: web.Request) -> web.Response:
                 problem = problem or NO_PHONE
         except Refused as refused:
             problem = FILE_GONE if refused.reason is RefusedReason.UNREADABLE else refused.reason
-    return page(
+    busy = begun or undoing or job.state is ImportState.RUNNING or bool(found and found.running)
+    response = page(
         request,
         "import_job.html",
         job=job,
@@ -447,7 +448,6 @@ async def _job_page(request: web.Request) -> web.Response:
         file=file,
         found=found,
         problem=problem,
-        busy=begun or undoing or job.state is ImportState.RUNNING or bool(found and found.running),
         begun=begun,
         undoing=undoing,
         shown=_shown(file, crm) if file else [],
@@ -460,6 +460,9 @@ async def _job_page(request: web.Request) -> web.Response:
         campaigns=crm.engine.policy().campaigns.values(),
         zone=crm.settings.zone,
     )
+    if not busy and "HX-Request" in request.headers:
+        response.headers["HX-Refresh"] = "true"  # what was asked for is over
+    return response
 
 
 def _problems(report: ImportReport) -> Sequence[Any]:

@@ -412,6 +412,8 @@ async def test_a_lead_file_is_looked_at_checked_imported_and_undone(
             assert response.status == 200
             assert zipfile.is_zipfile(io.BytesIO(await response.read()))
         assert job[0] in (await boss.get("/import"))[1], "it is in the list of imports"
+        async with boss.session.get(job[0], headers={"HX-Request": "true"}) as response:
+            assert response.headers["HX-Refresh"] == "true", "who looked at the progress sees the whole page"
 
         await press(boss, f"{job[0]}/revert")
         await settled(boss, job[0], "Импорт отменён: ")
