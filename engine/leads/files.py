@@ -8,10 +8,9 @@ import fcntl
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -20,9 +19,9 @@ import xlsxwriter
 
 from engine.clock import Clock
 from engine.config import Config
-from engine.core.model import CampaignId
+from engine.core.model import CampaignId, PhoneNumber
 from engine.leads.columns import NOTHING_CHOSEN, Choice, Layout, Meaning, Role, folded, headings_of
-from engine.leads.plan import PHONES_PER_LEAD_MAX, RejectedRow, Remark
+from engine.leads.plan import RejectedRow, Remark
 from engine.leads.reader import LeadFile, open_lead_file
 from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
@@ -31,11 +30,10 @@ from engine.store.database import Database
 from engine.store.dnc import CHUNK_MAX, DoNotCall
 from engine.store.errors import StoreError
 from engine.store.imports import (
-    PIECE_MAX,
     ImportCancelled,
     ImportState,
     Known,
-    ReadyRow,
+    Piece,
     begin_import,
     carry_import,
     import_of,
@@ -119,23 +117,20 @@ def meaning_of(config: Config) -> Meaning:
 
 
 class _Tally:
-    """Passes verdicts on as the store wants them, and keeps what the report and the reject file need."""
+    """Passes pieces on as the store wants them, and keeps what the report and the reject file need."""
 
     def __init__(self, file: LeadFile, rejected: Callable[[RejectedRow], None]) -> None:
         self._file = file
         self._rejected = rejected
         self.first_rejects: list[ImportReject] = []
 
-    def __iter__(self) -> Iterator[ReadyRow | ImportReject]:
-        for verdict in self._file.verdicts:
-            if isinstance(verdict, ReadyRow):
-                yield verdict
-                continue
-            self._rejected(verdict)
-            for problem in verdict.problems:
-                if len(self.first_rejects) < REJECTS_REPORTED_MAX:
-                    self.first_rejects.append(problem)
-                yield problem
+    def __iter__(self) -> Iterator[Piece]:
+        for found in self._file.pieces:
+            for row in found.bad:
+                self._rejected(row)
+            room = REJECTS_REPORTED_MAX - len(self.first_rejects)
+            self.first_rejects += found.piece.rejects[:room]
+            yield found.piece
 
 
 # ── kept files ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -361,13 +356,13 @@ async def check_file(
         rejected = stack.enter_context(reject_file(rejects_to, file, translate)) if rejects_to else _ignore
         tally = _Tally(file, rejected)
         dry = _DryRun(mode, everywhere=choice.everywhere)
-        rows = iter(tally)
-        while piece := await asyncio.to_thread(lambda: list(islice(rows, PIECE_MAX))):
-            numbers = [number for row in piece if isinstance(row, ReadyRow) for number in row.numbers]
-            known: Mapping[str, Known] = {}
+        pieces = iter(tally)
+        while piece := await asyncio.to_thread(next, pieces, None):
+            rows, known = piece.rows(), dict[str, Known]()
             if database is not None:
+                numbers = [number for _, numbers in rows for number in numbers]
                 known = await known_numbers(database, campaign, numbers, everywhere=choice.everywhere)
-            dry.take(piece, known)
+            dry.take(rows, piece.rejected, known)
             progress(dry.counts.rows, file.rows_total)
         return ImportReport(
             file_name=file_name,
@@ -385,7 +380,6 @@ class _DryRun:
         self._mode = mode
         self._known = Remark.KNOWN_ELSEWHERE if everywhere else Remark.KNOWN
         self._seen: set[int] = set()  # numbers as integers: half the memory
-        self._rejected_line = 0
         self._tally = dict.fromkeys(("rows", "leads", "updated", "duplicates", "rejects", "listed"), 0)
         self.remarks: list[ImportReject] = []
 
@@ -394,24 +388,21 @@ class _DryRun:
         """So far."""
         return ImportCounts(id=0, **self._tally)
 
-    def take(self, rows: Sequence[ReadyRow | ImportReject], known: Mapping[str, Known]) -> None:
-        """Count some more rows."""
+    def take(self, rows: Iterable[tuple[int, tuple[str, ...]]], rejected: int, known: Mapping[str, Known]) -> None:
+        """Count some more rows, and so many bad ones."""
+        self._tally["rejects"] += rejected
+        self._tally["rows"] += rejected
         for row in rows:
-            if isinstance(row, ReadyRow):
-                self._tally["rows"] += 1
-                self._tally[self._fate(row, known)] += 1
-            elif row.line != self._rejected_line:
-                self._rejected_line = row.line
-                self._tally["rows"] += 1
-                self._tally["rejects"] += 1
+            self._tally["rows"] += 1
+            self._tally[self._fate(row, known)] += 1
 
-    def _fate(self, row: ReadyRow, known: Mapping[str, Known]) -> str:
-        numbers = {int(number[1:]) for number in row.numbers}
+    def _fate(self, row: tuple[int, tuple[str, ...]], known: Mapping[str, Known]) -> str:
+        numbers = {int(number[1:]) for number in row[1]}
         if not self._seen.isdisjoint(numbers):
             self._remark(row, Remark.TWICE)
             return "duplicates"
         self._seen |= numbers
-        theirs = [known[number] for number in row.numbers if number in known]
+        theirs = [known[number] for number in row[1] if number in known]
         if any(one.lead is not None for one in theirs):
             if self._mode is ImportMode.CREATE:
                 self._remark(row, self._known)
@@ -426,9 +417,10 @@ class _DryRun:
             self._tally["listed"] += 1
         return "leads"
 
-    def _remark(self, row: ReadyRow, remark: Remark) -> None:
+    def _remark(self, row: tuple[int, tuple[str, ...]], remark: Remark) -> None:
+        line, (number, *_) = row
         if len(self.remarks) < REJECTS_REPORTED_MAX:
-            self.remarks.append(ImportReject(line=row.line, field="", value=row.phones[0].masked, reason=remark))
+            self.remarks.append(ImportReject(line=line, field="", value=PhoneNumber(number).masked, reason=remark))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,14 +452,15 @@ async def list_file(
     rejects: list[ImportReject] = []
     with ExitStack() as stack:
         file = await asyncio.to_thread(stack.enter_context, open_lead_file(path, meaning))
-        rows = iter(file.verdicts)
-        while chunk := await database.aside(lambda: list(islice(rows, CHUNK_MAX // PHONES_PER_LEAD_MAX))):
-            found = [phone for row in chunk if isinstance(row, ReadyRow) for phone in row.phones]
-            bad = [row for row in chunk if isinstance(row, RejectedRow)]
-            new += await lists.add(found, to=to, reason=reason, by=by, at_ms=clock.now_ms(), source=file_name)
-            numbers += len(found)
-            rejected += len(bad)
-            rejects += [problem for row in bad for problem in row.problems][: REJECTS_REPORTED_MAX - len(rejects)]
+        pieces = iter(file.pieces)
+        while found := await database.aside(lambda: next(pieces, None)):
+            phones = [PhoneNumber(number) for _, of_row in found.piece.rows() for number in of_row]
+            for start in range(0, len(phones), CHUNK_MAX):
+                some = phones[start : start + CHUNK_MAX]
+                new += await lists.add(some, to=to, reason=reason, by=by, at_ms=clock.now_ms(), source=file_name)
+            numbers += len(phones)
+            rejected += len(found.bad)
+            rejects += found.piece.rejects[: REJECTS_REPORTED_MAX - len(rejects)]
     return ListedFile(numbers=numbers, new=new, rejected=rejected, rejects=tuple(rejects))
 
 

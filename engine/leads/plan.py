@@ -66,18 +66,23 @@ class RejectedRow:
 
 def plan_import(rows: Iterable[Row], layout: Layout, meaning: Meaning) -> Iterator[ImportRow | RejectedRow]:
     """Decide about every row of a file; the header and what stands above it are left out. Pure, one row at a time."""
+    phones = layout.of(Role.PHONE)
+    others = tuple(column for column in layout.columns if column.role not in (Role.PHONE, Role.ORDINAL))
     for line, cells in rows:
         if line > layout.header_row:
-            yield _Plan(line, cells, layout, meaning).decide()
+            yield _Plan(line, cells, phones, others, meaning).decide()
 
 
 class _Plan:
     """One row on its way to a decision."""
 
-    def __init__(self, line: int, cells: list[Cell], layout: Layout, meaning: Meaning) -> None:
+    def __init__(
+        self, line: int, cells: list[Cell], phones: Sequence[Column], others: Sequence[Column], meaning: Meaning
+    ) -> None:
         self._line = line
         self._cells = cells
-        self._layout = layout
+        self._phones = phones
+        self._others = others
         self._meaning = meaning
         self._problems: list[ImportReject] = []
         self._names: list[str] = []
@@ -89,8 +94,8 @@ class _Plan:
 
     def decide(self) -> ImportRow | RejectedRow:
         numbers = self._numbers()
-        for column in self._layout.columns:
-            if column.role not in (Role.PHONE, Role.ORDINAL) and (value := cell_text(self._cell(column))):
+        for column in self._others:
+            if value := cell_text(self._cell(column)):
                 self._take(column, value)
         if self._problems:
             return RejectedRow(self._line, self._cells, tuple(self._problems))
@@ -105,18 +110,20 @@ class _Plan:
         )
 
     def _numbers(self) -> tuple[PhoneNumber, ...]:
-        columns = self._layout.of(Role.PHONE)
         numbers: dict[PhoneNumber, None] = {}
         unread: list[tuple[Column, PhoneReason]] = []
-        for column in columns:
+        for column in self._phones:
             found = find_phones(self._cell(column), self._meaning.numbering)
+            if len(found) == 1 and isinstance(found[0], FoundPhone) and not found[0].extension:  # nearly all of them
+                numbers[found[0].number] = None
+                continue
             numbers.update((phone.number, None) for phone in found if isinstance(phone, FoundPhone))
             unread += [(column, phone.reason) for phone in found if isinstance(phone, PhoneProblem)]
             if any(isinstance(phone, PhoneProblem) or phone.extension for phone in found):
                 # An extension, or a number that nobody can dial, stays readable on the card.
                 self._fields[column.title] = cell_text(self._cell(column))[:FIELD_CHARACTERS_MAX]
         if not numbers:
-            for column, reason in unread or [(columns[0], PhoneReason.EMPTY)]:
+            for column, reason in unread or [(self._phones[0], PhoneReason.EMPTY)]:
                 self._wrong(column, reason)
         return tuple(islice(numbers, PHONES_PER_LEAD_MAX))
 

@@ -2,10 +2,10 @@
 
 The file comes from strangers. A few kilobytes can unfold into gigabytes (zip bombs, one cell in the last corner of a
 sheet, rows repeated without end), so a child does the work that may use `MEMORY_BYTES_MAX` and `CPU_SECONDS_MAX`, and
-streams one JSON value a line: the layout, how many rows there are, then their verdicts by the handful, or why there are
-none. It reads the file twice: what refuses a file as a whole is known before the first row is decided. Whatever happens
-to the child, the parent gets verdicts or `Refused`. Calls go on meanwhile: reading numbers is a processor's work, and
-here it holds up no one's interpreter but the child's.
+streams one JSON value a line: the layout, how many rows there are, then the rows in pieces as the store takes them, or
+why there are none. It reads the file twice: what refuses a file as a whole is known before the first row is decided.
+Whatever happens to the child, the parent gets pieces or `Refused`. Calls go on meanwhile: reading numbers is a
+processor's work, and here it holds up no one's interpreter but the child's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -28,14 +28,15 @@ from engine.leads.columns import NOTHING_CHOSEN, SAMPLE_ROWS_MAX, Choice, Column
 from engine.leads.plan import ImportRow, RejectedRow, plan_import
 from engine.leads.sheets import Cell, Refused, RefusedReason, Row, read
 from engine.phones import Numbering
-from engine.store.imports import ReadyRow, made_ready
+from engine.store import imports
+from engine.store.imports import Piece, piece_of
 from engine.store.rows import ImportReject
 
 ROWS_MAX: Final = 5_000_000
 MEMORY_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
 CPU_SECONDS_MAX: Final = 600
-#: Verdicts of one line of JSON.
-BATCH_MAX: Final = 200
+#: Read from the child at once.
+PIPE_BYTES: Final = 1 << 20
 #: First rows as they stand, for people to look at.
 SHOWN_ROWS_MAX: Final = 20
 #: The child gives way to whoever talks to customers.
@@ -43,14 +44,22 @@ NICENESS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
+class FilePiece:
+    """Some rows of a file: the good ones as the store takes them, the bad ones as they stand."""
+
+    piece: Piece
+    bad: tuple[RejectedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LeadFile:
-    """An open lead file: its layout, and what becomes of each row, read once and as it is asked for."""
+    """An open lead file: its layout, and what becomes of its rows, read once and as it is asked for."""
 
     layout: Layout
     header: list[Cell]
     first_rows: list[Row]
     rows_total: int  # with the header and what stands above it
-    verdicts: Iterator[ReadyRow | RejectedRow]
+    pieces: Iterator[FilePiece]
 
 
 @contextmanager
@@ -70,9 +79,9 @@ def open_lead_file(
         "-c",
         boot,
         str(path.absolute()),
-        orjson.dumps([meaning, choice, only_look]).decode(),
+        orjson.dumps([meaning, choice, only_look, imports.PIECE_MAX]).decode(),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(command, PIPE_BYTES, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdout is not None
         lines = received(child, child.stdout)
         try:
@@ -82,7 +91,7 @@ def open_lead_file(
                 header=first["header"],
                 first_rows=[(number, cells) for number, cells in first["first_rows"]],
                 rows_total=first["rows_total"],
-                verdicts=(_verdict(value) for batch in lines for value in batch["verdicts"]),
+                pieces=map(_piece, lines),
             )
         finally:
             child.kill()
@@ -110,19 +119,23 @@ def _layout(value: dict[str, Any]) -> Layout:
     return Layout(columns, value["header_row"])
 
 
-def _verdict(value: list[Any]) -> ReadyRow | RejectedRow:
-    kind, line, what, more = value
-    if kind == "lead":
-        return ReadyRow(line, what, more)
-    return RejectedRow(line, what, tuple(ImportReject(**problem) for problem in more))
+def _told(rows: Sequence[ImportRow | RejectedRow]) -> dict[str, Any]:
+    """As `_piece` takes it."""
+    bad = [row for row in rows if isinstance(row, RejectedRow)]
+    good = [row for row in rows if isinstance(row, ImportRow)]
+    piece = piece_of(good, first=rows[0].line, last=rows[-1].line)
+    return {"piece": piece, "bad": [(row.line, row.cells, row.problems) for row in bad]}
 
 
-def _told(verdict: ImportRow | RejectedRow) -> tuple[Any, ...]:
-    """As `_verdict` takes it."""
-    if isinstance(verdict, RejectedRow):
-        return "bad", verdict.line, verdict.cells, verdict.problems
-    ready = made_ready(verdict)
-    return "lead", ready.line, ready.numbers, ready.values
+def _piece(told: dict[str, Any]) -> FilePiece:
+    bad = tuple(
+        RejectedRow(line, cells, tuple(ImportReject(**problem) for problem in problems))
+        for line, cells, problems in told["bad"]
+    )
+    rejects = tuple(problem for row in bad for problem in row.problems)
+    said = told["piece"]
+    twice = tuple((line, tuple(numbers)) for line, numbers in said["twice"])
+    return FilePiece(Piece(**{**said, "twice": twice, "rejects": rejects}), bad)
 
 
 # ── the child ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -135,15 +148,15 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
     gc.disable()  # nothing here is a cycle, and looking for them takes a fifth of the time
-    told, choice, only_look = orjson.loads(sys.argv[2])
+    told, choice, only_look, piece_max = orjson.loads(sys.argv[2])
     numbering = Numbering(**{key: tuple(value) for key, value in told["numbering"].items()})
     meaning = Meaning(numbering=numbering, fields={key: tuple(names) for key, names in told["fields"].items()})
     out = sys.stdout.buffer
     try:
         opened, verdicts = decide(Path(sys.argv[1]), meaning, Choice(**choice), only_look=only_look)
         out.write(orjson.dumps(opened) + b"\n")
-        while batch := [_told(verdict) for verdict in islice(verdicts, BATCH_MAX)]:
-            out.write(orjson.dumps({"verdicts": batch}) + b"\n")
+        while rows := list(islice(verdicts, piece_max)):
+            out.write(orjson.dumps(_told(rows)) + b"\n")
     except Refused as refused:
         out.write(orjson.dumps({"refused": refused.reason.name}) + b"\n")
     except MemoryError:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from engine.core.model import CampaignId, PhoneNumber
+from engine.core.model import CampaignId
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
 from engine.store.errors import StoreError
@@ -27,7 +27,7 @@ from engine.store.store import LEADS_OF
 from engine.store.store import SQL as DIALING
 
 #: Rows of one transaction: some tens of milliseconds of the writer's time.
-PIECE_MAX: Final = 1_000
+PIECE_MAX: Final = 2_000
 #: Leads of an import that are undone in one transaction.
 UNDO_CHUNK_MAX: Final = 500
 #: Between two pieces the lock is free for so long: an engine in another process dials on.
@@ -44,13 +44,17 @@ REVERT_SETTLE_S: Final = 3.0
 REJECTS_PER_PAGE_MAX: Final = 1_000
 
 
+#: What a file is made of.
+FileRow: TypeAlias = ImportRow | ImportReject
+
+
 class _Sql:
     begin_import: Query
     choose_import: Query
     start_import: Query
     keep_before: Query
-    update_lead: Query
-    make_lead: Query
+    update_leads: Query
+    make_leads: Query
     make_phones: Query
     keep_reject: Query
     list_erased_of_piece: Query
@@ -137,7 +141,7 @@ async def import_leads(
     """
     import_id = await begin_import(database, campaign, file_name=file_name, by=by, now_ms=now_ms, mode=mode)
     await start_import(database, import_id, now_ms=now_ms)
-    return await carry_import(database, import_id, rows, now_ms=now_ms)
+    return await carry_import(database, import_id, pieces_of(rows), now_ms=now_ms)
 
 
 async def begin_import(
@@ -189,7 +193,7 @@ async def start_import(database: Database, import_id: int, *, now_ms: int) -> No
 async def carry_import(
     database: Database,
     import_id: int,
-    rows: Iterable[FileRow],
+    pieces: Iterable[Piece],
     *,
     now_ms: int,
     everywhere: bool = False,
@@ -197,13 +201,13 @@ async def carry_import(
 ) -> ImportCounts:
     """Bring the rows of a started import that are not in yet, to its end.
 
-    `rows` are all of its rows, in order; `everywhere`: who is a lead of any campaign is a duplicate. StoreError leaves
-    it to be carried on; any other exception, ImportCancelled too, takes it back.
+    `pieces` are all of its rows, in order; `everywhere`: who is a lead of any campaign is a duplicate. StoreError
+    leaves it to be carried on; any other exception, ImportCancelled too, takes it back.
     """
     job = await import_of(database, import_id)
-    pieces = _Pieces(job, rows, now_ms=now_ms, everywhere=everywhere, rows_total=rows_total)
+    waiting = _Pieces(job, pieces, now_ms=now_ms, everywhere=everywhere, rows_total=rows_total)
     try:
-        await _bring(database, job, pieces)
+        await _bring(database, job, waiting)
     except StoreError:
         raise
     except Exception as error:
@@ -384,7 +388,7 @@ async def revert_import(database: Database, import_id: int, *, by: str, now_ms: 
     (begun,) = await database.write(SQL.begin_revert(import_id=import_id, at_ms=now_ms))
     if not begun:
         raise KeyError(import_id)
-    piece: Values = {"import_id": import_id, "chunk": UNDO_CHUNK_MAX}
+    piece: dict[str, Value] = {"import_id": import_id, "chunk": UNDO_CHUNK_MAX}
     put_back, done = 0, [begun[0]]
     while done:
         _, done = await database.write(
@@ -445,136 +449,164 @@ async def import_rejects(
 
 # ── the pieces ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-Values = dict[str, Value]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Rows of one transaction, in order, as the store takes them: made in the process that reads the file.
 
-class ReadyRow:
-    """A good row with its values as the store keeps them: made in the process that reads the file."""
+    `leads`: a JSON array of [line, external id, name, folded name, zone, fields, priority]; `numbers`: one of an object
+    for each position, line → number. One text instead of a thousand rows: SQLite unfolds it in one step of its own
+    thread, and nobody else's interpreter is held up.
+    """
 
-    __slots__ = ("line", "numbers", "values")
+    first: int  # its lines in the file
+    last: int
+    good: int  # rows, those of `twice` too
+    leads: str
+    numbers: str
+    twice: tuple[tuple[int, tuple[str, ...]], ...] = ()  # good rows one of whose numbers stands in an earlier one
+    rejects: tuple[ImportReject, ...] = ()
 
-    def __init__(self, line: int, numbers: list[str], values: Values) -> None:
-        self.line = line
-        self.numbers = numbers
-        self.values = values
+    def rows(self) -> list[tuple[int, tuple[str, ...]]]:
+        """The good rows: line and numbers; those of `twice` too."""
+        of_lines: dict[int, tuple[str, ...]] = {}
+        for by_line in orjson.loads(self.numbers):
+            for line, number in by_line.items():
+                of_lines[int(line)] = (*of_lines.get(int(line), ()), number)
+        return sorted([*of_lines.items(), *self.twice])
 
     @property
-    def phones(self) -> tuple[PhoneNumber, ...]:
-        """Its numbers."""
-        return tuple(map(PhoneNumber, self.numbers))
+    def rejected(self) -> int:
+        """How many rows are bad; one with two wrong fields is one."""
+        return len({reject.line for reject in self.rejects})
+
+    def after(self, line: int) -> Piece | None:
+        """What of it stands behind a line."""
+        if self.first > line:
+            return self
+        if self.last <= line:
+            return None
+        leads = [lead for lead in orjson.loads(self.leads) if lead[0] > line]
+        twice = tuple(row for row in self.twice if row[0] > line)
+        by_position = [
+            {key: number for key, number in by_line.items() if int(key) > line}
+            for by_line in orjson.loads(self.numbers)
+        ]
+        return Piece(
+            first=line + 1,
+            last=self.last,
+            good=len(leads) + len(twice),
+            leads=_json(leads),
+            numbers=_json(by_position),
+            twice=twice,
+            rejects=tuple(reject for reject in self.rejects if reject.line > line),
+        )
 
 
-def made_ready(row: ImportRow) -> ReadyRow:
-    """As the store keeps it. ValueError for a row that it could never keep."""
-    numbers = list(dict.fromkeys([phone.e164 for phone in row.phones]))
+def pieces_of(rows: Iterable[FileRow]) -> Iterator[Piece]:
+    """The rows of a file in pieces. ValueError for a row that the store could never keep."""
+    waiting = iter(rows)
+    ahead: list[FileRow] = []
+    while piece := [*ahead, *islice(waiting, PIECE_MAX)]:
+        ahead = []
+        for row in waiting:
+            if row.line != piece[-1].line:
+                ahead = [row]
+                break
+            piece.append(row)  # all that is wrong with one row is in one piece
+        yield piece_of(piece, first=piece[0].line, last=piece[-1].line)
+
+
+def piece_of(rows: Iterable[FileRow], *, first: int, last: int) -> Piece:
+    """Those rows as the piece of these lines. ValueError as `pieces_of`."""
+    leads: list[tuple[Any, ...]] = []
+    by_position: list[dict[str, str]] = []
+    twice: list[tuple[int, tuple[str, ...]]] = []
+    rejects: list[ImportReject] = []
+    seen: set[str] = set()
+    for row in rows:
+        if isinstance(row, ImportReject):
+            rejects.append(row)
+            continue
+        numbers = _numbers_of(row)
+        if not seen.isdisjoint(numbers):  # of what earlier pieces brought the store knows
+            twice.append((row.line, tuple(numbers)))
+            continue
+        seen.update(numbers)
+        name = row.name
+        leads.append((row.line, row.external_id, name, fold(name), row.zone, row.fields, row.priority))
+        while len(by_position) < len(numbers):
+            by_position.append({})
+        key = str(row.line)
+        for by_line, number in zip(by_position, numbers, strict=False):
+            by_line[key] = number
+    return Piece(
+        first=first,
+        last=last,
+        good=len(leads) + len(twice),
+        leads=_json(leads),
+        numbers=_json(by_position),
+        twice=tuple(twice),
+        rejects=tuple(rejects),
+    )
+
+
+def _numbers_of(row: ImportRow) -> list[str]:
+    numbers = [phone.e164 for phone in row.phones]
     if not numbers:
         raise ValueError(f"row {row.line}: a lead without a number must be a reject")
     if abs(row.priority) > PRIORITY_MAX:
         raise ValueError(f"row {row.line}: a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}")
-    values: Values = {
-        "line": row.line,
-        "name": row.name,
-        "name_folded": fold(row.name),
-        "external_id": row.external_id,
-        "zone": row.zone,
-        "priority": row.priority,
-        "fields": orjson.dumps(dict(row.fields)).decode(),
-        "numbers": orjson.dumps(numbers).decode(),
-    }
-    return ReadyRow(row.line, numbers, values)
+    return numbers if len(numbers) == 1 else list(dict.fromkeys(numbers))
 
 
-#: What a file is made of.
-FileRow: TypeAlias = ImportRow | ReadyRow | ImportReject
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 class _Pieces:
-    """Reads the rows piece by piece and makes each a transaction; skips what is in already."""
+    """Makes each piece that is not in yet a transaction."""
 
     def __init__(
         self,
         job: ImportJob,
-        rows: Iterable[FileRow],
+        pieces: Iterable[Piece],
         *,
         now_ms: int,
         everywhere: bool,
         rows_total: int,
     ) -> None:
-        self._mode = job.mode
-        self._import_id = job.id
-        self._of_rows: Values = {
-            "import_id": job.id,
-            "campaign": job.campaign,
-            "at_ms": now_ms,
-            "everywhere": int(everywhere),
-        }
+        self._job = job
         self._at_ms = now_ms
+        self._everywhere = int(everywhere)
         self._rows_total = rows_total
-        self._rows: Iterator[FileRow] = (row for row in rows if row.line > job.through_line)
-        self._first_of_next: list[FileRow] = []
+        self._pieces = filter(None, (piece.after(job.through_line) for piece in pieces))
 
     def next(self) -> tuple[Statement, ...]:
         """The transaction of the next rows; empty when all are in."""
-        rows = self._next_rows()
-        if not rows:
+        piece = next(self._pieces, None)
+        if piece is None:
             return ()
-        leads: list[Values] = []
-        rejects: list[Values] = []
-        rejected_lines: set[int] = set()
-        seen: set[str] = set()
-        twice = 0
-        for row in rows:
-            if isinstance(row, ImportReject):
-                rejected_lines.add(row.line)  # a row with two wrong fields is one rejected row
-                rejects.append(self._reject(row))
-                continue
-            ready = row if isinstance(row, ReadyRow) else made_ready(row)
-            if seen.isdisjoint(ready.numbers):  # of what earlier pieces brought the store knows
-                seen.update(ready.numbers)
-                leads.append(ready.values | self._of_rows)
-            else:
-                twice += 1
-        of_piece: Values = {"import_id": self._import_id, "first": rows[0].line, "last": rows[-1].line}
+        of_piece: dict[str, Value] = {"import_id": self._job.id, "first": piece.first, "last": piece.last}
+        rows = piece.good + piece.rejected
         return (
-            *self._changes(leads),
-            SQL.keep_reject.each(rejects),
+            *self._changes(piece),
+            SQL.keep_reject.each(
+                {"import_id": self._job.id, **orjson.loads(orjson.dumps(reject))} for reject in piece.rejects
+            ),
             SQL.list_erased_of_piece(**of_piece, at_ms=self._at_ms),
             SQL.suppress_piece(**of_piece),
-            SQL.piece_done(
-                **of_piece,
-                rows=len(leads) + twice + len(rejected_lines),
-                rejects=len(rejected_lines),
-                rows_total=self._rows_total,
-            ),
+            SQL.piece_done(**of_piece, rows=rows, rejects=piece.rejected, rows_total=self._rows_total),
         )
 
-    def _next_rows(self) -> list[FileRow]:
-        rows = [*self._first_of_next, *islice(self._rows, PIECE_MAX)]
-        self._first_of_next = []
-        for row in self._rows if rows else ():
-            if row.line != rows[-1].line:
-                self._first_of_next = [row]
-                break
-            rows.append(row)  # all that is wrong with one row is in one piece
-        return rows
-
-    def _changes(self, leads: Sequence[Values]) -> Iterator[Statement]:
-        if self._mode is not ImportMode.CREATE:
-            yield SQL.keep_before.each(_only(SQL.keep_before, lead) for lead in leads)
-            yield SQL.update_lead.each(_only(SQL.update_lead, lead) for lead in leads)
-        if self._mode is not ImportMode.UPDATE:
-            yield SQL.make_lead.each(leads)
-            yield SQL.make_phones.each(_only(SQL.make_phones, lead) for lead in leads)
-
-    def _reject(self, row: ImportReject) -> Values:
-        return {
-            "import_id": self._import_id,
-            "line": row.line,
-            "field": row.field,
-            "value": row.value,
-            "reason": row.reason,
-        }
-
-
-def _only(query: Query, values: Values) -> Values:
-    return {name: values[name] for name in query.params}
+    def _changes(self, piece: Piece) -> Iterator[Statement]:
+        of_import: dict[str, Value] = {"import_id": self._job.id, "campaign": self._job.campaign}
+        everywhere, at_ms = self._everywhere, self._at_ms
+        if self._job.mode is not ImportMode.CREATE:
+            yield SQL.keep_before(**of_import, numbers=piece.numbers)
+            yield SQL.update_leads(import_id=self._job.id, leads=piece.leads, at_ms=at_ms)
+        if self._job.mode is not ImportMode.UPDATE:
+            yield SQL.make_leads(
+                **of_import, leads=piece.leads, numbers=piece.numbers, everywhere=everywhere, at_ms=at_ms
+            )
+            yield SQL.make_phones(import_id=self._job.id, numbers=piece.numbers)

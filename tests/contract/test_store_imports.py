@@ -21,10 +21,14 @@ from engine.store.imports import (
     ImportCancelled,
     ImportState,
     ask_to_cancel,
+    begin_import,
+    carry_import,
     import_leads,
     import_of,
     import_rejects,
     latest_imports,
+    pieces_of,
+    start_import,
 )
 from engine.store.queries import Statement
 from engine.store.rows import ImportCounts, ImportReject
@@ -193,6 +197,30 @@ async def test_a_crash_without_the_file_at_any_write_ends_in_all_or_nothing(data
     await resumed(database)
     assert await leads_count(database) == (count if began["state"] == "done" else 0)
     assert await resumed(database) == 0
+
+
+async def test_an_import_is_carried_on_also_in_pieces_of_another_length(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def file() -> Iterator[FileRow | ImportReject]:
+        for row in file_of(30):
+            if row.line % 5 == 0:
+                yield ImportReject(line=row.line, field="phone", value="12", reason="too short")
+            elif row.line % 7 == 0:
+                yield FileRow(line=row.line, phones=(number(row.line - 1),))  # the one before again
+            else:
+                yield row
+
+    monkeypatch.setattr(imports, "PIECE_MAX", 4)
+    begun = await begin_import(database, SPRING, file_name="leads.xlsx", by="boss", now_ms=NOON)
+    await start_import(database, begun, now_ms=NOON)
+    with suppress(StoreFullError):
+        await carry_import(DyingDatabase(database, 2), begun, pieces_of(file()), now_ms=NOON)
+    assert (await import_of(database, begun)).through_line == 9
+    monkeypatch.setattr(imports, "PIECE_MAX", 10)
+    counts = await carry_import(database, begun, pieces_of(file()), now_ms=NOON)
+    assert (counts.rows, counts.leads, counts.duplicates, counts.rejects) == (30, 21, 3, 6)
+    assert await leads_count(database) == 21
 
 
 async def test_a_cancelled_import_leaves_nothing_and_says_so(database: Database) -> None:

@@ -17,40 +17,56 @@ RETURNING id;
 UPDATE imports SET state = 'publishing', started_at_ms = :at_ms WHERE id = :import_id AND state = 'staging' RETURNING id;
 
 -- name: keep_before
--- Of the lead that a row changes: how it is now. Leads of this very file are none.
+-- Of the leads that rows change: how they are now. Leads of this very file are none.
 INSERT INTO import_changes (import_id, lead_id, line, before)
-SELECT :import_id, l.id, :line, json_object('name', l.name, 'name_folded', l.name_folded,
+SELECT :import_id, l.id, changed.line, json_object('name', l.name, 'name_folded', l.name_folded,
   'external_id', l.external_id, 'zone', l.zone, 'priority', l.priority, 'fields', l.fields)
-FROM leads l WHERE l.id = (
-  SELECT min(k.id) FROM json_each(:numbers) j CROSS JOIN phones p CROSS JOIN leads k
-  WHERE p.number = j.value AND k.id = p.lead_id AND k.campaign_id = :campaign
-    AND k.import_id IS NOT :import_id AND k.erased_at_ms IS NULL)
+FROM (
+  SELECT one.key + 0 AS line, min(k.id) AS id
+  FROM json_each(:numbers) place CROSS JOIN json_each(place.value) one CROSS JOIN phones p CROSS JOIN leads k
+  WHERE p.number = one.value AND k.id = p.lead_id AND k.campaign_id = :campaign
+    AND k.import_id IS NOT :import_id AND k.erased_at_ms IS NULL
+  GROUP BY one.key + 0
+) changed CROSS JOIN leads l
+WHERE l.id = changed.id ORDER BY changed.line
 ON CONFLICT (import_id, lead_id) DO NOTHING;
 
--- name: update_lead
+-- name: update_leads
 -- What the file says; what it leaves empty stays. Numbers are neither added nor taken away.
+-- LIMIT -1 has the rows worked out first; else every lead would be gone through.
 UPDATE leads SET
-  name = CASE :name WHEN '' THEN name ELSE :name END,
-  name_folded = CASE :name WHEN '' THEN name_folded ELSE :name_folded END,
-  external_id = CASE :external_id WHEN '' THEN external_id ELSE :external_id END,
-  zone = coalesce(:zone, zone),
-  priority = CASE :priority WHEN 0 THEN priority ELSE :priority END,
-  fields = json_patch(fields, :fields), updated_at_ms = :at_ms, version = version + 1
-WHERE id = (SELECT c.lead_id FROM import_changes c WHERE c.import_id = :import_id AND c.line = :line);
+  name = CASE said.name WHEN '' THEN leads.name ELSE said.name END,
+  name_folded = CASE said.name WHEN '' THEN leads.name_folded ELSE said.name_folded END,
+  external_id = CASE said.external_id WHEN '' THEN leads.external_id ELSE said.external_id END,
+  zone = coalesce(said.zone, leads.zone),
+  priority = CASE said.priority WHEN 0 THEN leads.priority ELSE said.priority END,
+  fields = json_patch(leads.fields, said.fields), updated_at_ms = :at_ms, version = version + 1
+FROM (
+  SELECT c.lead_id, row.value ->> 1 AS external_id, row.value ->> 2 AS name, row.value ->> 3 AS name_folded,
+    row.value ->> 4 AS zone, row.value -> 5 AS fields, row.value ->> 6 AS priority
+  FROM json_each(:leads) row CROSS JOIN import_changes c
+  WHERE c.import_id = :import_id AND c.line = row.value ->> 0
+  LIMIT -1
+) said
+WHERE leads.id = said.lead_id;
 
--- name: make_lead
+-- name: make_leads
 INSERT INTO leads (
   campaign_id, import_id, import_line, external_id, name, name_folded, zone, fields, priority, created_at_ms, updated_at_ms
 )
-SELECT :campaign, :import_id, :line, :external_id, :name, :name_folded, :zone, :fields, :priority, :at_ms, :at_ms
-WHERE NOT EXISTS (
-  SELECT 1 FROM json_each(:numbers) j CROSS JOIN phones p CROSS JOIN leads l
-  WHERE p.number = j.value AND l.id = p.lead_id AND (:everywhere OR l.campaign_id = :campaign));
+SELECT :campaign, :import_id, row.value ->> 0, row.value ->> 1, row.value ->> 2, row.value ->> 3, row.value ->> 4,
+  row.value -> 5, row.value ->> 6, :at_ms, :at_ms
+FROM json_each(:leads) row
+WHERE row.value ->> 0 NOT IN (
+  SELECT one.key + 0
+  FROM json_each(:numbers) place CROSS JOIN json_each(place.value) one CROSS JOIN phones p CROSS JOIN leads l
+  WHERE p.number = one.value AND l.id = p.lead_id AND (:everywhere OR l.campaign_id = :campaign));
 
 -- name: make_phones
 INSERT INTO phones (lead_id, position, number)
-SELECT l.id, j.key, j.value FROM leads l CROSS JOIN json_each(:numbers) j
-WHERE l.import_id = :import_id AND l.import_line = :line;
+SELECT l.id, place.key, one.value
+FROM json_each(:numbers) place CROSS JOIN json_each(place.value) one CROSS JOIN leads l
+WHERE l.import_id = :import_id AND l.import_line = one.key + 0;
 
 -- name: keep_reject
 INSERT INTO import_rejects (import_id, line, field, value, reason) VALUES (:import_id, :line, :field, :value, :reason)
