@@ -35,7 +35,7 @@ from engine.store.rows import ImportReject
 ROWS_MAX: Final = 5_000_000
 MEMORY_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
 CPU_SECONDS_MAX: Final = 600
-#: Read from the child at once.
+#: The child is ahead by so much: some pieces, so that neither waits for the other.
 PIPE_BYTES: Final = 1 << 20
 #: First rows as they stand, for people to look at.
 SHOWN_ROWS_MAX: Final = 20
@@ -81,7 +81,9 @@ def open_lead_file(
         str(path.absolute()),
         orjson.dumps([meaning, choice, only_look, imports.PIECE_MAX]).decode(),
     ]
-    with subprocess.Popen(command, PIPE_BYTES, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        command, PIPE_BYTES, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pipesize=PIPE_BYTES
+    ) as child:
         assert child.stdout is not None
         lines = received(child, child.stdout)
         try:
