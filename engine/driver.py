@@ -81,6 +81,8 @@ COMMIT_RETRY_MS: Final = (50, 1_000)
 FETCH_RETRY_MS: Final = 1_000
 #: How often the driver looks whether another process has changed leads or do-not-call lists.
 LOOK_EVERY_MS: Final = 400
+#: How often it asks whether the store would take a write, when it has none to save.
+PULSE_EVERY_MS: Final = 250
 
 
 class Store(Protocol):
@@ -88,6 +90,9 @@ class Store(Protocol):
 
     async def commit(self, writes: Sequence[effects.Write]) -> None:
         """All writes, in order, in one transaction. Raises StoreError; `StoreBug` is ours."""
+
+    async def try_write(self) -> None:
+        """A transaction of nothing: StoreError if none can be begun."""
 
     async def due_leads(
         self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int, line: LineUp
@@ -162,6 +167,7 @@ class Driver:
         self._answers: OrderedDict[CommandId, asyncio.Future[str]] = OrderedDict()
         self._idle = asyncio.Event()
         self._saving = False
+        self._problems: dict[str, str] = {}  # of the store, by what has met them
         self._room = asyncio.Event()
         self._beat_ms = 0  # when the Floor's owner last saw a beat of ours
         self._late = False
@@ -183,6 +189,7 @@ class Driver:
                 group.create_task(self._write(), name="store-writer")
                 group.create_task(self._read(), name="store-reader")
                 group.create_task(self._look_around(), name="store-watch")
+                group.create_task(self._feel_pulse(), name="store-pulse")
         finally:
             self._timers.close()
 
@@ -366,24 +373,49 @@ class Driver:
     async def _commit(self, writes: Sequence[effects.Write]) -> None:
         """Commit, again and again: what was decided is never dropped."""
         began_s = time.perf_counter()
-        pause_ms, failed = COMMIT_RETRY_MS[0], False
+        pause_ms = COMMIT_RETRY_MS[0]
         while True:
             try:
                 await self._store.commit(writes)
             except StoreBug:
                 raise
             except StoreError as problem:
-                if not failed:
-                    log.warning("the store does not save", extra={"action": "store_down", "reason": str(problem)})
-                    self._offer(StoreDown(str(problem)))
-                failed = True
+                self._store_is("commit", str(problem))
                 await asyncio.sleep(pause_ms / 1000)
                 pause_ms = min(pause_ms * 2, COMMIT_RETRY_MS[1])
             else:
-                if failed:
-                    self._offer(StoreUp())
+                for met_by in tuple(self._problems):
+                    self._store_is(met_by, "")
                 self._tally.commits.note(time.perf_counter() - began_s)
                 return
+
+    async def _feel_pulse(self) -> None:
+        """Learn that the store takes no writes also while there are none: the next one may be long in coming."""
+        while True:
+            await asyncio.sleep(PULSE_EVERY_MS / 1000)
+            if self._saving:
+                continue  # that will tell
+            try:
+                await self._store.try_write()
+            except StoreBug:
+                raise
+            except StoreError as problem:
+                self._store_is("pulse", str(problem))
+            else:
+                self._store_is("pulse", "")
+
+    def _store_is(self, met_by: str, problem: str) -> None:
+        """Tell the Floor when the first problem comes and when the last one is over."""
+        down = bool(self._problems)
+        if problem:
+            self._problems[met_by] = problem
+        else:
+            self._problems.pop(met_by, None)
+        if problem and not down:
+            log.warning("the store does not save", extra={"action": "store_down", "reason": problem})
+            self._offer(StoreDown(problem))
+        elif down and not self._problems:
+            self._offer(StoreUp())
 
     def _release(self, commit: _Commit) -> None:
         now_ms = self._clock.now_ms()

@@ -56,6 +56,7 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
             _take_up(live, attempt, lead, now_ms)
         else:
             _close_without_campaign(live, attempt, now_ms)
+    live.decided |= event.decided & live.attempts.keys()
     _recordings_restored(live, event.recordings)
     live.ending.update((recording.name, (recording, 0)) for recording in event.recordings_ended)
     _recount(live, event, now_ms)  # after the open attempts: their answers are in it

@@ -27,6 +27,8 @@ from engine.store.queries import Statement
 
 #: How long a transaction waits for another process's lock before the store counts as locked.
 BUSY_TIMEOUT_MS: Final = 1_000
+#: How long a transaction of nothing waits, which only asks for the lock: longer than an importer's piece takes.
+PULSE_TIMEOUT_MS: Final = 500
 #: SQLite's own waiting sleeps ever longer and can starve beside a busy importer; ours asks again this soon.
 BUSY_POLL_MS: Final = 1
 #: Connections that read at once; a further reader waits.
@@ -226,7 +228,7 @@ def write(connection: sqlite3.Connection, path: str, statements: Sequence[Statem
     """One write transaction of those statements: all or nothing."""
     doing = "begin"
     try:
-        _begin_writing(connection)
+        _begin_writing(connection, BUSY_TIMEOUT_MS if statements else PULSE_TIMEOUT_MS)
         answers: list[Rows] = []
         for statement in statements:
             doing = statement.query.name
@@ -275,8 +277,8 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _begin_writing(connection: sqlite3.Connection) -> None:
-    deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+def _begin_writing(connection: sqlite3.Connection, wait_ms: int) -> None:
+    deadline_s = time.monotonic() + wait_ms / 1000
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")

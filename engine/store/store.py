@@ -198,6 +198,10 @@ class Store:
         """
         await self._database.write(*(statement for write in writes for statement in statements_of(write)))
 
+    async def try_write(self) -> None:
+        """A transaction of nothing: nothing reaches the disk. `StoreError` as of `commit`."""
+        await self._database.write()
+
     async def due_leads(
         self,
         campaign: CampaignId,
@@ -336,6 +340,7 @@ class Store:
             learned={CampaignId(row["campaign_id"]): orjson.loads(row["learned"]) for row in learned},
             recordings=tuple(map(_recording, recordings)),
             recordings_ended=tuple(map(_recording, ended)),
+            decided=frozenset(AttemptId(row["id"]) for row in open_rows if row["disposed"]),
         )
 
     async def answers(self, campaign: CampaignId) -> tuple[MinuteCount, ...]:

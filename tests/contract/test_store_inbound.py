@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from engine.core.effects import SaveAnswer, SaveArrival, SaveAttached, SaveDisposition, SaveEnd, SaveMissed, Write
+from engine.core.effects import (
+    SaveAnswer,
+    SaveArrival,
+    SaveAttached,
+    SaveDisposition,
+    SaveDispositionAlone,
+    SaveEnd,
+    SaveMissed,
+    Write,
+)
 from engine.core.model import (
     Attempt,
     CampaignId,
@@ -122,6 +131,17 @@ async def test_a_caller_recognised_in_mid_call_has_the_lead_and_its_disposition(
     (lead,) = await rows(database, "SELECT state, attempts_count FROM leads")
     assert (lead["state"], lead["attempts_count"]) == ("closed", 0)
     assert await verify(database, now_ms=NOON + 60_000, at_rest=True) == []
+
+
+async def test_what_an_agent_said_of_a_caller_who_is_still_on_the_line_outlives_the_engine(store: Store) -> None:
+    unknown, silent = arrival(1), arrival(2)
+    for call in (unknown, silent):
+        await store.commit([SaveArrival(call), SaveAnswer(replace(talking(call), lead=None))])
+    said = SaveDispositionAlone(
+        attempt=unknown.id, agent=ANNA, disposition=DispositionId("wrong number"), note="", at_ms=NOON
+    )
+    await store.commit([said])
+    assert (await store.restore()).decided == {unknown.id}
 
 
 async def test_two_may_call_from_one_number_while_we_call_it(store: Store, database: Database) -> None:

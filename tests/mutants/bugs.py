@@ -36,7 +36,7 @@ BUGS: Final = (
     Bug(
         "a failed write is dropped",
         "engine/driver.py",
-        "                failed = True\n",
+        '                self._store_is("commit", str(problem))\n',
         "                return\n",
         f"{LANES}::test_a_failed_commit_is_repeated_and_dialing_stops_meanwhile",
     ),

@@ -47,6 +47,10 @@ class Disk:
             raise self.trouble
         self.kept += writes
 
+    async def try_write(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
     async def due_leads(
         self, campaign: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int, line: LineUp
     ) -> events.LeadsFetched:

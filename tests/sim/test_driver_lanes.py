@@ -23,7 +23,8 @@ from engine.core.model import (
 )
 from engine.driver import INBOX_MAX, Driver
 from engine.sim.virtual import VirtualClock, run
-from engine.store.errors import StoreBug, StoreIoError
+from engine.store.database import PULSE_TIMEOUT_MS
+from engine.store.errors import StoreBug, StoreIoError, StoreLockedError
 from engine.store.store import LineUp
 from engine.switch import Sink
 from tests.conversation import ANNA, MONDAY_MS, SPRING, campaign, lead, policy, profile
@@ -55,6 +56,7 @@ class Disk:
         self.rows: list[effects.Write] = []
         self.slow_ms = 0
         self.fails = 0
+        self.locked = False
         self.error: type[Exception] = StoreIoError
         self.waiting = [lead(n) for n in range(1, 9)]
 
@@ -64,6 +66,12 @@ class Disk:
             self.fails -= 1
             raise self.error("the disk is full")
         self.rows += writes
+
+    async def try_write(self) -> None:
+        if self.locked:
+            await asyncio.sleep(PULSE_TIMEOUT_MS / 1000)
+        if self.locked:
+            raise StoreLockedError("another process holds the lock")
 
     async def due_leads(
         self, campaign_id: CampaignId, now_ms: int, limit: int, but: frozenset[LeadId], history_ms: int, line: LineUp
@@ -204,6 +212,36 @@ def test_a_disk_that_stays_away_is_told_to_the_desk_and_the_supervisor() -> None
             await house.command(events.AgentReady, agent=ANNA)
         assert house.driver.snapshot().store_problem == "the disk is full"
         assert not house.switch.dialed()
+
+    lived(story)
+
+
+def test_a_lock_is_told_within_a_second_though_there_is_nothing_to_save() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.locked = True
+        await house.passes(900)
+        assert house.driver.snapshot().store_problem == "another process holds the lock"
+        house.disk.locked = False
+        await house.passes(900)
+        assert not house.driver.snapshot().store_problem
+        house.disk.locked = True
+        await house.passes(900)
+        house.disk.locked = False
+        assert await house.command(events.AgentReady, agent=ANNA) == ""
+        assert not house.driver.snapshot().store_problem, "what was saved proves it well"
+
+    lived(story)
+
+
+def test_a_disk_that_takes_locks_and_no_rows_is_not_well() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.fails = 1_000
+        with pytest.raises(TimeoutError):
+            await house.command(events.AgentReady, agent=ANNA)
+        await house.passes(5_000)
+        assert house.driver.snapshot().store_problem == "the disk is full"
 
     lived(story)
 

@@ -127,6 +127,35 @@ def test_an_unknown_caller_may_be_told_later_by_the_agent_even_after_the_call() 
     assert floor.command(events.AgentAttach, agent=ANNA, attempt=attempt.id, lead=8) == Refusal.CALLER_KNOWN
 
 
+def test_what_was_said_of_an_unknown_caller_stands_after_a_restart_in_mid_call() -> None:
+    floor = hotline(lead(7, "+380500000001"), running=False)
+    floor.ready(ANNA)
+    leg = floor.call_in(NUMBER)
+    floor.tell(events.LegBridged(leg))
+    attempt, phone = floor.attempt(leg), floor.agent().leg
+    assert phone is not None
+    assert floor.dispose(attempt, SOLD) == ""
+    anew = hotline(*floor.leads, running=False, link=False, epoch=2)
+    anew.tell(
+        events.Restored(
+            attempts=((attempt, None),),
+            undisposed=(),
+            logged_in=((ANNA, True),),
+            running=(),
+            decided=frozenset({attempt.id}),
+        ),
+        events.SwitchUp(
+            (
+                events.LegFound(leg, answered=True, ours_to_command=True, bridged_with=(phone,)),
+                events.LegFound(phone, answered=True, ours_to_command=True, bridged_with=(leg,)),
+            )
+        ),
+    )
+    assert anew.attempt(leg).agent == ANNA
+    assert not anew.command(events.AgentAttach, agent=ANNA, attempt=attempt.id, lead=7)
+    assert anew.last(effects.SaveAttached).owed is False, "no second word is asked for"
+
+
 def test_of_several_leads_the_agent_says_who_it_is_and_the_lead_awaits_their_word() -> None:
     floor = hotline(lead(7, NUMBER), lead(8, NUMBER), running=False)
     floor.ready(ANNA)

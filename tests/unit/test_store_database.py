@@ -139,6 +139,7 @@ async def test_a_damaged_database_is_not_opened(tmp_path: Path) -> None:
 
 async def test_a_locked_database_is_theirs_and_worth_repeating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(module, "PULSE_TIMEOUT_MS", 20)
     path = tmp_path / "a.db"
     async with AioDatabase.open(path, now_ms=0) as database:
         other = sqlite3.connect(path, isolation_level=None)
@@ -146,8 +147,11 @@ async def test_a_locked_database_is_theirs_and_worth_repeating(tmp_path: Path, m
         with pytest.raises(StoreLockedError, match="locked by another process") as caught:
             await Store(database).commit([NOTE])
         assert caught.value.transient
+        with pytest.raises(StoreLockedError, match="locked by another process"):
+            await Store(database).try_write()
         other.execute("ROLLBACK")
         other.close()
+        await Store(database).try_write()
         await Store(database).commit([NOTE])
 
 

@@ -26,7 +26,7 @@ GROWING = (
 )
 #: Walks that are meant: only what is open, or a sample, is in these partial indexes; the audit is read from its end.
 MEANT = {
-    "open_attempts": "SCAN attempts USING INDEX attempts_open_lead",
+    "open_attempts": "SCAN a USING INDEX attempts_open_lead",
     "undisposed_attempts": "SCAN c USING INDEX calls_undisposed",
     "append_audit": "SCAN audit",
     "forget_imported": "SCAN m",  # the merges that people made by hand

@@ -367,7 +367,8 @@ WHERE a.lead_id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p
 LIMIT :limit;
 
 -- name: open_attempts
-SELECT * FROM attempts WHERE ended_at_ms IS NULL ORDER BY planned_at_ms, id;
+SELECT a.*, (SELECT c.disposition_id IS NOT NULL FROM calls c WHERE c.attempt_id = a.id) AS disposed
+FROM attempts a WHERE a.ended_at_ms IS NULL ORDER BY a.planned_at_ms, a.id;
 
 -- name: callers
 -- Leads with that number: the campaign's own first, then those that something happened to last.
