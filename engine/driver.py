@@ -476,7 +476,10 @@ class Driver:
         try:
             if order.promised:
                 return await self._store.promised_leads(campaign, now_ms, order.limit, order.but, order.history_ms)
-            line = line_of(self._floor.live.campaigns[campaign])
+            settings = self._floor.live.campaigns.get(campaign)
+            if settings is None:
+                return LeadsFetched(campaign, ())  # gone from the configuration since it was asked for
+            line = line_of(settings)
             return await self._store.due_leads(campaign, now_ms, order.limit, order.but, order.history_ms, line)
         except StoreBug:
             raise

@@ -187,6 +187,9 @@ class Live:
         waited_in = {attempt.queue for attempt in self.attempts.values()}
         self.queues = {id_: q for id_, q in self.queues.items() if id_ in waited_in} | dict(policy.queues)
         self.campaigns = {id_: c for id_, c in self.campaigns.items() if id_ in in_use} | dict(policy.campaigns)
+        for gone in self.decisions.keys() - self.campaigns.keys():
+            del self.decisions[gone]
+            self.wanted.pop(gone, None)
         for campaign in self.campaigns.values():
             self._adopt_campaign(campaign, lawful, now_ms)
         self._serve()

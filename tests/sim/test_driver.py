@@ -132,6 +132,17 @@ def test_a_process_that_stood_still_does_not_dial_before_it_has_looked() -> None
     assert LATE_MAX_MS < 2_000 - BEAT_EVERY_MS, "dialing stops within two seconds"
 
 
+def test_leads_of_a_campaign_that_is_gone_meanwhile_are_not_read() -> None:
+    async def story(driver: Driver, disk: Disk, clock: Stopped) -> None:
+        await driver.do(started())
+        driver.leads_changed(SPRING)
+        driver.offer(events.ConfigChanged(policy(campaign(id=CampaignId("autumn")))))
+        await driver.do(started(2))
+        assert SPRING not in driver.policy().campaigns
+
+    driven(story)
+
+
 def test_a_system_clock_that_was_set_back_stops_dialing_until_it_is_right() -> None:
     async def story(driver: Driver, disk: Disk, clock: Stopped) -> None:
         await driver.do(started())

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from engine import window
+from engine.core import events
+from engine.core.model import CampaignId
 from engine.core.pacing import Predictive
 from engine.driver import Driver
 from engine.window import look, open_window, path_of
-from tests.conversation import ANNA, Conversation, lead
+from tests.conversation import ANNA, SPRING, Conversation, campaign, lead, policy
 
 
 class Engine(Driver):
@@ -49,6 +51,18 @@ async def test_the_last_decision_is_shown_every_second(tmp_path: Path) -> None:
     assert view["in_flight"] >= 1
     assert 0 < view["threshold"] < 1
     assert not path_of(database).exists()
+
+
+def test_a_campaign_that_is_gone_from_the_file_is_shown_no_more() -> None:
+    floor = Conversation(*(lead(n) for n in range(1, 9)), pacing=Predictive())
+    floor.ready(ANNA)
+    engine = Engine(floor)
+    assert [view.campaign for view in engine.snapshot().pacing] == [SPRING]
+    floor.command(events.AgentPause, agent=ANNA, reason="lunch")
+    for attempt in list(floor.floor.live.attempts.values()):
+        floor.tell(events.LegHungUp(attempt.leg, 17))
+    floor.tell(events.ConfigChanged(policy(campaign(id=CampaignId("autumn")))))
+    assert engine.snapshot().pacing == ()
 
 
 async def test_what_a_killed_engine_left_is_replaced(tmp_path: Path) -> None:
