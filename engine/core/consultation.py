@@ -90,7 +90,7 @@ def _call(live: Live, agent: Agent, colleague: Agent, attempt: Attempt, now_ms: 
         return
     live.put_agent(replace(agent, consult=consult), now_ms)
     _hold(live, live.agents[agent.id], attempt, now_ms, on=True)
-    profile, leg = live.policy.agents[colleague.id], live.new_agent_leg(colleague.id)
+    profile, leg = live.profiles[colleague.id], live.new_agent_leg(colleague.id)
     live.put_agent(replace(colleague, leg=leg, bridge=bridge_of_leg(leg)), now_ms)
     live.emit(
         effects.OriginateAgent(

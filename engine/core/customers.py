@@ -497,7 +497,7 @@ def _leave_to_anyone(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 
 def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
-    profile = live.policy.agents[agent.id]
+    profile = live.profiles[agent.id]
     leg = live.new_agent_leg(agent.id)
     live.put_agent(replace(agent, leg=leg, bridge=bridge_of_leg(leg)), now_ms)
     live.emit(

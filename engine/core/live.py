@@ -21,6 +21,7 @@ from engine.core.model import (
     COUNTED,
     Agent,
     AgentId,
+    AgentProfile,
     AgentState,
     Attempt,
     AttemptId,
@@ -126,6 +127,7 @@ class Live:
         self.epoch = epoch
         self.campaigns: dict[CampaignId, Campaign] = {}  # of the policy, and older ones that still have calls
         self.agents: dict[AgentId, Agent] = {}
+        self.profiles: dict[AgentId, AgentProfile] = {}  # of them all: who is gone from the file may be at work yet
         self.attempts = Attempts()  # live, and ended ones that lack a disposition
         self.roster = Roster()
         self.leads: dict[LeadId, Lead] = {}  # of `attempts`
@@ -199,6 +201,7 @@ class Live:
             if old is None or old.limits != limits:
                 self.trunks[trunk_id] = trunks.Trunk(limits)
                 self.trunks[trunk_id].in_use = old.in_use if old else 0
+        self.profiles |= policy.agents
         for agent_id, profile in policy.agents.items():
             agent = self.agents.setdefault(agent_id, Agent(id=agent_id))
             if agent.state is AgentState.LOGGED_OUT:  # a logged-in phone takes part as it did at log-in

@@ -273,6 +273,13 @@ def test_an_on_demand_phone_is_called_at_the_answer() -> None:
     assert floor.agent().state is AgentState.TALKING
 
 
+def test_who_leaves_the_file_while_it_rings_for_them_still_gets_their_customer() -> None:
+    floor, attempt = dialed(agents=[profile(leg_kind=LegKind.ON_DEMAND)])
+    floor.tell(events.ConfigChanged(replace(floor.live.policy, agents={})))
+    floor.answer(attempt.leg)
+    assert floor.last(effects.OriginateAgent).phone == "desk-anna"
+
+
 def test_after_no_answer_the_next_lead_is_shown() -> None:
     floor, attempt = dialed(lead(1), lead(2))
     floor.ring(attempt.leg)
