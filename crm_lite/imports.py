@@ -40,6 +40,7 @@ from engine.leads.files import (
     sweep_kept,
     usual_choice,
 )
+from engine.leads.plan import FIELD_CHARACTERS_MAX, RowReason, wrong_default
 from engine.leads.reader import LeadFile
 from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
@@ -355,7 +356,7 @@ async def _job(request: web.Request) -> ImportJob:
 
 
 async def _chosen(request: web.Request) -> ImportJob:
-    """The import with what its form says; HTTPSeeOther when it has begun meanwhile."""
+    """The import with what its form says; HTTPSeeOther when it has begun meanwhile, or something is wrong."""
     crm, job = request.app[CRM], await _job(request)
     form = {key: str(value) for key, value in (await request.post()).items()}
     campaign = CampaignId(form.get("campaign", job.campaign))
@@ -370,9 +371,16 @@ async def _chosen(request: web.Request) -> ImportJob:
     columns = Choice(header_row=int(header) if re.fullmatch(r"\d{1,2}", header) else None, roles=roles)
     if form.get("look") == "again":  # another header row: other columns, to be guessed anew
         columns = replace(columns, roles={})
+    meaning, defaults, wrong = meaning_of(crm.loaded.config), dict[str, str](), list[RowReason]()
+    for key in (Role.ZONE.value, Role.PRIORITY.value, *meaning.fields):
+        value = form.get(f"all-{key}", "").strip()[:FIELD_CHARACTERS_MAX]
+        if value and (problem := wrong_default(key, value, meaning)):
+            wrong.append(problem)
+        elif value:
+            defaults[key] = value
     choice = replace(
         before,
-        columns=columns,
+        columns=replace(columns, defaults=defaults),
         everywhere=form.get("duplicates") == "everywhere",
         profile=form.get("profile", "").strip()[:PROFILE_NAME_CHARS_MAX],
     )
@@ -382,6 +390,8 @@ async def _chosen(request: web.Request) -> ImportJob:
     except KeyError:
         raise web.HTTPSeeOther(f"/import/{job.id}") from None
     request.app[SHELF].checks.pop(job.id, None)
+    if wrong:
+        raise web.HTTPSeeOther(f"/import/{job.id}?wrong={wrong[0].name}")
     return await import_of(crm.database, job.id)
 
 
@@ -431,6 +441,8 @@ async def _job_page(request: web.Request) -> web.Response:
     choice = ImportChoice.of(job.settings)
     file: LeadFile | None = None
     problem = job.problem or (found.problem if found else "")
+    if (wrong := request.query.get("wrong", "")) in RowReason.__members__:
+        problem = RowReason[wrong]
     if job.state is ImportState.CHOOSING and not begun and not (found and found.running):
         try:
             path = folder_of(crm.database) / job.kept

@@ -175,6 +175,13 @@ def _campaign(loaded: Loaded, name: str, hint: str = "--campaign") -> Campaign:
     help="Who has one of the row's numbers: a lead of this campaign, or of any.",
 )
 @click.option("--column", "columns", multiple=True, metavar="TITLE=ROLE", help="What a column is, instead of a guess.")
+@click.option(
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of rows that say nothing themselves: zone, priority, or a field of lead_fields.",
+)
 @click.option("--profile", help="Read the file by this profile; see: zvonar profiles.")
 @click.option("--save-profile", "profile_name", help="Keep what was chosen under this name, for the next such file.")
 @click.option("--dry-run", is_flag=True, help="Read, check and compare with the database; nothing is changed.")
@@ -188,6 +195,7 @@ def import_(
     mode: str | None,
     duplicates: str,
     columns: tuple[str, ...],
+    defaults: tuple[str, ...],
     profile: str | None,
     profile_name: str | None,
     dry_run: bool,
@@ -215,7 +223,9 @@ def import_(
     meaning = meaning_of(loaded.config)
 
     async def bring(database: AioDatabase | None, now_ms: int) -> ImportReport:
-        choice, usual = await chosen_for(database, file, meaning, columns=columns, profile=profile or "")
+        choice, usual = await chosen_for(
+            database, file, meaning, columns=columns, defaults=defaults, profile=profile or ""
+        )
         if not columns and not profile_name:
             choice = replace(choice, headings="")  # nothing new was chosen
         choice = replace(choice, everywhere=duplicates == "everywhere", profile=profile_name or choice.profile)

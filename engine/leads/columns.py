@@ -122,11 +122,12 @@ class Choice:
     """What a person said of a file's columns instead of what would be guessed.
 
     `header_row`: None is to be guessed, 0 is none. `roles`: by the column's place, a role's value, or `field:` and the
-    key of a configured field.
+    key of a configured field. `defaults`: of rows that say nothing themselves; `zone`, `priority`, or a field's key.
     """
 
     header_row: int | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING_CHOSEN: Final = Choice()

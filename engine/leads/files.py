@@ -21,7 +21,7 @@ from engine.clock import Clock
 from engine.config import Config
 from engine.core.model import CampaignId, PhoneNumber
 from engine.leads.columns import NOTHING_CHOSEN, Choice, Layout, Meaning, Role, folded, headings_of
-from engine.leads.plan import RejectedRow, Remark
+from engine.leads.plan import RejectedRow, Remark, wrong_default
 from engine.leads.reader import LeadFile, open_lead_file
 from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
@@ -202,9 +202,17 @@ async def usual_choice(database: Database, path: Path, meaning: Meaning) -> tupl
 
 
 async def chosen_for(
-    database: Database | None, path: Path, meaning: Meaning, *, columns: Sequence[str] = (), profile: str = ""
+    database: Database | None,
+    path: Path,
+    meaning: Meaning,
+    *,
+    columns: Sequence[str] = (),
+    defaults: Sequence[str] = (),
+    profile: str = "",
 ) -> tuple[ImportChoice, ImportMode]:
-    """How a file is read: by a named profile, else as files with its headings were; `columns` say `TITLE=ROLE`.
+    """How a file is read: by a named profile, else as files with its headings were.
+
+    `columns` say `TITLE=ROLE`; `defaults`, of rows that say nothing themselves, `zone=…`, `priority=…` or `FIELD=…`.
 
     Raises LookupError with what was not found, and Refused.
     """
@@ -213,7 +221,10 @@ async def chosen_for(
     known = None if database is None else await profile_of(database, headings=choice.headings, name=profile)
     if known is not None:
         choice = replace(ImportChoice.of(known.settings), headings=choice.headings, profile=known.name)
-        mode = ImportMode(known.settings.get("mode", mode)) if profile else mode  # never by surprise
+        if profile:
+            mode = ImportMode(known.settings.get("mode", mode))
+        else:  # never by surprise
+            choice = replace(choice, columns=replace(choice.columns, defaults={}))
     elif profile:
         raise LookupError(f"there is no profile {profile!r}; see: zvonar profiles")
     roles = dict(choice.columns.roles)
@@ -225,7 +236,18 @@ async def chosen_for(
         if role.partition(":")[0] not in set(Role):
             raise LookupError(f"--column {said}: {role!r} is no role; roles: {', '.join(Role)}")
         roles[str(index)] = role
-    return replace(choice, columns=replace(choice.columns, roles=roles)), mode
+    usual = dict(choice.columns.defaults)
+    for said in defaults:
+        key, _, value = said.partition("=")
+        try:
+            wrong = wrong_default(key, value, meaning)
+        except KeyError:
+            known_keys = ", ".join((Role.ZONE, Role.PRIORITY, *meaning.fields))
+            raise LookupError(f"--default {said}: {key!r} is none of: {known_keys}") from None
+        if wrong is not None:
+            raise LookupError(f"--default {said}: {wrong}")
+        usual[key] = value
+    return replace(choice, columns=replace(choice.columns, roles=roles, defaults=usual)), mode
 
 
 async def import_file(

@@ -18,6 +18,8 @@ from engine.store.rows import ImportReject
 
 PHONES_PER_LEAD_MAX: Final = 10
 PRIORITY_MAX: Final = 50
+NO_DEFAULTS: Final[Mapping[str, str]] = {}
+_OF_THE_LEAD: Final = frozenset({Role.ZONE, Role.PRIORITY})
 NAME_CHARACTERS_MAX: Final = 200
 FIELD_CHARACTERS_MAX: Final = 1_000
 #: Of a rejected cell, in the report.
@@ -64,33 +66,68 @@ class RejectedRow:
     problems: tuple[ImportReject, ...]
 
 
-def plan_import(rows: Iterable[Row], layout: Layout, meaning: Meaning) -> Iterator[ImportRow | RejectedRow]:
-    """Decide about every row of a file; the header and what stands above it are left out. Pure, one row at a time."""
+def wrong_default(key: str, value: str, meaning: Meaning) -> RowReason | None:
+    """Why this cannot hold for all rows of a file; KeyError for what no lead has."""
+    match key:
+        case Role.ZONE:
+            return None if zone_of_text(value) else RowReason.ZONE
+        case Role.PRIORITY:
+            return None if _priority(value) is not None else RowReason.PRIORITY
+        case _:
+            _ = meaning.fields[key]
+            return None
+
+
+def plan_import(
+    rows: Iterable[Row], layout: Layout, meaning: Meaning, defaults: Mapping[str, str] = NO_DEFAULTS
+) -> Iterator[ImportRow | RejectedRow]:
+    """Decide about every row of a file; the header and what stands above it are left out. Pure, one row at a time.
+
+    `defaults` as `Choice` has them, and as `wrong_default` lets them pass.
+    """
+    fields = {key: value for key, value in defaults.items() if key not in _OF_THE_LEAD}
+    usual = _Usual(zone_of_text(defaults.get(Role.ZONE, "")), _priority(defaults.get(Role.PRIORITY, "0")) or 0, fields)
     phones = layout.of(Role.PHONE)
     others = tuple(column for column in layout.columns if column.role not in (Role.PHONE, Role.ORDINAL))
     for line, cells in rows:
         if line > layout.header_row:
-            yield _Plan(line, cells, phones, others, meaning).decide()
+            yield _Plan(line, cells, phones, others, meaning, usual).decide()
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What holds for rows that say nothing themselves."""
+
+    zone: str | None
+    priority: int
+    fields: Mapping[str, str]
 
 
 class _Plan:
     """One row on its way to a decision."""
 
     def __init__(
-        self, line: int, cells: list[Cell], phones: Sequence[Column], others: Sequence[Column], meaning: Meaning
+        self,
+        line: int,
+        cells: list[Cell],
+        phones: Sequence[Column],
+        others: Sequence[Column],
+        meaning: Meaning,
+        usual: _Usual,
     ) -> None:
         self._line = line
         self._cells = cells
         self._phones = phones
         self._others = others
         self._meaning = meaning
+        self._usual = usual
         self._problems: list[ImportReject] = []
         self._names: list[str] = []
         self._external_id = ""
         self._zone: str | None = None
         self._city_zone: str | None = None
-        self._priority = 0
-        self._fields: dict[str, str] = {}
+        self._priority = usual.priority
+        self._fields = dict(usual.fields)
 
     def decide(self) -> ImportRow | RejectedRow:
         numbers = self._numbers()
@@ -103,7 +140,7 @@ class _Plan:
             line=self._line,
             phones=numbers,
             name=" ".join(self._names)[:NAME_CHARACTERS_MAX],
-            zone=self._zone or self._city_zone or _zone_of_phones(numbers),
+            zone=self._zone or self._city_zone or self._usual.zone or _zone_of_phones(numbers),
             priority=self._priority,
             external_id=self._external_id,
             fields=self._fields,

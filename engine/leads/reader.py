@@ -190,4 +190,4 @@ def decide(
         "first_rows": [row for row in sample if row[0] > layout.header_row][:SHOWN_ROWS_MAX],
         "rows_total": rows_total,
     }
-    return opened, iter(()) if only_look else plan_import(read(path), layout, meaning)
+    return opened, iter(()) if only_look else plan_import(read(path), layout, meaning, choice.defaults)

@@ -91,6 +91,22 @@ def test_a_column_is_what_the_shell_says_and_the_choice_is_kept(here: Path) -> N
     assert call("import", "odd.csv", "--campaign", "spring", "--profile", "Другой").exit_code == Exit.USAGE
 
 
+def test_a_zone_for_a_whole_file_is_told_in_the_shell_and_not_taken_by_surprise(here: Path) -> None:
+    (here / "odd.csv").write_text("Имя;Телефон\nОлесь;8 916 123 45 67\n", encoding="utf-8")
+    how = ("--default", "zone=Самара", "--default", "priority=7", "--save-profile", "Самара")
+    assert call("import", "odd.csv", "--campaign", "spring", *how).exit_code == Exit.OK
+    (here / "odd.csv").write_text("Имя;Телефон\nИван;8 916 123 45 68\n", encoding="utf-8")
+    assert call("import", "odd.csv", "--campaign", "spring").exit_code == Exit.OK
+    with closing(sqlite3.connect(here / "var/zvonar.db")) as database:
+        assert database.execute("SELECT zone, priority FROM leads ORDER BY id").fetchall() == [
+            ("Europe/Samara", 7),
+            (None, 0),
+        ]
+    for wrong, said in (("zone=Марс", "not a time zone"), ("priority=99", "from -50 to 50"), ("shoe=5", "none of")):
+        result = call("import", "odd.csv", "--campaign", "spring", "--default", wrong)
+        assert (result.exit_code, said in result.stderr) == (Exit.USAGE, True)
+
+
 def test_imports_are_listed_resumed_and_undone(here: Path) -> None:
     call("import", "leads.csv", "--campaign", "spring")
     assert "leads.csv" in call("imports", "--resume").stdout

@@ -397,8 +397,14 @@ async def test_a_lead_file_is_looked_at_checked_imported_and_undone(
         assert "Гончар" not in (await boss.get("/leads"))[1]
 
         chosen = {"column-0": "name", "column-1": "phone", "header_row": "1", "profile": "Партнёр А"}
-        await press(boss, f"{job[0]}/check", **chosen)
+        wrong = {**chosen, "all-zone": "Марс", "all-priority": "5"}
+        async with boss.session.post(f"{job[0]}/check", data=wrong) as response:
+            html = await response.text()
+        assert "это не часовой пояс" in html
+        assert 'name="all-priority" min="-50" max="50" value="5"' in html, "what was right is kept"
+        await press(boss, f"{job[0]}/check", **chosen, **{"all-zone": "Самара"})
         html = await settled(boss, job[0], 'id="checked"')
+        assert 'value="Самара"' in html
         assert "этот номер уже есть в кампании" in html
         assert "номер короче, чем нужно" in html
         assert "Гончар" not in (await boss.get("/leads"))[1]

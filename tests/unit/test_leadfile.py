@@ -15,7 +15,7 @@ import python_calamine
 
 from engine.config import Loaded, load
 from engine.core.model import CampaignId, PhoneNumber
-from engine.leads.columns import Meaning, Role, recognise, zone_of_city, zone_of_text
+from engine.leads.columns import Choice, Meaning, Role, recognise, zone_of_city, zone_of_text
 from engine.leads.files import (
     ImportChoice,
     ImportReport,
@@ -180,6 +180,22 @@ def test_the_zone_is_the_leads_own_else_the_citys_else_the_numbers_if_there_is_o
         (7, "Приоритет", RowReason.PRIORITY),
         (8, "Приоритет", RowReason.PRIORITY),
     ]
+
+
+def test_what_holds_for_a_whole_file_gives_way_to_what_a_row_says(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.csv",
+        ("Тел", "Город", "Пояс", "Приоритет"),
+        ("8 916 123-45-67", "", "", ""),
+        ("8 916 123-45-68", "Самара", "", "7"),
+        ("8 916 123-45-69", "", "UTC+7", "0"),
+        ("067 123 45 67", "", "", ""),
+    )
+    choice = Choice(defaults={"zone": "Москва", "priority": "5", "city": "область"})
+    found = [row for row in decide(path, MEANING, choice)[1] if isinstance(row, ImportRow)]
+    assert [row.zone for row in found] == ["Europe/Moscow", "Europe/Samara", "Etc/GMT-7", "Europe/Moscow"]
+    assert [row.priority for row in found] == [5, 7, 0, 5]
+    assert [row.fields["city"] for row in found] == ["область", "Самара", "область", "область"]
 
 
 @pytest.mark.parametrize(
