@@ -66,6 +66,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/desk/transfer", deskpage.transfer_menu, Right.DESK),
     ("GET", "/desk/calls/{attempt}", deskpage.earlier_call, Right.DESK),
     ("POST", "/tasks", taskpage.add_task, Right.DESK),
+    ("GET", "/tasks", taskpage.tasks_page, Right.GIVE_TASKS),
+    ("POST", "/tasks/given", taskpage.give_task, Right.GIVE_TASKS),
     ("POST", "/tasks/{task:[0-9]{1,15}}", taskpage.settle_task, Right.DESK),
     ("GET", "/live", campaigns.live_page, Right.FLOOR),
     ("GET", "/ws/floor", campaigns.floor_socket, Right.FLOOR),

@@ -53,6 +53,7 @@ class Right(Enum):
     FLOOR = auto()
     SWITCH_CAMPAIGN = auto()
     COMMAND_AGENTS = auto()  # pause them, end their shift
+    GIVE_TASKS = auto()  # to any operator
     READ_LEADS = auto()
     READ_ALL_LEADS = auto()  # of every campaign, not only of one's own
     EDIT_LEADS = auto()
@@ -73,6 +74,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.FLOOR: _LEADERS | {Role.ENGINEER},
     Right.SWITCH_CAMPAIGN: _LEADERS,
     Right.COMMAND_AGENTS: _LEADERS,
+    Right.GIVE_TASKS: _LEADERS,
     Right.READ_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
     Right.READ_ALL_LEADS: _LEADERS,
     Right.EDIT_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),

@@ -50,6 +50,7 @@ from engine.explain import held_leads, why_not
 from engine.store.errors import StoreError
 from engine.store.rows import CampaignCounts, LeadCard, User
 from engine.store.store import Store
+from engine.store.tasks import Tasks
 
 #: Calls that the floor lists; more of them are only counted.
 CALLS_SHOWN_MAX: Final = 100
@@ -189,6 +190,7 @@ class Floor(Channel):
                 for view in crm.engine.snapshot().detection
                 if view.off
             ],
+            "tasks_late": await _tasks_late(crm) if self._commands else 0,
             "why": {view.campaign: why_so_many(self._viewer.words, view) for view in crm.engine.snapshot().pacing},
             "commands": self._commands,
             **campaign_context(self._switches),
@@ -200,6 +202,16 @@ class Floor(Channel):
                 islands[name] = html
         self._shown.update(islands)
         return {"floor": {"islands": islands}} if islands else {}
+
+
+async def _tasks_late(crm: Crm) -> int:
+    rules = crm.engine.policy().tasks
+    if rules is None:
+        return 0
+    try:
+        return (await Tasks(crm.database).overdue(crm.clock.now_ms() - rules.slot_ms))[1]
+    except StoreError:
+        return 0  # the floor says so itself
 
 
 def campaign_context(switches: bool) -> dict[str, Any]:

@@ -333,6 +333,7 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         twins=[twin for twin in twins if twin is not None],
         merges=await cards.merges(card.id),
         merges_allowed=may(user, Right.MERGE_LEADS),
+        gives_tasks=policy.tasks is not None and may(user, Right.GIVE_TASKS),
         edits_made=await cards.edits(card.id),
         now_is={NAME: card.name, ZONE: card.zone or "", **card.fields},
         recordings=await _recordings(crm, card.id) if may(user, Right.HEAR_RECORDINGS) else {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from crm_lite.auth import Right, may
 from crm_lite.crm import Crm, Viewer
 from crm_lite.live import desk_key
 from crm_lite.live_protocol import Do
@@ -19,8 +20,10 @@ from engine.core.model import (
     SystemPause,
     Task,
     TaskPolicy,
+    TaskType,
 )
-from engine.handout import next_for
+from engine.handout import book_task, next_for
+from engine.store.rows import User
 from engine.store.tasks import Handed, Plate, Tasks
 
 #: Tasks that the desk lists.
@@ -88,6 +91,49 @@ def task_list(viewer: Viewer, rules: TaskPolicy, plate: Plate, now_ms: int) -> T
 def is_for(handed: Handed | None, lead: LeadId, planned_at_ms: int) -> bool:
     """Whether this call of that lead was handed out by "Next"."""
     return handed is not None and handed.lead == lead and 0 <= planned_at_ms - handed.at_ms < DIALED_WITHIN_MS
+
+
+# ── a new one ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Misplaced(Exception):
+    """The owner does not work with that client's campaign, or the client is not there."""
+
+
+async def make_task(
+    crm: Crm, user: User, *, owner: AgentId, of: TaskType, title: str, lead: LeadId | None, due_at_ms: int, key: str
+) -> int | None:
+    """A task for oneself, or with the right for it for somebody else.
+
+    Returns `due_at_ms` when it is kept; else nothing is, and it is the next moment with room, or None: none soon.
+    PermissionError, Misplaced.
+    """
+    policy, now_ms = crm.engine.policy(), crm.clock.now_ms()
+    profile, rules = policy.agents.get(owner), policy.tasks
+    given = owner != user.agent
+    if profile is None or rules is None or (given and not may(user, Right.GIVE_TASKS)):
+        raise PermissionError(owner)
+    if lead is not None:
+        card, mine = await crm.records.lead_card(lead), crm.campaigns_of(user)
+        if card is None or (mine is not None and card.campaign not in mine):
+            raise Misplaced
+        if given and card.campaign not in profile.campaigns:
+            raise Misplaced
+    free = await book_task(crm.database, rules, owner, due_at_ms, crm.settings.zone)
+    if free == due_at_ms:
+        await Tasks(crm.database).add(
+            key=f"{user.login}:{key}",
+            of=of,
+            title=title,
+            lead=lead,
+            owner=owner,
+            due_at_ms=due_at_ms,
+            by=user.login,
+            at_ms=now_ms,
+            given=given,
+        )
+        look_again(crm, owner)
+    return free
 
 
 # ── next ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,11 +16,15 @@ from engine.store.store import SQL as DIALING
 #: Open tasks of one operator that are looked at: the earliest ones.
 TASKS_MAX: Final = 500
 TITLE_MAX: Final = 200
+#: Overdue tasks of all operators that a page shows.
+OVERDUE_MAX: Final = 200
 
 
 class _Sql:
     insert_task: Query
     open_tasks: Query
+    overdue_tasks: Query
+    count_overdue: Query
     task_times: Query
     next_own_call: Query
     finish_task: Query
@@ -96,10 +100,17 @@ class Tasks:
         due_at_ms: int,
         by: str,
         at_ms: int,
+        given: bool = False,
     ) -> None:
-        """A new task; with the same key again, none. ValueError for a title that is empty or too long."""
+        """A new task; with the same key again, none. ValueError for a title that is empty or too long.
+
+        `given` by somebody else than its owner: it is in the audit.
+        """
         if not title.strip() or len(title) > TITLE_MAX:
             raise ValueError(f"a task needs a title of at most {TITLE_MAX} characters")
+        audit = DIALING.append_audit_once(
+            at_ms=at_ms, actor=by, action="task_given", subject=f"task:{key}", detail=f"{of.id} to agent:{owner}"
+        )
         await self._database.write(
             SQL.insert_task(
                 key=key,
@@ -111,8 +122,16 @@ class Tasks:
                 due_at_ms=due_at_ms,
                 by=by,
                 at_ms=at_ms,
-            )
+            ),
+            *([audit] if given else []),
         )
+
+    async def overdue(self, before_ms: int) -> tuple[tuple[Task, ...], int]:
+        """Open tasks of all operators whose time was before that, the oldest first, and how many there are."""
+        tasks, (count,) = await self._database.read(
+            SQL.overdue_tasks(before_ms=before_ms, limit=OVERDUE_MAX), SQL.count_overdue(before_ms=before_ms)
+        )
+        return tuple(map(_task, tasks)), count["overdue"]
 
     async def finish(self, task: TaskId, owner: AgentId, at_ms: int) -> bool:
         """It is done. False: it is not this operator's, or was done already."""

@@ -49,6 +49,27 @@ async def test_a_task_is_made_once_and_belongs_to_its_owner(place: Office) -> No
         )
 
 
+async def test_a_task_given_by_somebody_else_is_in_the_audit_once(place: Office) -> None:
+    tasks = Tasks(place.database)
+    for _ in range(2):  # the button was pressed twice
+        await tasks.add(
+            key="boss:1", of=LETTER, title="Call", lead=LEAD, owner=ANNA, due_at_ms=H, by="boss", at_ms=2, given=True
+        )
+    audit = [row for row in await place.records.audit_page() if row.action == "task_given"]
+    assert [(row.by, row.subject, row.detail) for row in audit] == [("boss", "task:boss:1", "letter to agent:olena")]
+    assert len((await tasks.plate(ANNA, 0)).tasks) == 1
+
+
+async def test_overdue_tasks_of_everybody_are_the_oldest_first_and_counted(place: Office) -> None:
+    tasks = Tasks(place.database)
+    for key, due_at_ms, owner in (("a", 3 * H, ANNA), ("b", H, IVAN), ("c", 4 * H, ANNA), ("d", 2 * H, ANNA)):
+        await add(tasks, key, due_at_ms, owner=owner)
+    await tasks.finish((await tasks.plate(ANNA, 0)).tasks[0].id, ANNA, 5 * H)
+    late, count = await tasks.overdue(4 * H)
+    assert [(one.title, one.owner) for one in late] == [("task b", IVAN), ("task a", ANNA)]
+    assert count == 2
+
+
 async def test_what_is_handed_out_stays_in_hand_until_it_is_done_or_put_off(place: Office) -> None:
     tasks = Tasks(place.database)
     for key in ("a", "b"):

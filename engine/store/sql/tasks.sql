@@ -11,6 +11,15 @@ FROM tasks t LEFT JOIN leads l ON l.id = t.lead_id
 WHERE t.owner = :owner AND t.state = 'open'
 ORDER BY t.due_at_ms, t.tier, t.id LIMIT :limit;
 
+-- name: overdue_tasks
+SELECT t.id, t.type_id, t.tier, t.title, t.owner, t.due_at_ms, t.lead_id, coalesce(l.name, '') AS lead_name
+FROM tasks t LEFT JOIN leads l ON l.id = t.lead_id
+WHERE t.state = 'open' AND t.due_at_ms < :before_ms
+ORDER BY t.due_at_ms, t.id LIMIT :limit;
+
+-- name: count_overdue
+SELECT count(*) AS overdue FROM tasks WHERE state = 'open' AND due_at_ms < :before_ms;
+
 -- name: task_times
 -- What the days hold already; a task that is done has taken its place.
 SELECT due_at_ms FROM tasks
