@@ -1,9 +1,9 @@
 """An office in a process of its own, for tests that kill it.
 
 `hatch` forks it from a server that has imported everything, so that a hundred of them are a matter of seconds. Each
-line that it reads is what happens on the network: `answer`, `hang_up`, `dial`, `remember`. It says `ready` and its port
-when it serves; port 0 is any. With `again` it is the next start on the same database, and the calls that the switch had
-still go on.
+line that it reads is what happens on the network: `answer`, `hang_up`, `dial`, `remember`. When it serves it says
+`ready`, its port and since when; port 0 is any. With `again` it is the next start on the same database, and the calls
+that the switch had still go on.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def serve(directory: Path, port: int, again: bool, people: bool, line: soc
     reader, writer = await asyncio.open_connection(sock=line)
     switch = recall(directory) if again else None
     async with office(directory, port=port, people=people and not again, switch=switch) as place:
-        writer.write(f"ready {place.port}\n".encode())
+        writer.write(f"ready {place.port} {place.clock.now_ms()}\n".encode())
         while said := (await reader.readline()).decode().strip():
             match said:
                 case "dial":

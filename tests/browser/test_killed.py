@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -28,6 +29,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pyt
 
 KILLS = int(os.environ.get("ZVONAR_KILLS", "100"))
 SIDE_BY_SIDE = 3
+BACK_WITHIN_MS = 2_000
+#: Enough for a back-off that doubles to have grown beyond two seconds.
+KNOCKS_IN_VAIN = 5
+#: Notes in the page itself when the call's buttons can be pressed again: how late a test looks is not measured.
+WATCH = """() => {
+  window.backAtMs = 0;
+  new MutationObserver(() => {
+    if (!window.backAtMs && document.querySelector('#bar_buttons [data-do="hangup"]:not(:disabled)'))
+      window.backAtMs = Date.now();
+  }).observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
 
 
 class Server:
@@ -36,15 +48,16 @@ class Server:
     def __init__(self, process: BaseProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.url = ""
         self.port = 0
+        self.since_ms = 0
         self._process = process
         self._reader = reader
         self._writer = writer
 
     async def ready(self) -> None:
         """Returns when it serves."""
-        said, _, port = (await self._reader.readline()).decode().partition(" ")
+        said, port, since_ms = (await self._reader.readline()).decode().split()
         assert said == "ready"
-        self.port = int(port)
+        self.port, self.since_ms = int(port), int(since_ms)
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def tell(self, what: str) -> None:
@@ -72,6 +85,20 @@ async def serving(directory: Path, port: int = 0, *, again: bool = False, people
         writer.close()
 
 
+async def nobody_serves(port: int, knocks: int) -> None:
+    """Returns when somebody has asked so often in vain."""
+    enough = asyncio.Event()
+    counted = itertools.count(1)
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if next(counted) >= knocks:
+            enough.set()
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", port):
+        await enough.wait()
+
+
 async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sign_in: SignIn) -> None:
     async with serving(tmp_path / "killed") as before:
         page = await sign_in("olena", url=before.url)
@@ -85,8 +112,13 @@ async def test_a_killed_server_comes_back_with_the_same_desk(tmp_path: Path, sig
         await before.tell("remember")
         await before.kill()
         await page.locator("#note").press_sequentially("!")
+    await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_disabled()
+    await page.evaluate(WATCH)
+    await nobody_serves(before.port, KNOCKS_IN_VAIN)
     async with serving(tmp_path / "killed", before.port, again=True) as after:
         await expect(page.locator('#bar_buttons [data-do="hangup"]')).to_be_enabled()
+        back_ms = await page.evaluate("window.backAtMs") - after.since_ms
+        assert back_ms < BACK_WITHIN_MS
         await in_state(page, "talking")
         await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
         await expect(page.locator("#note")).to_have_value(f"{NOTE}!")

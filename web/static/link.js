@@ -3,7 +3,9 @@
 
 const DEAD_AFTER_MS = 25_000;
 const RETRY_FIRST_MS = 250;
-const RETRY_LAST_MS = 5_000;
+const RETRY_LAST_MS = 5_000; // between sockets that a living server refuses
+const KNOCK_EVERY_MS = 500; // at a server that is away
+const KNOCK_WITHIN_MS = 2_000;
 const JITTER = 0.3;
 // Close codes after which coming back by ourselves would be wrong.
 const SIGNED_OUT = 4001;
@@ -112,8 +114,21 @@ export class Link {
       return;
     }
     this.become("lost");
-    const pause = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** this.failures++);
-    this.retry = setTimeout(() => this.connect(), pause * (1 + JITTER * (2 * Math.random() - 1)));
+    this.knockIn(Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** this.failures++));
+  }
+
+  knockIn(pause) {
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.knock(), pause * (1 + JITTER * (2 * Math.random() - 1)));
+  }
+
+  /** Come back as soon as the server has. Sockets cannot ask: after a dozen failed ones Chromium delays each by seconds. */
+  async knock() {
+    const { socket } = this;
+    const there = await serves();
+    if (socket !== this.socket) return; // somebody took the desk meanwhile
+    if (there) this.connect();
+    else this.knockIn(KNOCK_EVERY_MS);
   }
 
   become(status) {
@@ -132,5 +147,15 @@ export class Link {
       socket.close();
       this.lost(1006);
     }, DEAD_AFTER_MS);
+  }
+}
+
+/** Whether the server answers, also to say that it is unwell; a proxy before a dead one speaks no JSON. */
+async function serves() {
+  try {
+    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(KNOCK_WITHIN_MS) });
+    return answer.headers.get("Content-Type")?.startsWith("application/json") ?? false;
+  } catch {
+    return false;
   }
 }
