@@ -261,6 +261,13 @@ class Desk(Channel):
         profile = self._crm.engine.policy().agents.get(colleague) if colleague is not None else None
         return profile.name if profile is not None else str(colleague or "")
 
+    def _whom(self, agent: Agent) -> str:
+        """Who is asked, or asks."""
+        consult = agent.consult
+        if consult is not None and consult.out is not None:
+            return consult.out.number.e164  # as they have typed it
+        return self._name_of(consult.colleague if consult is not None else agent.helps)
+
     def _card(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> Mapping[str, object]:
         if conversation.card is None and conversation.caller is None:
             return {}
@@ -427,7 +434,7 @@ class Desk(Channel):
         context = {
             "agent": agent,
             "consult": agent.consult,
-            "colleague": self._name_of(agent.consult.colleague if agent.consult is not None else agent.helps),
+            "colleague": self._whom(agent),
             "rings": "" if not rings or profile is None else "notify" if profile.answers_notify else "hand",
             "attempt": attempt,
             "campaign": campaign,
@@ -738,8 +745,8 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         current = crm.live.board.agents.get(agent)
         if said.verb in OF_THIS_CALL and (current is None or (said.args.get("attempt") or None) != current.attempt):
             return Refusal.NO_CALL  # The button was meant for the call before this one.
-        if said.verb is Verb.TRANSFER and said.args.get("number"):
-            return await _transfer_out(crm, login, agent, said)
+        if said.verb in (Verb.TRANSFER, Verb.CONSULT) and said.args.get("number"):
+            return await _to_number(crm, login, agent, said)
         event = desk_event(said, login=login, agent=agent, settings=crm.settings, now_ms=now_ms)
     except caller.NoCaller as refused:
         return str(refused)
@@ -762,13 +769,16 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         return "not_saved"
 
 
-async def _transfer_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
-    """To a number outside, as it was typed: by the rules for all numbers that we dial."""
+async def _to_number(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
+    """To a number outside, as it was typed, at once or asked first: by the rules for all numbers that we dial."""
     number = parse_phone(_text(said.args, "number", 40), meaning_of(crm.loaded.config).numbering)
     if not isinstance(number, PhoneNumber):
         return "caller_number"
     command = CommandId(f"{login}:{said.id}")
-    return await crm.engine.do(AgentTransferOut(command=command, by=login, agent=agent, number=number))
+    if said.verb is Verb.TRANSFER:
+        return await crm.engine.do(AgentTransferOut(command=command, by=login, agent=agent, number=number))
+    ask = AgentConsult(command=command, by=login, agent=agent, act=ConsultAct.START, number=number)
+    return await crm.engine.do(ask)
 
 
 async def _save_draft(crm: Crm, agent: AgentId, args: Mapping[str, Any], now_ms: int) -> str:

@@ -33,6 +33,7 @@ from engine.core.effects import (
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
+    OriginateOutside,
     PauseRecording,
     StartRecording,
     StopRecording,
@@ -194,9 +195,8 @@ class AriSwitch:
                 case OriginateCustomer():
                     async with self._dials:
                         await self._dial(order)
-                case OriginateAgent():
-                    await self._client.request(wire.requests_of(order, app=self._account.app)[0])
-                    self._tell(OriginateAccepted(order.leg))
+                case OriginateAgent() | OriginateOutside():
+                    await self._call(order)
                 case AnswerPhone(leg=leg):
                     await self._lift_phone(leg)
                 case StopRecording():
@@ -241,6 +241,13 @@ class AriSwitch:
             await self._client.request(wire.requests_of(order, app=self._account.app)[0])
             self._tell(OriginateAccepted(order.leg))
 
+    async def _call(self, order: OriginateAgent | OriginateOutside) -> None:
+        if isinstance(order, OriginateOutside) and order.trunk not in self._trunks:
+            self._tell(OriginateRefused(order.leg, f"trunk {order.trunk} is not configured"))
+            return
+        await self._client.request(wire.requests_of(order, app=self._account.app)[0])
+        self._tell(OriginateAccepted(order.leg))
+
     async def _unless_gone(self, request: ari.Request[Any]) -> None:
         try:
             await self._client.request(request)
@@ -249,7 +256,7 @@ class AriSwitch:
 
     def _tell_failure(self, order: SwitchOrder, reason: str, *, may_have_acted: bool) -> None:
         match order:
-            case OriginateCustomer(leg=leg) | OriginateAgent(leg=leg):
+            case OriginateCustomer(leg=leg) | OriginateAgent(leg=leg) | OriginateOutside(leg=leg):
                 # A taken id is a leg of ours that lives: it must not be dialed again either.
                 self._tell(OriginateUnknown(leg) if may_have_acted else OriginateRefused(leg, reason))
             case AskSwitch():

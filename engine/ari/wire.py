@@ -18,6 +18,7 @@ from engine.core.effects import (
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
+    OriginateOutside,
     PauseRecording,
     PlayMessageAndHangup,
     Screen,
@@ -48,6 +49,7 @@ from engine.core.model import (
     Verdict,
     agent_of_leg,
     attempt_of_leg,
+    attempt_of_outside,
     inbound_channel,
     inbound_leg,
 )
@@ -88,6 +90,7 @@ MESSAGE_CONTEXT: Final = "zvonar-message"
 VOICEMAIL_CONTEXT: Final = "zvonar-voicemail"
 SCREENING_CONTEXT: Final = "zvonar-amd"
 OUT_CONTEXT: Final = "zvonar-out"
+OUTSIDE_CONTEXT: Final = "zvonar-outside"
 
 #: First argument of a leg that comes back from detection, and AMDSTATUS as a verdict; anything else is unsure.
 SCREENED: Final = "screened"
@@ -95,6 +98,8 @@ VERDICTS: Final = {"HUMAN": Verdict.PERSON, "MACHINE": Verdict.MACHINE}
 #: AMD counts frames, and too few of them come from some lines: the dialplan's own clock ends it so much later.
 SCREEN_SLACK_MS: Final = 100
 
+
+Originate: TypeAlias = OriginateCustomer | OriginateAgent | OriginateOutside
 
 #: What a carrier sends as a number → the number, if it is one.
 Reads: TypeAlias = Callable[[str], PhoneNumber | None]
@@ -138,7 +143,7 @@ def event_of(frame: Mapping[str, Any], reads: Reads = plain_number) -> SwitchEve
 
 def is_ours(channel_id: str) -> bool:
     """Whether a channel's id is one that we chose."""
-    return attempt_of_leg(channel_id) is not None or agent_of_leg(channel_id) is not None
+    return any(of(channel_id) is not None for of in (attempt_of_leg, agent_of_leg, attempt_of_outside))
 
 
 def leg_of(channel_id: str) -> LegId:
@@ -178,6 +183,9 @@ def requests_of(  # noqa: C901, PLR0912 - one row per order
         case OriginateAgent():
             variables = {"ZV_APP": app, "ZV_AGENT": order.agent, **(AUTO_ANSWER if order.auto_answer else {})}
             return (_originate(order, f"PJSIP/{order.phone}", "zvonar-agent", variables),)
+        case OriginateOutside():
+            variables = {"ZV_APP": app, "ZV_MAX_S": seconds(order.talk_max_ms)}
+            return (_originate(order, f"PJSIP/{order.number.e164}@{order.trunk}", OUTSIDE_CONTEXT, variables),)
         case OpenBridge(leg=leg, bridge=bridge):
             return (ari.bridges.create(bridgeId=bridge), ari.bridges.addChannel(bridge, channel=leg))
         case Bridge(customer=customer, agent=agent, bridge=bridge):
@@ -274,7 +282,7 @@ def legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     match order:
         case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
             return (order.leg,)
-        case AnswerPhone() | TransferOut():
+        case AnswerPhone() | TransferOut() | OriginateOutside():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)
@@ -317,7 +325,7 @@ def legs_found(
 
 
 def bridges_left_over(channels: tuple[ari.Channel, ...], bridges: tuple[ari.Bridge, ...]) -> tuple[BridgeId, ...]:
-    """Bridges of ours whose agent's leg is gone."""
+    """Bridges of ours whose agent, or whoever was asked, is gone."""
     alive = {channel.id for channel in channels}
     return tuple(
         BridgeId(bridge.id)
@@ -342,9 +350,7 @@ def _has_called_us(channel: ari.Channel, application: ari.Application) -> bool:
     return _in_application(channel, application) and (not channel.app_data or ",inbound," in channel.app_data)
 
 
-def _originate(
-    order: OriginateCustomer | OriginateAgent, endpoint: str, context: str, variables: Mapping[str, str]
-) -> Request[ari.Channel]:
+def _originate(order: Originate, endpoint: str, context: str, variables: Mapping[str, str]) -> Request[ari.Channel]:
     return ari.channels.originate(
         endpoint=endpoint,
         context=context,
@@ -357,7 +363,7 @@ def _originate(
     )
 
 
-def _caller_id(order: OriginateCustomer | OriginateAgent) -> str | None:
+def _caller_id(order: Originate) -> str | None:
     if order.caller_id is not None:
         return order.caller_id.e164
     # A desk phone would show «Anonymous»; a customer's is the carrier's to choose.

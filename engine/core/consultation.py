@@ -1,34 +1,35 @@
-"""Asking a colleague while the customer hears music; then handing the customer over, all three together, or back.
+"""Asking somebody while the customer hears music; then handing the customer over, all three together, or back.
 
-Theory of operation. The colleague's leg visits the bridge of the agent who asks, and the customer leaves it (on hold)
-or stays: that is all that the phases are. So each of them is a place for two legs, ordering it twice changes nothing,
-and a snapshot tells which order was lost. The conversation stays the asking agent's until it is handed over; whoever
-loses their phone or hangs up ends the asking alone. It lives in memory: after a restart the colleague is free, and the
-customer with their own agent.
+Theory of operation. The leg of who is asked, a colleague or somebody outside, visits the bridge of the agent who asks,
+and the customer leaves it (on hold) or stays: that is all that the phases are. So each of them is a place for two legs,
+ordering it twice changes nothing, and a snapshot tells which order was lost. The conversation stays the asking agent's
+until it is handed over; whoever loses their phone or hangs up ends the asking alone. It lives in memory: after a
+restart the colleague is free, who was asked outside is hung up, and the customer is with their own agent.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.core import customers, effects, handover
+from engine.core import customers, effects, handover, outside
 from engine.core.events import AgentConsult, LegFound
-from engine.core.live import Live
-from engine.core.machines import AgentEvent, CustomerEvent
+from engine.core.live import SNAPSHOT_GRACE_MS, Live
+from engine.core.machines import AgentEvent
 from engine.core.model import (
     Agent,
     AgentId,
     AgentState,
     Attempt,
+    BridgeId,
     Consult,
     ConsultAct,
     ConsultPhase,
-    CustomerState,
     LegId,
     LegKind,
     Refusal,
     SystemPause,
     agent_of_leg,
+    attempt_of_outside,
     bridge_of_leg,
 )
 
@@ -41,8 +42,13 @@ _PHASES = {
 }
 
 
-def command(live: Live, event: AgentConsult, now_ms: int) -> str:
-    """Ask a colleague, go to and fro, bring all three together, hand the customer over, or end it."""
+def command(live: Live, event: AgentConsult, now_ms: int) -> str | None:
+    """Ask somebody, go to and fro, bring all three together, hand the customer over, or end it.
+
+    None: the answer follows when a number outside is saved and asked about.
+    """
+    if event.act is ConsultAct.START and event.number is not None:
+        return outside.ask(live, event, event.number, now_ms)
     found = handover.in_conversation(live, event.agent)
     if isinstance(found, str):
         return found
@@ -84,12 +90,12 @@ def _start(live: Live, event: AgentConsult, agent: Agent, attempt: Attempt, now_
 def _call(live: Live, agent: Agent, colleague: Agent, attempt: Attempt, now_ms: int) -> None:
     """Bring the colleague: a nailed-up one is there at once, another one's phone rings."""
     colleague = live.move_agent(colleague, AgentEvent.ASKED, now_ms, helps=agent.id)
-    consult = Consult(colleague=colleague.id, phase=ConsultPhase.CALLING)
+    consult = Consult(phase=ConsultPhase.CALLING, colleague=colleague.id)
     if live.leg_kind(colleague.id) is LegKind.NAILED_UP:
         _go(live, agent, consult, ConsultPhase.PRIVATE, now_ms)
         return
     live.put_agent(replace(agent, consult=consult), now_ms)
-    _hold(live, live.agents[agent.id], attempt, now_ms, on=True)
+    customers.hold(live, live.agents[agent.id], attempt, now_ms, on=True)
     profile, leg = live.profiles[colleague.id], live.new_agent_leg(colleague.id)
     live.put_agent(replace(colleague, leg=leg, bridge=bridge_of_leg(leg)), now_ms)
     live.emit(
@@ -115,6 +121,14 @@ def answered(live: Live, colleague: Agent, now_ms: int) -> None:
     live.emit(effects.AgentChanged(live.agents[colleague.id]))  # no longer do they have to lift it
 
 
+def answered_outside(live: Live, leg: LegId, now_ms: int) -> bool:
+    """Somebody outside lifted their phone. Whether anybody asks them."""
+    agent = outside.asking(live, leg)
+    if agent is not None and agent.consult is not None and agent.consult.phase is ConsultPhase.CALLING:
+        _go(live, agent, agent.consult, ConsultPhase.PRIVATE, now_ms)
+    return agent is not None
+
+
 def _go(live: Live, agent: Agent, consult: Consult, phase: ConsultPhase, now_ms: int) -> None:
     """The customer first: what colleagues say to one another is not for them."""
     assert agent.attempt is not None
@@ -122,41 +136,50 @@ def _go(live: Live, agent: Agent, consult: Consult, phase: ConsultPhase, now_ms:
     if agent.consult != replace(consult, phase=phase):
         agent = replace(agent, consult=replace(consult, phase=phase))
         live.put_agent(agent, now_ms)
-    _hold(live, agent, attempt, now_ms, on=phase is ConsultPhase.PRIVATE)
-    _place(live, agent, live.agents[consult.colleague], phase)
+    customers.hold(live, agent, attempt, now_ms, on=phase is ConsultPhase.PRIVATE)
+    _place(live, agent, consult, phase)
 
 
-def _place(live: Live, agent: Agent, colleague: Agent, phase: ConsultPhase) -> None:
-    """The colleague's leg goes where the phase has it."""
-    bridge = agent.bridge if phase in _VISITING else colleague.bridge
-    assert colleague.leg is not None
+def _place(live: Live, agent: Agent, consult: Consult, phase: ConsultPhase) -> None:
+    """The leg of who is asked goes where the phase has it."""
+    leg, own = _asked(live, agent, consult)
+    bridge = agent.bridge if phase in _VISITING else own
     assert bridge is not None
-    live.emit(effects.OpenBridge(colleague.leg, bridge))
+    live.emit(effects.OpenBridge(leg, bridge))
 
 
-def _hold(live: Live, agent: Agent, attempt: Attempt, now_ms: int, *, on: bool) -> None:
-    if (attempt.state is CustomerState.HELD) is not on:
-        assert agent.bridge is not None
-        live.move_attempt(attempt, CustomerEvent.HELD if on else CustomerEvent.RESUMED, now_ms)
-        live.emit(effects.Hold(attempt.leg, agent.bridge, on))
+def _asked(live: Live, agent: Agent, consult: Consult) -> tuple[LegId, BridgeId]:
+    """The leg of who is asked, and its own bridge."""
+    if consult.colleague is None:
+        assert agent.attempt is not None
+        leg = live.outside[agent.attempt]
+        return leg, bridge_of_leg(leg)
+    colleague = live.agents[consult.colleague]
+    assert colleague.leg is not None
+    assert colleague.bridge is not None
+    return colleague.leg, colleague.bridge
 
 
 def _hand_over(live: Live, agent: Agent, consult: Consult, attempt: Attempt, by: str, now_ms: int) -> None:
-    """The customer is the colleague's now, at once: both have agreed on it."""
+    """The customer is theirs now, at once: both have agreed on it."""
+    if consult.out is not None:
+        outside.hand_over(live, agent, attempt, consult.out, by, now_ms)
+        return
+    assert consult.colleague is not None
     colleague = live.agents[consult.colleague]
-    _place(live, agent, colleague, ConsultPhase.CUSTOMER)
+    _place(live, agent, consult, ConsultPhase.CUSTOMER)
     live.move_agent(colleague, AgentEvent.RELEASED, now_ms)
     handover.hand_on(live, live.agents[agent.id], attempt, to=colleague.id, by=by, now_ms=now_ms)
     customers.give(live, live.attempts[attempt.id], colleague.id, now_ms)
 
 
 def end(live: Live, agent: Agent, now_ms: int) -> None:
-    """The colleague is free, and the agent with the customer again. Nobody asked: as it is."""
+    """Who was asked is out, and the agent with the customer again. Nobody asked: as it is."""
     if agent.consult is None or agent.attempt is None:
         return
     attempt = live.attempts[agent.attempt]
     live.end_consult(agent, now_ms)
-    _hold(live, live.agents[agent.id], attempt, now_ms, on=False)
+    customers.hold(live, live.agents[agent.id], attempt, now_ms, on=False)
 
 
 def leave(live: Live, colleague: Agent, now_ms: int) -> None:
@@ -181,20 +204,46 @@ def rings(live: Live, colleague: Agent) -> bool:
 
 
 def found(live: Live, legs: dict[LegId, LegFound], now_ms: int) -> None:
-    """The snapshot's truth: who hears a colleague and should not, or does not and should."""
+    """The snapshot's truth: who hears somebody and should not, or does not and should."""
+    _outsiders_found(live, legs, now_ms)
     for agent in list(live.agents.values()):
         leg = legs.get(agent.leg) if agent.leg is not None else None
         if leg is None or not leg.answered:
             continue
+        if agent.consult is not None and _misplaced(live, agent, agent.consult, leg, legs):
+            live.counters["consults_repeated"] += 1
+            _place(live, agent, agent.consult, agent.consult.phase)
         with_ = {one for one in map(agent_of_leg, leg.bridged_with) if one is not None}
-        if agent.consult is not None and agent.consult.phase in _VISITING:
-            colleague = live.agents[agent.consult.colleague]
-            if colleague.leg in legs and colleague.id not in with_:
-                live.counters["consults_repeated"] += 1
-                _place(live, agent, colleague, agent.consult.phase)
         if _astray(live, agent, with_):
             live.counters["consults_repeated"] += 1
             _back(live, agent, leg, now_ms)
+
+
+def _misplaced(live: Live, agent: Agent, consult: Consult, leg: LegFound, legs: dict[LegId, LegFound]) -> bool:
+    """Whether who is asked is not where the phase has them. A colleague who should be at home finds it below."""
+    if consult.phase in _VISITING:
+        asked, _ = _asked(live, agent, consult)
+        return asked in legs and asked not in leg.bridged_with
+    if consult.out is None or consult.phase is ConsultPhase.CALLING:
+        return False
+    return _asked(live, agent, consult)[0] in leg.bridged_with
+
+
+def _outsiders_found(live: Live, legs: dict[LegId, LegFound], now_ms: int) -> None:
+    for attempt_id, leg in list(live.outside.items()):
+        there, agent = legs.get(leg), outside.asking(live, leg)
+        if there is not None:
+            if there.answered:
+                answered_outside(live, leg, now_ms)
+            continue
+        asked = agent.consult.out if agent is not None and agent.consult is not None else None
+        out = asked or live.attempts[attempt_id].out
+        if out is None or abs(now_ms - out.at_ms) > SNAPSHOT_GRACE_MS:
+            outside.gone(live, leg, now_ms)
+    for leg in legs:
+        attempt_at = attempt_of_outside(leg)
+        if attempt_at is not None and live.outside.get(attempt_at) != leg:
+            live.emit(effects.Hangup(leg, bridge_of_leg(leg)))
 
 
 def _astray(live: Live, agent: Agent, with_: set[AgentId]) -> bool:

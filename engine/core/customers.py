@@ -248,8 +248,8 @@ def _join(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None:
 def bridged(live: Live, attempt: Attempt, now_ms: int, *, over: bool = False) -> None:
     """They hear each other; `over`: they did, while no engine ran."""
     agent = live.agents.get(attempt.agent) if attempt.agent else None
-    if attempt.state in CONVERSING:
-        return  # taken off hold, or told twice
+    if attempt.state in CONVERSING or attempt.id in live.outside:
+        return  # taken off hold, or told twice; or with somebody outside
     if agent is None or not _legal(live, attempt, CustomerEvent.BRIDGED):
         return
     # Of a customer whose agent was lost: the call is now the other agent's, from now on.
@@ -261,6 +261,14 @@ def bridged(live: Live, attempt: Attempt, now_ms: int, *, over: bool = False) ->
     )
     if not over:
         recording.talk_begins(live, live.agents[agent.id], live.attempts[attempt.id], now_ms)
+
+
+def hold(live: Live, agent: Agent, attempt: Attempt, now_ms: int, *, on: bool) -> None:
+    """Music for the customer, or the agent again; as it is, if it is so."""
+    if (attempt.state is CustomerState.HELD) is not on:
+        assert agent.bridge is not None
+        live.move_attempt(attempt, CustomerEvent.HELD if on else CustomerEvent.RESUMED, now_ms)
+        live.emit(effects.Hold(attempt.leg, agent.bridge, on))
 
 
 def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, now_ms: int) -> None:

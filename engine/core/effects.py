@@ -62,9 +62,24 @@ class OriginateAgent:
     caller_id: PhoneNumber | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginateOutside:
+    """Dial somebody outside whom an agent asks; answered, they are ours to command, as a customer is.
+
+    The number must be on disk: its row's commit has been heard of before this is ordered.
+    """
+
+    leg: LegId
+    number: PhoneNumber
+    trunk: TrunkId
+    caller_id: PhoneNumber | None
+    ring_timeout_ms: int
+    talk_max_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class OpenBridge:
-    """Make the agent's bridge and put the agent's leg into it."""
+    """Make the bridge and put the leg into it: an agent's, or of whom an agent asks."""
 
     leg: LegId
     bridge: BridgeId
@@ -294,7 +309,7 @@ class SaveRecording:
 
 @dataclass(frozen=True, slots=True)
 class SaveHandOut:
-    """A number outside is to be dialed for a customer; before the switch is asked, always."""
+    """A number outside is to be dialed for a customer, or asked; before the switch is told, always."""
 
     out: HandOut
 
@@ -453,6 +468,7 @@ Dial = OriginateCustomer  # sent when it is on disk
 Recorder = StartRecording  # the same: what nobody knows of after a kill would run on for the next customer
 Urgent = (
     OriginateAgent
+    | OriginateOutside
     | OpenBridge
     | Bridge
     | Music

@@ -427,11 +427,12 @@ class AgentTransferOut(DeskCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConsult(DeskCommand):
-    """Asks a colleague (`to`, at the start) while the customer hears music, and what follows from it."""
+    """Asks a colleague or a number outside (at the start) while the customer hears music, and what follows from it."""
 
     agent: AgentId
     act: ConsultAct
     to: AgentId | None = None
+    number: PhoneNumber | None = None  # which the rules of numbering have let pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from engine.core import (
     events,
     handover,
     inbound,
+    outside,
     previews,
     recording,
     recovery,
@@ -102,6 +103,8 @@ def _refused(live: Live, event: events.OriginateRefused, now_ms: int) -> None:
         customers.refused(live, attempt, now_ms)
     elif agent is not None:
         desk.leg_hung_up(live, agent, now_ms)
+    else:
+        outside.gone(live, event.leg, now_ms)
 
 
 def _unknown(live: Live, event: events.OriginateUnknown, now_ms: int) -> None:
@@ -124,7 +127,7 @@ def _answered(live: Live, event: events.LegAnswered, now_ms: int) -> None:
         customers.answered(live, attempt, now_ms)
     elif agent is not None:
         desk.leg_answered(live, agent, now_ms)
-    else:
+    elif not consultation.answered_outside(live, event.leg, now_ms):
         live.counters["unknown_legs"] += 1
         live.emit(effects.Hangup(event.leg))
 
@@ -144,7 +147,8 @@ def _hung_up(live: Live, event: events.LegHungUp, now_ms: int) -> None:
         customers.hung_up(live, attempt, event.cause, event.tech_cause, now_ms)
     elif agent is not None:
         desk.leg_hung_up(live, agent, now_ms)
-    elif not came_in:  # of those we hear also when the dialplan alone served them
+    elif not outside.gone(live, event.leg, now_ms) and not came_in:
+        # of who came in we hear also when the dialplan alone served them
         live.counters["late_events"] += 1
 
 
@@ -342,7 +346,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.CallerFetched: inbound.caller_fetched,
     events.DoNotCallChanged: customers.do_not_call_changed,
     events.HeldChecked: customers.held_checked,
-    events.NumberChecked: handover.number_checked,
+    events.NumberChecked: outside.number_checked,
     events.StoreDown: _store_down,
     events.StoreUp: _store_up,
     events.ConfigChanged: _config_changed,
@@ -362,7 +366,7 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentDigits: desk.send_digits,
     events.AgentRecord: recording.command,
     events.AgentTransfer: handover.transfer,
-    events.AgentTransferOut: handover.transfer_out,
+    events.AgentTransferOut: outside.transfer,
     events.AgentConsult: consultation.command,
     events.AgentAnswer: desk.answer,
     events.Dispose: desk.dispose,

@@ -1,10 +1,8 @@
-"""Blind transfers: a customer goes on to a colleague, a team, a queue, a number outside, or waits for them again.
+"""Blind transfers: a customer goes on to a colleague, a team, a queue, or waits for them again.
 
 Theory of operation. Whoever hands a customer on is out at once and has their wrap-up; the customer hears music and is
 again one who waits, with a time limit: for one operator (`wanted`) first, and when that has run out for anyone of the
 team. They had their conversation, so nothing here counts as abandoned; at the end of all waiting stands the message.
-A number outside is dialed by the dialplan, so that no restart of the engine cuts them: the number is saved, the store
-is asked whether it may be called, and only then the switch is told.
 """
 
 from __future__ import annotations
@@ -13,8 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.core import customers, effects
-from engine.core.dialing import LIFE_SLACK_MS
-from engine.core.events import AgentTransfer, AgentTransferOut, NumberChecked
+from engine.core.events import AgentTransfer
 from engine.core.live import Live
 from engine.core.machines import CustomerEvent
 from engine.core.model import (
@@ -24,11 +21,7 @@ from engine.core.model import (
     Attempt,
     CampaignId,
     CustomerState,
-    HandOut,
-    Outcome,
-    PhoneNumber,
     Refusal,
-    TrunkId,
     queue_seat,
 )
 
@@ -116,93 +109,3 @@ def hand_on(
     )
     live.start_wrap_up(agent, attempt, now_ms)
     live.put_agent(replace(live.agents[agent.id], attempt=None, disposed=False), now_ms)
-
-
-# ── outside ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def transfer_out(live: Live, event: AgentTransferOut, now_ms: int) -> str | None:
-    """Hand the customer on to a number outside. None: the answer follows when the number is saved and asked about."""
-    found = _in_hand(live, event.agent)
-    if isinstance(found, str):
-        return found
-    _, attempt = found
-    if attempt.id in live.to_hand_out:
-        return Refusal.NOT_NOW
-    trunk = _line_out(live, attempt, event.number, now_ms)
-    if isinstance(trunk, Refusal):
-        return trunk
-    out = HandOut(attempt=attempt.id, agent=event.agent, number=event.number, trunk=trunk, at_ms=now_ms)
-    live.to_hand_out[attempt.id] = (out, event)
-    live.emit(effects.SaveHandOut(out), effects.CheckNumber(attempt.id, event.number, attempt.campaign))
-    return None
-
-
-def number_checked(live: Live, event: NumberChecked, now_ms: int) -> None:
-    """The number is on disk, and the lists have been asked: much may have happened meanwhile."""
-    wanted = live.to_hand_out.pop(event.attempt, None)
-    if wanted is None:
-        return
-    out, said = wanted
-    refusal = _go_out(live, out, event.blocked, now_ms)
-    if not refusal:
-        detail = out.number.masked
-        live.emit(
-            effects.SaveAudit(at_ms=now_ms, by=said.by, action="call_transferred", subject=out.attempt, detail=detail)
-        )
-    live.done(said.command, refusal)
-
-
-def _in_hand(live: Live, agent_id: AgentId) -> tuple[Agent, Attempt] | str:
-    found = in_conversation(live, agent_id)
-    return Refusal.DRAINING if live.draining and not isinstance(found, str) else found
-
-
-def _line_out(live: Live, attempt: Attempt, number: PhoneNumber, now_ms: int) -> TrunkId | Refusal:
-    if number.e164 in live.attempts.numbers:
-        return Refusal.NUMBER_BUSY
-    trunks = live.campaigns[attempt.campaign].trunks
-    return next((trunk for trunk in trunks if live.line(trunk).room(now_ms) > 0), Refusal.LINES_BUSY)
-
-
-def _go_out(live: Live, out: HandOut, blocked: bool | None, now_ms: int) -> str:
-    found = _in_hand(live, out.agent)
-    if isinstance(found, str) or found[1].id != out.attempt:
-        return found if isinstance(found, str) else Refusal.NO_CALL
-    if blocked is not False:
-        return Refusal.LEAD_UNREADABLE if blocked is None else Refusal.NUMBER_SUPPRESSED
-    agent, attempt = found
-    if out.number.e164 in live.attempts.numbers:
-        return Refusal.NUMBER_BUSY
-    if live.line(out.trunk).room(now_ms) <= 0:
-        return Refusal.LINES_BUSY
-    live.line(out.trunk).take(now_ms)
-    assert agent.bridge is not None
-    if attempt.state is CustomerState.TALKING:  # out of the bridge; else they hear music already
-        live.emit(effects.Hold(attempt.leg, agent.bridge, on=True))
-    campaign = live.campaigns[attempt.campaign]
-    live.emit(
-        effects.TransferOut(
-            leg=attempt.leg,
-            number=out.number,
-            trunk=out.trunk,
-            caller_id=campaign.caller_id,
-            ring_timeout_ms=campaign.ring_timeout_ms,
-        )
-    )
-    gone_out(live, replace(attempt, out=out), now_ms)
-    return ""
-
-
-def gone_out(live: Live, attempt: Attempt, now_ms: int) -> None:
-    """They are with somebody outside: for us the conversation is over, its agent owes the result."""
-    campaign = live.campaigns[attempt.campaign]
-    attempt = live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=Outcome.CONNECTED)
-    live.emit(
-        effects.CancelTimer(("abandon", attempt.id)),
-        # The dialplan cuts them off by then.
-        effects.SetTimer(("life", attempt.id), now_ms + campaign.talk_max_ms + LIFE_SLACK_MS),
-    )
-    agent = live.agents.get(attempt.agent) if attempt.agent is not None else None
-    if agent is not None and agent.attempt == attempt.id and agent.state is AgentState.TALKING:
-        live.start_wrap_up(agent, attempt, now_ms)

@@ -10,6 +10,7 @@ from engine.core.dialing import HOPPER_MAX
 from engine.core.inbound import may_be_offered
 from engine.core.live import Live
 from engine.core.model import Agent, AgentState, Attempt, ConsultPhase, CustomerState, LeadId, LegKind
+from engine.core.outside import asking
 
 _ON_A_CALL = {
     AgentState.RESERVED: frozenset({CustomerState.WAITING}),  # and before the answer, if they dialed it
@@ -71,7 +72,7 @@ def _previews(live: Live) -> Iterator[str]:
 
 
 def _consults(live: Live) -> Iterator[str]:
-    asked = {a.consult.colleague: a.id for a in live.agents.values() if a.consult is not None}
+    asked = {a.consult.colleague: a.id for a in live.agents.values() if a.consult and a.consult.colleague}
     helping = {a.id: a.helps for a in live.agents.values() if a.helps is not None}
     if asked != helping:
         yield f"agents ask {asked}, and help {helping}"
@@ -83,7 +84,13 @@ def _consults(live: Live) -> Iterator[str]:
         attempt = live.attempts.get(agent.attempt) if agent.attempt else None
         held = agent.consult.phase in {ConsultPhase.CALLING, ConsultPhase.PRIVATE}
         if attempt is None or attempt.state is not (CustomerState.HELD if held else CustomerState.TALKING):
-            yield f"agent {agent.id} asks a colleague ({agent.consult.phase}) about {attempt}"
+            yield f"agent {agent.id} asks somebody ({agent.consult.phase}) about {attempt}"
+        if (agent.consult.colleague is None) is (agent.consult.out is None):
+            yield f"agent {agent.id} asks {agent.consult}"
+    for attempt_id, leg in live.outside.items():
+        known = live.attempts.get(attempt_id)
+        if known is None or (known.state is not CustomerState.LEAVING and asking(live, leg) is None):
+            yield f"{leg} is outside, with nobody"
 
 
 def _on_a_call(live: Live, agent: Agent) -> Iterator[str]:
@@ -170,7 +177,8 @@ def _hoppers(live: Live) -> Iterator[str]:
 
 def _lines(live: Live) -> Iterator[str]:
     on_line = [a for a in live.attempts.values() if a.state is not CustomerState.ENDED]
-    in_use = Counter([*(a.trunk for a in on_line), *(a.out.trunk for a in on_line if a.out is not None)])
+    outs = [*(a.out for a in on_line), *(a.consult.out for a in live.agents.values() if a.consult is not None)]
+    in_use = Counter([*(a.trunk for a in on_line), *(out.trunk for out in outs if out is not None)])
     for id_, trunk in live.trunks.items():
         if trunk.in_use != in_use[id_]:
             yield f"trunk {id_} counts {trunk.in_use} lines in use, {in_use[id_]} are"

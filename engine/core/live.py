@@ -28,6 +28,7 @@ from engine.core.model import (
     Campaign,
     CampaignId,
     CommandId,
+    Consult,
     CustomerState,
     HandOut,
     InboundQueue,
@@ -48,6 +49,7 @@ from engine.core.model import (
     Verdict,
     agent_leg,
     attempt_of_leg,
+    bridge_of_leg,
     queue_seat,
 )
 from engine.core.screening import Checked, Detection
@@ -59,6 +61,8 @@ ENDING_MAX: Final = 1_000
 NEVER_MS: Final = 1 << 62
 #: States that end with the engine.
 READY_ON_DISK: Final = frozenset({AgentState.PREVIEW, AgentState.HELPING})
+#: A leg younger than this may be missing from a snapshot that was taken while it was being made.
+SNAPSHOT_GRACE_MS: Final = 5_000
 #: A snapshot of the switch is not asked for more often: what failed for one leg often fails for many.
 ASK_EVERY_MS: Final = 500
 
@@ -141,6 +145,7 @@ class Live:
         self.callers: dict[AttemptId, tuple[Lead, ...]] = {}  # who a caller may be, once the store has said
         self.without_music: dict[AttemptId, None] = {}  # callers who wait in silence: the order failed
         self.to_hand_out: dict[AttemptId, tuple[HandOut, DeskCommand]] = {}  # while the store is asked about the number
+        self.outside: dict[AttemptId, LegId] = {}  # who outside is asked about its customer, or has them since
         self.to_attach: dict[LeadId, Attaching] = {}
         self.gone_legs: OrderedDict[LegId, None] = OrderedDict()  # of calls that came in: told late, they are no news
         self.running: dict[CampaignId, bool] = {}
@@ -392,13 +397,29 @@ class Live:
             if asking.consult is not None and asking.consult.colleague == agent.id:
                 self.put_agent(replace(asking, consult=None), now_ms)
         if asked is not None:
-            self._free_colleague(self.agents[asked.colleague], now_ms)
+            self._let_go(asked, now_ms)
         return moved
 
     def end_consult(self, agent: Agent, now_ms: int) -> None:
         """Nobody is asked any more; who is on hold stays there."""
-        if agent.consult is not None:
-            self._free_colleague(self.agents[agent.consult.colleague], now_ms)
+        if agent.consult is None:
+            return
+        if agent.consult.out is not None:
+            self.put_agent(replace(agent, consult=None), now_ms)
+        self._let_go(agent.consult, now_ms)
+
+    def _let_go(self, consult: Consult, now_ms: int) -> None:
+        """Who was asked has no part in the conversation any more."""
+        if consult.colleague is not None:
+            self._free_colleague(self.agents[consult.colleague], now_ms)
+        if consult.out is not None:
+            self._release_line(consult.out.trunk)
+            self._hang_up_outside(consult.out.attempt)
+
+    def _hang_up_outside(self, attempt: AttemptId) -> None:
+        leg = self.outside.pop(attempt, None)
+        if leg is not None:
+            self.emit(effects.Hangup(leg, bridge_of_leg(leg)))
 
     def _free_colleague(self, colleague: Agent, now_ms: int) -> None:
         """Who was asked is out of the conversation, in their own bridge, and gets the pause that they wished."""
@@ -578,6 +599,7 @@ class Live:
         lead = self.leads[ended.lead] if ended.lead is not None else None
         settled = lead if lead is None or ended.queue is not None else _tried(lead, outcome)
         self._settle_line(ended)
+        self._hang_up_outside(ended.id)
         if ended.queue is None:
             self._settle_pacer(attempt, outcome, now_ms)
         agent = self.agents.get(ended.agent) if ended.agent else None
@@ -626,10 +648,14 @@ class Live:
         return rules.after(lead, attempt.phone_position, outcome, policy, now_ms)
 
     def _settle_line(self, attempt: Attempt) -> None:
-        for used in (attempt.trunk, *((attempt.out.trunk,) if attempt.out is not None else ())):
-            trunk = self.trunks.get(used)
-            if trunk is not None and trunk.in_use > 0:
-                trunk.release()
+        self._release_line(attempt.trunk)
+        if attempt.out is not None:
+            self._release_line(attempt.out.trunk)
+
+    def _release_line(self, used: TrunkId) -> None:
+        trunk = self.trunks.get(used)
+        if trunk is not None and trunk.in_use > 0:
+            trunk.release()
 
     def _settle_abandoned(self, attempt: Attempt, now_ms: int) -> None:
         pacer = self.pacers[attempt.campaign]

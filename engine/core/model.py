@@ -547,7 +547,7 @@ class Previewed:
 class ConsultPhase(StrEnum):
     """Who hears whom while an agent asks a colleague."""
 
-    CALLING = "calling"  # the colleague's phone rings, the customer hears music
+    CALLING = "calling"  # their phone rings, the customer hears music
     PRIVATE = "private"  # agent and colleague; the customer hears music
     CUSTOMER = "customer"  # agent and customer; the colleague waits
     CONFERENCE = "conference"  # all three
@@ -565,22 +565,23 @@ class ConsultAct(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consult:
-    """The colleague whom an agent asks about the customer in hand."""
-
-    colleague: AgentId
-    phase: ConsultPhase
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HandOut:
-    """Somebody outside who is to take a customer over: the switch dials them, and no operator is with them any more."""
+    """Somebody outside who takes a customer over: dialed for them, or first asked by the operator."""
 
     attempt: AttemptId
     agent: AgentId
     number: PhoneNumber
     trunk: TrunkId
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consult:
+    """Whom an agent asks about the customer in hand: a colleague, or somebody outside."""
+
+    phase: ConsultPhase
+    colleague: AgentId | None = None
+    out: HandOut | None = None  # exactly one of the two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -738,6 +739,20 @@ def attempt_of_leg(leg: str) -> AttemptId | None:
             return None
 
 
+def outside_leg(attempt: AttemptId, number: str) -> LegId:
+    """The channel id of somebody outside who is asked about an attempt's customer; `number` is unique per leg."""
+    return LegId(f"o.{attempt}.{number}")
+
+
+def attempt_of_outside(leg: str) -> AttemptId | None:
+    """The attempt whose customer they are asked about, or None for any other channel."""
+    match leg.split("."):
+        case ["o", attempt, _]:
+            return AttemptId(attempt)
+        case _:
+            return None
+
+
 def queue_seat(queue: QueueId) -> CampaignId:
     """A queue stands in the roster beside the campaigns; no campaign's name has a colon."""
     return CampaignId(f"queue:{queue}")
@@ -768,5 +783,5 @@ def agent_of_leg(leg: str) -> AgentId | None:
 
 
 def bridge_of_leg(leg: LegId) -> BridgeId:
-    """The bridge that an agent's leg lives in."""
+    """The bridge that the leg of an agent, or of somebody outside, lives in."""
     return BridgeId(f"b.{leg}")

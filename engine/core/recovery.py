@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final
 
-from engine.core import consultation, customers, desk, effects, handover, inbound
+from engine.core import consultation, customers, desk, effects, inbound, outside
 from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
-from engine.core.live import Live
+from engine.core.live import SNAPSHOT_GRACE_MS, Live
 from engine.core.machines import AgentEvent, CustomerEvent
 from engine.core.model import (
     COUNTED,
@@ -38,9 +37,6 @@ from engine.core.model import (
 )
 from engine.core.outcome import of_unanswered
 from engine.core.screening import Checked
-
-#: A leg younger than this may be missing from a snapshot that was taken while it was being made.
-SNAPSHOT_GRACE_MS: Final = 5_000
 
 
 def restored(live: Live, event: Restored, now_ms: int) -> None:
@@ -272,8 +268,8 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
         _leaving_leg_found(live, attempt, leg, now_ms)
     elif not leg.answered:
         return  # it rings on
-    elif not leg.ours_to_command:
-        _dialplan_leg_found(live, attempt, leg, now_ms, anew=anew)
+    elif not leg.ours_to_command or outside.partner(attempt, leg) is not None:
+        _leg_of_others_found(live, attempt, leg, now_ms, anew=anew)
     elif attempt.state is CustomerState.SCREENING and anew:
         # No order of ours is on its way: the verdict is lost, or nobody has asked for it.
         customers.judged(live, attempt, attempt.verdict or Verdict.UNSURE, 1.0, now_ms)
@@ -294,14 +290,17 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
         _bridge_again(live, attempt)
 
 
-def _dialplan_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int, *, anew: bool) -> None:
+def _leg_of_others_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int, *, anew: bool) -> None:
     """It is being judged, hears the message, or talks with somebody outside."""
-    if leg.handed_out:
-        if attempt.state is CustomerState.WAITING:
+    outsider = outside.partner(attempt, leg)
+    if leg.handed_out or outsider is not None:
+        if attempt.state is CustomerState.WAITING and (outsider is None or attempt.id in live.restored_talk):
             partner = live.restored_talk.get(attempt.id)
             if partner is not None:
                 _talk_on(live, attempt, partner, now_ms, over=True)  # their agent owes the word
-            handover.gone_out(live, live.attempts[attempt.id], now_ms)
+            if outsider is not None:
+                live.outside[attempt.id] = outsider
+            outside.gone_out(live, live.attempts[attempt.id], now_ms)
         return
     if leg.screening and attempt.state in customers.UNANSWERED:
         customers.found_screening(live, attempt, now_ms)
@@ -319,6 +318,10 @@ def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int)
     """Our order to end it may have been lost; who is in the dialplan hears the message and is not cut short."""
     if not leg.answered:
         live.emit(effects.Hangup(leg.leg))
+    elif attempt.out is not None and attempt.id in live.outside:
+        if outside.partner(attempt, leg) is None:
+            live.counters["transfers_repeated"] += 1
+            outside.join(live, attempt, music=True)  # they may hear some
     elif leg.ours_to_command and attempt.out is not None and now_ms - attempt.out.at_ms < SNAPSHOT_GRACE_MS:
         return  # our order is on its way
     elif leg.ours_to_command:

@@ -85,7 +85,7 @@ class Habits:
     digits_share: float = 0.02
     record_share: float = 0.05
     transfer_share: float = 0.08
-    outside_share: float = 0.2  # of transfers
+    outside_share: float = 0.2  # of transfers, and of those who are asked first
     consult_share: float = 0.08
     consult_ms: int = 10_000  # between two buttons while a colleague is asked
     preview_ms: int = 8_000
@@ -359,6 +359,9 @@ class SimAgent:
         engine = self._engine()
         people = [agent.id for agent in engine.snapshot().agents] if engine is not None else []
         to = self._chance.choice([*people, self.id])
+        if act is ConsultAct.START and self._chance.random() < self._habits.outside_share:
+            number = PhoneNumber(f"+38050{self._chance.randrange(10**7):07}")
+            return AgentConsult(command=self._id(), by=self.id, agent=self.id, act=act, number=number)
         return AgentConsult(command=self._id(), by=self.id, agent=self.id, act=act, to=to)
 
     def _attach(self, attempt: Attempt) -> DeskEvent:

@@ -830,7 +830,8 @@ class _World:
             if channel is not None and channel.bridge is not None:
                 together[channel.bridge].add(agent.id)
             consult = agent.consult
-            if consult is not None and consult.phase in {ConsultPhase.PRIVATE, ConsultPhase.CONFERENCE}:
+            visits = consult is not None and consult.phase in {ConsultPhase.PRIVATE, ConsultPhase.CONFERENCE}
+            if consult is not None and consult.colleague is not None and visits:
                 should[agent.id].add(consult.colleague)
                 should[consult.colleague].add(agent.id)
         for room in together.values():
@@ -840,7 +841,7 @@ class _World:
 
     def _stuck_calls(self, floor: _WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
         live, channels = floor.live, self.switch.channels
-        legs = {agent.leg for agent in live.agents.values()}
+        legs = {*(agent.leg for agent in live.agents.values()), *live.outside.values()}
         for one in live.attempts.values():
             if one.state is CustomerState.ENDED:
                 continue

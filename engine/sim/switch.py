@@ -27,6 +27,7 @@ from engine.core.effects import (
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
+    OriginateOutside,
     PauseRecording,
     PlayMessageAndHangup,
     Screen,
@@ -56,9 +57,20 @@ from engine.core.events import (
     SwitchSlow,
     SwitchUp,
 )
-from engine.core.model import BridgeId, LegId, PhoneNumber, TrunkId, Verdict, agent_of_leg, inbound_leg
+from engine.core.model import (
+    BridgeId,
+    LegId,
+    PhoneNumber,
+    TrunkId,
+    Verdict,
+    agent_of_leg,
+    attempt_of_outside,
+    inbound_leg,
+)
 from engine.sim.people import People
 from engine.switch import Sink
+
+_Originate = OriginateCustomer | OriginateAgent | OriginateOutside
 
 #: A nailed-up leg's dead-man timer, as the dialplan sets it.
 SHIFT_MAX_MS: Final = 12 * 3_600_000
@@ -202,7 +214,7 @@ class SimSwitch:
             loop.call_later(0.001, self._fail, order, self._life)
             return
         faults = self.faults
-        slow = isinstance(order, OriginateCustomer | OriginateAgent) and self._chance.random() < faults.slow
+        slow = isinstance(order, _Originate) and self._chance.random() < faults.slow
         legs = _legs_of(order)
         at_s = loop.time() + (self._some_ms(faults.slow_ms) if slow else 1 + self._some_ms(1)) / 1000
         at_s = max([at_s, *(self._order_at_s.get(leg, 0.0) for leg in legs)]) + 1e-6
@@ -365,6 +377,8 @@ class SimSwitch:
                 self._dial(order, replies=not cut)
             case OriginateAgent():
                 self._call_phone(order, replies=not cut)
+            case OriginateOutside():
+                self._call_outside(order, replies=not cut)
             case AskSwitch():
                 if self.connected:
                     self._snapshot()
@@ -377,7 +391,7 @@ class SimSwitch:
         if self._sink is None or life != self._life:
             return
         match order:
-            case OriginateCustomer() | OriginateAgent():
+            case OriginateCustomer() | OriginateAgent() | OriginateOutside():
                 self._sink(OriginateRefused(order.leg, "no link"))
             case AskSwitch():
                 return
@@ -385,7 +399,7 @@ class SimSwitch:
                 self._sink(CommandFailed(_legs_of(order)[0], type(order).__name__.lower(), "simulated"))
 
     def _lose_reply(self, order: SwitchOrder, life: int) -> None:
-        if isinstance(order, OriginateCustomer | OriginateAgent):
+        if isinstance(order, _Originate):
             self.disturbed.add(order.leg)
             if self._sink is not None and life == self._life:
                 self._sink(OriginateUnknown(order.leg))
@@ -451,6 +465,20 @@ class SimSwitch:
                 self._later(channel, fate.after_ms + fate.lives_ms, self._end, channel, 0, None)
         else:
             self._later(channel, min(fate.after_ms, order.ring_timeout_ms), self._end, channel, 21, 603)
+
+    def _call_outside(self, order: OriginateOutside, *, replies: bool) -> None:
+        if self._trunks is not None and order.trunk not in self._trunks:
+            self._tell(OriginateRefused(order.leg, f"trunk {order.trunk} is not configured"))
+            return
+        if not self._may_dial(order.leg, replies=replies):
+            return
+        fate = self._people.customer(order.number)
+        channel = self.channels[order.leg] = Channel(order.leg, order.number, order.trunk, talk_ms=fate.talk_ms)
+        end_ms = min(fate.rings_after_ms + fate.after_ms, order.ring_timeout_ms)
+        if fate.answers and end_ms < order.ring_timeout_ms:
+            self._later(channel, end_ms, self._answer, channel, order.talk_max_ms, None)
+        else:
+            self._later(channel, end_ms, self._end, channel, fate.cause, fate.tech_cause)
 
     def _command(self, order: SwitchOrder) -> bool:  # noqa: C901, PLR0912 - one row per order
         """Do it; whether Asterisk would have said yes."""
@@ -536,7 +564,7 @@ class SimSwitch:
         if self.connected:
             channel.place = Place.STASIS
             self._tell(LegAnswered(channel.leg))
-        elif agent_of_leg(channel.leg) is None:
+        elif agent_of_leg(channel.leg) is None and attempt_of_outside(channel.leg) is None:
             self.disturbed.add(channel.leg)
             self._play_message(channel)
         else:
@@ -617,7 +645,7 @@ def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
     match order:
         case OriginateCustomer() | OriginateAgent() | OpenBridge() | Hangup() | Screen() | PlayMessageAndHangup():
             return (order.leg,)
-        case AnswerPhone() | TransferOut():
+        case AnswerPhone() | TransferOut() | OriginateOutside():
             return (order.leg,)
         case Bridge():
             return (order.customer, order.agent)

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
-from engine.core.effects import Mute, SendDigits, TransferOut
-from engine.core.model import LeadId, PhoneNumber
+from engine.core.effects import Bridge, Mute, OriginateOutside, SendDigits, TransferOut
+from engine.core.model import LeadId, PhoneNumber, bridge_of_leg
 from tests.browser.conftest import SignIn
 from tests.browser.steps import NOTE, answered, at_work, hung_up, in_state, saved_as
 from tests.fakes.office import CONFIG, PASSWORD, Office, office
@@ -385,3 +385,25 @@ async def test_a_customer_goes_on_to_a_number_outside(place: Office, sign_in: Si
     await in_state(olena, "wrap_up")
     (out,) = [o for o in place.switch.orders if isinstance(o, TransferOut)]
     assert out.number == PhoneNumber("+380501112233")
+
+
+async def test_a_number_outside_is_asked_first_all_three_talk_and_the_customer_is_handed_over(
+    place: Office, sign_in: SignIn
+) -> None:
+    olena = await sign_in("olena")
+    await at_work(place, olena)
+    await answered(place, olena)
+    await place.dial(running=False)
+    await olena.keyboard.press("F8")
+    await olena.locator("#transfer-number").fill("050 111 22 33")
+    await olena.locator('[data-do="consult"][data-typed]').click()
+    await expect(olena.locator("#bar_state")).to_contain_text("+380501112233 · телефон звонит")
+    (call,) = [o for o in place.switch.orders if isinstance(o, OriginateOutside)]
+    place.switch.pick_up(call.leg)
+    await expect(olena.locator("#bar_state")).to_contain_text("клиент слышит музыку")
+    await olena.keyboard.press("Alt+J")
+    await expect(olena.locator("#bar_state")).to_contain_text("слышат друг друга все трое")
+    await olena.keyboard.press("F8")
+    await expect(olena.locator("#desk")).to_have_attribute("data-state", "wrap_up")
+    (customer, *_) = place.switch.customers
+    assert Bridge(customer, call.leg, bridge_of_leg(call.leg), tone=False) in place.switch.orders

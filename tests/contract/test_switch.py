@@ -26,6 +26,7 @@ from engine.core.effects import (
     OpenBridge,
     OriginateAgent,
     OriginateCustomer,
+    OriginateOutside,
     PauseRecording,
     PlayMessageAndHangup,
     Screen,
@@ -63,6 +64,7 @@ from engine.core.model import (
     agent_leg,
     bridge_of_leg,
     customer_leg,
+    outside_leg,
 )
 from engine.switch import Switch
 from tests.fakes.ari import APP, SECRET, USER, FakeAri, running
@@ -137,6 +139,21 @@ class Phone:
         }
         self.switch.send(OriginateCustomer(**{**order, **changes}))
         return LegId(str({**order, **changes}["leg"]))
+
+    def ask(self, ending: str, *, trunk: str = "carrier") -> LegId:
+        """Somebody outside is dialed for an agent."""
+        leg = outside_leg(AttemptId(f"{random.randrange(10**9)}-{next(_ids)}"), "1-1")
+        self.switch.send(
+            OriginateOutside(
+                leg=leg,
+                number=PhoneNumber(f"+3804412399{ending}"),
+                trunk=TrunkId(trunk),
+                caller_id=PhoneNumber("+380441110000"),
+                ring_timeout_ms=20_000,
+                talk_max_ms=60_000,
+            )
+        )
+        return leg
 
     async def answered(self) -> LegId:
         leg = self.dial(ANSWERS_AND_STAYS)
@@ -325,6 +342,37 @@ async def test_a_colleague_joins_an_agents_bridge_while_the_customer_holds_then_
         phone.switch.send(Hangup(leg, None if leg == customer else bridge_of_leg(leg)))
         await phone.fact(LegHungUp, leg)
     assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+
+async def test_somebody_outside_is_asked_joins_the_bridges_and_keeps_the_customer(phone: Phone) -> None:
+    agent, customer = await phone.seated_agent(), await phone.answered()
+    phone.switch.send(Bridge(customer, agent, bridge_of_leg(agent), tone=False))
+    await phone.together(agent, customer)
+    phone.switch.send(Hold(customer, bridge_of_leg(agent), on=True))
+    leg = phone.ask(ANSWERS_AND_STAYS)
+    await phone.fact(OriginateAccepted, leg)
+    await phone.fact(LegAnswered, leg)
+    phone.switch.send(OpenBridge(leg, bridge_of_leg(agent)))
+    await phone.together(agent, leg)
+    phone.switch.send(Hold(customer, bridge_of_leg(agent), on=False))
+    await phone.together(agent, customer, leg)
+    phone.switch.send(OpenBridge(leg, bridge_of_leg(leg)))
+    await phone.together(agent, customer)
+
+    phone.switch.send(Bridge(customer, leg, bridge_of_leg(leg), tone=False, music=True))
+    await phone.together(customer, leg)
+    phone.switch.send(Hangup(leg, bridge_of_leg(leg)))
+    await phone.fact(LegHungUp, leg)
+    for one in (customer, agent):
+        phone.switch.send(Hangup(one, bridge_of_leg(agent) if one == agent else None))
+        await phone.fact(LegHungUp, one)
+    assert not [fact for fact in phone.facts if isinstance(fact, CommandFailed)]
+
+
+async def test_somebody_outside_who_is_busy_or_on_no_trunk_of_ours_is_told(phone: Phone) -> None:
+    busy, nowhere = phone.ask(BUSY), phone.ask(ANSWERS_AND_STAYS, trunk="elsewhere")
+    assert (await phone.fact(LegHungUp, busy)).cause == 17
+    assert "elsewhere" in (await phone.fact(OriginateRefused, nowhere)).reason
 
 
 async def test_a_customer_who_is_handed_out_is_with_the_dialplan_and_ends_there(phone: Phone) -> None:

@@ -168,6 +168,9 @@ class FakeSwitch:
                 if self.agents_pick_up:
                     self.legs[order.leg] = LegFound(order.leg, True, True)
                     self._tell(LegAnswered(order.leg))
+            case effects.OriginateOutside():
+                self.legs[order.leg] = LegFound(order.leg, False, True)
+                self._tell(OriginateAccepted(order.leg), LegRinging(order.leg))
             case effects.OriginateCustomer():
                 self.legs[order.leg] = LegFound(order.leg, False, True)
                 self.customers.append(order.leg)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from engine.core import effects, events
 from engine.core.invariants import violations
 from engine.core.model import (
@@ -15,7 +13,6 @@ from engine.core.model import (
     LegId,
     LegKind,
     Outcome,
-    PhoneNumber,
     QueueId,
 )
 from engine.core.pacing import Preview
@@ -225,90 +222,3 @@ def test_a_phone_that_is_called_on_demand_rings_for_a_transferred_customer() -> 
     call = floor.last(effects.OriginateAgent)
     orders = floor.tell(events.LegAnswered(call.leg))
     assert floor.all(effects.Bridge, orders)[0].customer == leg
-
-
-# ── outside ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-OUTSIDE = PhoneNumber("+380501112233")
-
-
-def out(floor: Conversation, number: PhoneNumber = OUTSIDE) -> str:
-    refusal = floor.command(events.AgentTransferOut, agent=ANNA, number=number)
-    assert violations(floor.live) == []
-    return refusal
-
-
-def test_a_number_outside_is_saved_and_asked_about_before_the_switch_dials_it() -> None:
-    floor = talking()
-    leg, anna = floor.dialed()[0], floor.agent(ANNA)
-    before = len(floor.orders)
-    assert out(floor) == ""
-    orders = floor.orders[before:]
-    kinds = [type(o) for o in orders]
-    assert kinds.index(effects.SaveHandOut) < kinds.index(effects.CheckNumber) < kinds.index(effects.TransferOut)
-    assert to_music(leg, anna) in orders, "first out of her bridge"
-    (order,) = floor.all(effects.TransferOut, orders)
-    assert (order.leg, order.number, order.trunk) == (leg, OUTSIDE, "carrier")
-    assert floor.live.line(order.trunk).in_use == 2, "theirs and the one outside"
-    assert floor.agent(ANNA).state is AgentState.WRAP_UP
-    assert floor.dispose(floor.attempt(leg), SOLD) == "", "the word is hers, while they talk on"
-    floor.command(events.AgentReady, agent=ANNA)
-    assert (floor.agent(ANNA).state, floor.agent(ANNA).attempt) == (AgentState.READY, None)
-    assert violations(floor.live) == []
-    floor.hang_up(leg)
-    assert floor.end().attempt.outcome is Outcome.CONNECTED
-    assert floor.live.line(order.trunk).in_use == 0
-    assert violations(floor.live) == []
-
-
-def test_a_number_on_a_list_or_on_the_line_is_not_dialed_and_the_talk_goes_on() -> None:
-    floor = talking()
-    leg = floor.dialed()[0]
-    floor.listed.add(OUTSIDE)
-    assert out(floor) == "number_suppressed"
-    theirs = floor.attempt(leg).number
-    assert theirs is not None
-    assert out(floor, theirs) == "number_busy"
-    assert floor.attempt(leg).state is CustomerState.TALKING
-    assert floor.all(effects.TransferOut) == []
-    assert [o.action for o in floor.all(effects.SaveAudit)].count("call_transferred") == 0, "what was not done"
-
-
-def test_without_a_second_line_nobody_is_handed_out() -> None:
-    floor = Conversation(lead(1), policy=policy(campaign(), agents=(profile(ANNA),), lines=1))
-    floor.ready(ANNA)
-    floor.talk(floor.dialed()[0])
-    assert out(floor) == "lines_busy"
-
-
-def test_who_talks_with_somebody_outside_is_cut_by_no_snapshot_and_no_restart() -> None:
-    floor = talking()
-    leg, anna = floor.dialed()[0], floor.agent(ANNA)
-    out(floor)
-    found = (events.LegFound(leg, True, False, handed_out=True), events.LegFound(LegId(str(anna.leg)), True, True))
-    orders = floor.tell(events.SwitchUp(found))
-    assert floor.all(effects.Hangup, orders) == []
-
-    attempt = replace(floor.attempt(leg), state=CustomerState.TALKING, out=None)  # as the disk has it
-    again = Conversation(policy=policy(campaign(), agents=(profile(ANNA),)), epoch=2, link=False, running=False)
-    assert attempt.lead is not None
-    restored = events.Restored(
-        attempts=((attempt, floor.live.leads[attempt.lead]),), undisposed=(), logged_in=((ANNA, True),), running=()
-    )
-    again.tell(restored)
-    orders = again.tell(events.SwitchUp(found))
-    assert again.all(effects.Hangup, orders) == []
-    assert again.attempt(leg).state is CustomerState.LEAVING
-    assert again.agent(ANNA).state is AgentState.WRAP_UP, "and she owes the word"
-    assert violations(again.live) == []
-    again.hang_up(leg)
-    assert again.end().attempt.outcome is Outcome.CONNECTED
-    assert violations(again.live) == []
-
-
-def test_a_switch_that_did_not_do_it_plays_the_message() -> None:
-    floor = talking()
-    leg = floor.dialed()[0]
-    out(floor)
-    orders = floor.tell(events.CommandFailed(leg, "transferout", "no such context"))
-    assert floor.all(effects.PlayMessageAndHangup, orders)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.core import effects, events
+from engine.core.live import SNAPSHOT_GRACE_MS
 from engine.core.model import (
     Agent,
     AgentId,
@@ -31,7 +32,6 @@ from engine.core.model import (
     bridge_of_leg,
     customer_leg,
 )
-from engine.core.recovery import SNAPSHOT_GRACE_MS
 from tests.conversation import (
     ANNA,
     BORYS,
