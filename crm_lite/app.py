@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from crm_lite import campaigns, deskpage, dnc, exports, imports, intake, leads, people, taskpage, vitals
+from crm_lite import audit, campaigns, deskpage, dnc, exports, imports, intake, leads, people, taskpage, vitals
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
@@ -60,6 +60,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("POST", "/profile/sign-out-everywhere", people.sign_out_everywhere, Right.SIGNED_IN),
     ("POST", "/profile/keys", people.save_keys, Right.SIGNED_IN),
     ("GET", "/patterns", people.patterns, Right.PATTERNS),
+    ("GET", "/audit", audit.audit_page, Right.READ_AUDIT),
     ("GET", "/desk", deskpage.desk_page, Right.DESK),
     ("GET", "/desk/when", deskpage.when, Right.DESK),
     ("GET", "/ws/desk", deskpage.desk_socket, Right.DESK),

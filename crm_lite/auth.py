@@ -63,6 +63,7 @@ class Right(Enum):
     IMPORT_LEADS = auto()
     DO_NOT_CALL = auto()
     EXPORT_LEADS = auto()
+    READ_AUDIT = auto()
     PATTERNS = auto()
 
 
@@ -84,6 +85,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.IMPORT_LEADS: _LEADERS,
     Right.DO_NOT_CALL: _LEADERS,
     Right.EXPORT_LEADS: _LEADERS,
+    Right.READ_AUDIT: _LEADERS,
     Right.PATTERNS: frozenset({Role.ENGINEER, Role.ADMIN}),
 }
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
-from datetime import datetime, time, timedelta
 from typing import Final
 
 from aiohttp import web
 
 from crm_lite.imports import SHELF
+from crm_lite.settings import midnight_ms
 from crm_lite.web_keys import CRM, language_of, page, user_of
 from crm_lite.words import LEAD_STATES
 from engine.core.model import CampaignId, DispositionId, LeadState
@@ -20,7 +19,6 @@ from engine.store.exports import Wanted
 from engine.store.partners import Partners
 
 EXPORT_WITHIN_S: Final = 600
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 TOO_MANY: Final = N_("So many leads do not fit into XLSX: choose CSV, or fewer leads.")
 BAD_FILTER: Final = N_("This choice was not understood.")
@@ -77,24 +75,14 @@ async def export_file(request: web.Request) -> web.StreamResponse:
 
 def _wanted(request: web.Request, form: dict[str, str]) -> Wanted:
     """The filters of the form; days are of the office's clock, the last one included. ValueError."""
-    zone = request.app[CRM].settings.zone
-
-    def midnight(day: str, days_later: int = 0) -> int | None:
-        if not day:
-            return None
-        if not _DAY.fullmatch(day):
-            raise ValueError(day)
-        at = datetime.combine(datetime.fromisoformat(day).date() + timedelta(days=days_later), time(), zone)
-        return int(at.timestamp() * 1000)
-
-    state = form.get("state", "")
+    zone, state = request.app[CRM].settings.zone, form.get("state", "")
     return Wanted(
         campaign=CampaignId(form["campaign"]) if form.get("campaign") else None,
         state=LeadState(state) if state else None,
         disposition=DispositionId(form["disposition"]) if form.get("disposition") else None,
         source=form.get("source") or None,
-        since_ms=midnight(form.get("since", "")),
-        until_ms=midnight(form.get("until", ""), 1),
+        since_ms=midnight_ms(form.get("since", ""), zone),
+        until_ms=midnight_ms(form.get("until", ""), zone, days_later=1),
     )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.config import Config
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +66,20 @@ def settings_of(config: Config) -> Settings:
         scripts={name: dict(campaign.script.items()) for name, campaign in config.campaigns.items() if campaign.script},
         card_fields={name: dict(field.labels.items()) for name, field in config.lead_fields.items()},
     )
+
+
+class BadDay(ValueError):
+    """Not a day as a form's field gives it."""
+
+
+def midnight_ms(day: str, zone: ZoneInfo, *, days_later: int = 0) -> int | None:
+    """When that day (YYYY-MM-DD) begins on this clock; None for none. Raises BadDay."""
+    if not day:
+        return None
+    if not _DAY.fullmatch(day):
+        raise BadDay(day)
+    try:
+        at = datetime.combine(date.fromisoformat(day) + timedelta(days=days_later), time(), zone)
+        return int(at.timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise BadDay(day) from error

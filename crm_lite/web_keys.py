@@ -29,6 +29,7 @@ MENU: Final = (
     ("/import", N_("Import"), Right.IMPORT_LEADS),
     ("/export", N_("Export"), Right.EXPORT_LEADS),
     ("/dnc", N_("Do not call"), Right.DO_NOT_CALL),
+    ("/audit", N_("Audit"), Right.READ_AUDIT),
     ("/patterns", N_("Patterns"), Right.PATTERNS),
 )
 

@@ -186,9 +186,26 @@ class Records:
             DIALING.append_audit(at_ms=at_ms, actor=by, action=action, subject=subject, detail=detail)
         )
 
-    async def audit_page(self, *, before: int | None = None, limit: int = ROWS_PER_PAGE_MAX) -> tuple[AuditRow, ...]:
-        """The newest rows, or those before a number."""
-        bound = SQL.audit_page(before=2**62 if before is None else before, limit=min(limit, ROWS_PER_PAGE_MAX))
+    async def audit_page(
+        self,
+        *,
+        before: int | None = None,
+        limit: int = ROWS_PER_PAGE_MAX,
+        by: str = "",
+        actions: Sequence[str] | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> tuple[AuditRow, ...]:
+        """The newest rows, or those before a number: of everybody or `by` one, of all or some actions and times."""
+        bound = SQL.audit_page(
+            before=2**62 if before is None else before,
+            limit=min(limit, ROWS_PER_PAGE_MAX),
+            actor=by,
+            any_action=int(actions is None),
+            actions=orjson.dumps(list(actions or ())).decode(),
+            since_ms=0 if since_ms is None else since_ms,
+            until_ms=2**62 if until_ms is None else until_ms,
+        )
         return tuple(
             AuditRow(
                 seq=row["seq"],

@@ -291,6 +291,7 @@ async def _office(visitor: Visitor) -> None:
         ("import", "/import"),
         ("export", "/export"),
         ("dnc", "/dnc"),
+        ("audit", "/audit"),
         ("profile", "/profile"),
         ("not-found", "/leads/99"),
     ):

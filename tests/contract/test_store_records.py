@@ -272,6 +272,11 @@ async def test_the_audit_is_read_from_its_end(records: Records) -> None:
     page = await records.audit_page(limit=2)
     assert [row.seq for row in page] == [5, 4]
     assert [row.seq for row in await records.audit_page(before=4, limit=2)] == [3, 2]
+    await records.add_audit(at_ms=NOON + 9, by="olena", action="login", subject="olena")
+    assert [row.seq for row in await records.audit_page(by="olena")] == [6]
+    assert [row.seq for row in await records.audit_page(actions=("login", "login_failed"))] == [6]
+    assert [row.seq for row in await records.audit_page(since_ms=NOON + 1, until_ms=NOON + 3)] == [3, 2]
+    assert await records.audit_page(actions=()) == ()
 
 
 # ── promised calls ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -45,7 +45,10 @@ DELETE FROM sessions WHERE login = :login;
 DELETE FROM sessions WHERE seen_at_ms < :seen_before_ms OR created_at_ms < :created_before_ms;
 
 -- name: audit_page
-SELECT seq, at_ms, actor, action, subject, detail FROM audit WHERE seq < :before ORDER BY seq DESC LIMIT :limit;
+SELECT seq, at_ms, actor, action, subject, detail FROM audit
+WHERE seq < :before AND at_ms >= :since_ms AND at_ms < :until_ms AND (:actor = '' OR actor = :actor)
+  AND (:any_action OR action IN (SELECT value FROM json_each(:actions)))
+ORDER BY seq DESC LIMIT :limit;
 
 -- name: lead_card
 SELECT l.*,
