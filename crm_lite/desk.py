@@ -78,6 +78,8 @@ CALLBACK_AHEAD_MAX_MS: Final = 366 * 86_400_000
 OWN_CALLS_MAX: Final = 6
 #: The calls that the operator has promised to make, of today and tomorrow, that the idle desk lists.
 OWN_CALLBACKS_MAX: Final = 5
+#: As many are watched: when one falls due, the operator hears it.
+OWN_CALLBACKS_READ_MAX: Final = 100
 PROMISED_AHEAD_MS: Final = 2 * 86_400_000
 _RELATIVE: Final = re.compile(r"\+(\d{1,4})m")
 
@@ -140,6 +142,8 @@ class Desk(Channel):
         self._day_of: tuple[object, ...] = ()
         self._plate: tuple[object, Plate] | None = None
         self._plate_over: asyncio.TimerHandle | None = None
+        self._due_told_ms = crm.clock.now_ms()  # promised calls of before are in the list, and no news
+        self._next_due: asyncio.TimerHandle | None = None
 
     def whole(self) -> Mapping[str, object]:
         """The content of a snapshot."""
@@ -169,12 +173,39 @@ class Desk(Channel):
         elif self._conversation.card is None and (attempt.lead is not None or self._conversation.caller is None):
             self._conversation = await self._read_call(attempt)
             changes["card"] = self._card(attempt, campaign, self._conversation)
-        bar = self._bar(agent, attempt, campaign) | await self._shift(agent)
+        shift = await self._shift(agent)
+        bar = self._bar(agent, attempt, campaign) | shift
         if any(self._shown.get(key) != value for key, value in bar.items()):
             changes["agent"] = bar
         for content in changes.values():
             self._shown.update(content)
+        if said := self._fallen_due(agent) if shift else "":
+            changes["due"] = {"said": said, "at_ms": self._due_told_ms}
         return {kind: content for kind, content in changes.items() if content}
+
+    def _fallen_due(self, agent: Agent) -> str:
+        """Which promised calls have fallen due since it was last said; "" for none. Looks again at the next one."""
+        now_ms, words = self._clock.now_ms(), self._viewer.words
+        promised = self._day.promised if self._day is not None else ()
+        if self._next_due is not None:
+            self._next_due.cancel()
+        if ahead := [one.due_at_ms for one in promised if one.due_at_ms > now_ms]:
+            self._next_due = asyncio.get_running_loop().call_later((min(ahead) - now_ms) / 1000, self._look_anew)
+        card = self._conversation.card if self._conversation is not None else None
+        talked_with = card.id if card is not None else None
+        news = [one for one in promised if self._due_told_ms < one.due_at_ms <= now_ms]
+        due = [one for one in news if one.lead != talked_with]
+        if agent.state is AgentState.LOGGED_OUT:
+            return ""  # said when the shift begins
+        self._due_told_ms = now_ms
+        if not due:
+            return ""
+        names = ", ".join(one.name or words.gettext("No name") for one in due)
+        return words.gettext("You promised to call now: %(names)s") % {"names": names}
+
+    def _look_anew(self) -> None:
+        self._day_of = ()
+        self.touch()
 
     def stale(self) -> None:
         """The operator's tasks have changed."""
@@ -378,7 +409,7 @@ class Desk(Channel):
             ],
             pause_limit_ms=limit.limit_ms if limit else 0,
             day=day.counts if day else None,
-            promised=day.promised if day else (),
+            promised=day.promised[:OWN_CALLBACKS_MAX] if day else (),
             now_ms=day.at_ms if day else self._clock.now_ms(),
             own_calls=[self._call_line(call) for call in day.own] if day else [],
             zone=self._viewer.zone,
@@ -399,7 +430,7 @@ class Desk(Channel):
         try:
             counts, times, own = await self._crm.records.own_day(self._agent_id, since_ms, now_ms, OWN_CALLS_MAX)
             promised = await self._crm.records.callbacks_due(
-                since_ms + PROMISED_AHEAD_MS, owner=self._agent_id, limit=OWN_CALLBACKS_MAX
+                since_ms + PROMISED_AHEAD_MS, owner=self._agent_id, limit=OWN_CALLBACKS_READ_MAX
             )
         except StoreError:
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)

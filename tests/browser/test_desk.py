@@ -396,7 +396,7 @@ async def test_a_number_outside_is_asked_first_all_three_talk_and_the_customer_i
     await place.dial(running=False)
     await olena.keyboard.press("F8")
     await olena.locator("#transfer-number").fill("050 111 22 33")
-    await olena.locator('[data-do="consult"][data-typed]').click()
+    await olena.locator("[data-asked]").click()
     await expect(olena.locator("#bar_state")).to_contain_text("+380501112233 · телефон звонит")
     (call,) = [o for o in place.switch.orders if isinstance(o, OriginateOutside)]
     place.switch.pick_up(call.leg)

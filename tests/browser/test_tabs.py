@@ -8,10 +8,24 @@ from playwright.async_api import Page, expect
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
 from tests.browser.steps import NOTE, answered, at_work, hung_up, in_state, saved_as, stop_clock, without_timers
+from tests.contract.store_people import change
 from tests.fakes.office import Office
 from tests.fakes.waiting import poll, poll_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+
+async def promised(place: Office, lead: int, due_at_ms: int, owner: str) -> None:
+    """This operator has promised to call."""
+    await change(
+        place.database,
+        "INSERT INTO callbacks "
+        "(lead_id, campaign_id, promised_at_ms, due_at_ms, owner, state, created_at_ms, created_by) "
+        "VALUES (:lead, 'spring', :due, :due, :owner, 'scheduled', 1, 'test')",
+        lead=lead,
+        due=due_at_ms,
+        owner=owner,
+    )
 
 
 async def press(page: Page, code: str, key: str, virtual: int, modifiers: int = 0) -> None:
@@ -103,6 +117,27 @@ async def test_one_window_of_all_sounds(place: Office, sign_in: SignIn) -> None:
     await expect(other.locator(".card-name")).to_have_text("Іваненко Петро")
     await expect(page.locator("#desk")).to_have_attribute("data-sounded", "call")
     assert await other.locator("#desk").get_attribute("data-sounded") is None
+
+
+async def test_a_call_of_ones_own_that_falls_due_is_heard_and_said_in_one_window(
+    place: Office, sign_in: SignIn
+) -> None:
+    page = await sign_in("olena")
+    other = await page.context.new_page()
+    await other.goto(f"{place.url}/desk")
+    await expect(other.locator('[data-do="login"]')).to_be_enabled()
+    await other.locator("#bar_state").click()  # both may sound now
+    due_at_ms = place.clock.now_ms() + 1_500
+    for lead, owner in ((5, "olena"), (6, "ivan")):
+        await promised(place, lead, due_at_ms, owner)
+    await page.bring_to_front()
+    await page.keyboard.press("F2")
+    await expect(page.locator("#toasts")).to_contain_text("Яровая Ольга")
+    await expect(other.locator("#toasts")).to_contain_text("Яровая Ольга")
+    await expect(page.locator("#desk")).to_have_attribute("data-sounded", "callback")
+    assert await other.locator("#desk").get_attribute("data-sounded") is None
+    await expect(page.locator("#toasts")).not_to_contain_text("Мельник")
+    await expect(page.locator(".own-calls .error")).to_be_visible()
 
 
 async def test_the_script_speaks_of_this_client(place: Office, sign_in: SignIn) -> None:

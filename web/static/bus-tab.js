@@ -73,10 +73,11 @@ function viaTab(opening, heard) {
   const tell = (message) => {
     heard(message);
     // No worker to choose: of the tabs that can be heard, the first that comes to write its claim sounds.
-    const { frame } = message;
-    if (!able || frame?.type !== "pop" || localStorage.getItem(SOUNDED) === frame.attempt) return;
-    localStorage.setItem(SOUNDED, frame.attempt);
-    heard({ sound: 1, tune: "call" });
+    const { type, attempt, at_ms: at } = message.frame || {};
+    const [tune, id] = { pop: ["call", attempt], due: ["callback", `due-${at}`] }[type] || [];
+    if (!able || !tune || localStorage.getItem(SOUNDED) === id) return;
+    localStorage.setItem(SOUNDED, id);
+    heard({ sound: 1, tune });
   };
   const link = new Link({ ...opening, tell });
   return (message) => {

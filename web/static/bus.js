@@ -3,6 +3,7 @@
 import { Link } from "./link.js";
 
 const SOUNDED_WITHIN_MS = 1_000;
+const TUNES = { pop: "call", due: "callback" }; // frames that are heard
 const ports = new Map(); // port → what its tab last said of itself
 let link = null;
 let asked = 0;
@@ -10,7 +11,8 @@ let waiting = null;
 
 function tell(message) {
   for (const port of ports.keys()) port.postMessage(message);
-  if (message.frame?.type === "pop") sound("call");
+  const tune = TUNES[message.frame?.type];
+  if (tune) sound(tune);
 }
 
 /** Ask the tabs to sound, the likeliest first: one that can, is looked at, was looked at last. A dead one says nothing. */

@@ -65,6 +65,10 @@ function onFrame(frame) {
     case "agent":
       showBar(frame);
       break;
+    case "due":
+      toast("info", frame.said);
+      if (document.visibilityState === "hidden" && canSound()) notify(frame.said, `due-${frame.at_ms}`);
+      break;
     case "card": {
       const pane = tabs.get(frame.attempt)?.pane;
       for (const [id, html] of Object.entries(frame.islands)) {
@@ -369,10 +373,11 @@ desk.addEventListener("click", (event) => {
 });
 
 async function press(button, unasked = false) {
-  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "", to = "", team = "", queue = "", colleague = "", typed = "" } = button.dataset;
-  const number = typed && document.getElementById(typed).value.trim();
-  if (typed && !number) {
-    document.getElementById(typed).focus();
+  const { do: verb, reason = "", attempt = call.attempt, on = "", digits = "", act = "", to = "", team = "", queue = "", colleague = "", typed = "", asked = "" } = button.dataset;
+  const field = document.getElementById(typed || asked);
+  const number = field?.value.trim() ?? "";
+  if (field && !number) {
+    field.focus();
     return;
   }
   // Seen at once; the truth comes with the next frame. Digits follow one another: their buttons stay.
