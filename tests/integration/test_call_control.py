@@ -206,10 +206,10 @@ async def test_a_customer_is_handed_to_a_colleague_and_back_to_the_team_after_a_
         await until(lambda: AgentState.TALKING in {desks.state(ANNA), desks.state(BORYS)})
         (talking,) = [agent for agent in (ANNA, BORYS) if desks.state(agent) is AgentState.TALKING]
         await desks.talks(talking)
+        await until(lambda: len(desks.recordings(attempt.id)) >= 3)  # one for each who had the customer, once on disk
         assert await desks.press(events.AgentHangup, agent=talking) == ""
         await until(lambda: desks.state(talking) is AgentState.WRAP_UP)
         await until(desks.alone)
-    assert len(desks.recordings(attempt.id)) >= 3, "one file for each who had the customer"
 
 
 async def test_a_colleague_is_asked_all_three_talk_a_kill_strands_nobody_and_the_customer_is_handed_over(
