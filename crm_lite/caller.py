@@ -52,9 +52,9 @@ async def attach(crm: Crm, login: str, agent: AgentId, command: str, args: Mappi
     number, campaign = await _call(crm, agent, args)
     lead = args.get("lead")
     known = await crm.records.callers(PhoneNumber(number), campaign) if number else ()
-    if lead not in {card.id for card in known}:
+    if not isinstance(lead, int) or lead not in {card.id for card in known}:
         raise NoCaller("bad_command")
-    return await _say(crm, login, agent, command, args, LeadId(int(lead)))
+    return await _say(crm, login, agent, command, args, LeadId(lead))
 
 
 async def create(crm: Crm, login: str, agent: AgentId, command: str, args: Mapping[str, Any]) -> str:

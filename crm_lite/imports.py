@@ -512,6 +512,8 @@ def _shown(file: LeadFile, crm: Crm) -> list[tuple[int, list[ShownCell]]]:
 
 async def receive(request: web.Request, path: Path) -> tuple[dict[str, str], str, Path]:
     """(fields, file name, path) of the form; the file is on disk under a name of ours with its own suffix. Refused."""
+    if not request.content_type.startswith("multipart/"):
+        raise web.HTTPBadRequest
     fields: dict[str, str] = {}
     file_name = ""
     async for part in await request.multipart():

@@ -430,6 +430,14 @@ async def test_a_lead_file_is_looked_at_checked_imported_and_undone(
         assert '<option value="name" selected>' in html
 
 
+@pytest.mark.parametrize("path", ["/import", "/dnc/import"])
+async def test_an_upload_that_is_no_upload_is_not_understood(place: Office, path: str) -> None:
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        async with boss.session.post(path, data={"campaign": "spring"}) as response:
+            assert response.status == 400
+
+
 async def test_an_import_that_nobody_wants_any_more_is_cancelled(place: Office) -> None:
     async with Browser(place) as boss:
         await boss.sign_in("boss")

@@ -478,6 +478,20 @@ async def test_the_floor_shows_a_caller_who_withholds_the_number(place: Office) 
         assert "None" not in islands["calls"] + islands["agents"]
 
 
+async def test_who_is_no_client_is_never_the_caller(place: Office) -> None:
+    async with at_desk(place) as olena:
+        await olena.hello()
+        await olena.do("login")
+        await olena.state("paused")
+        await olena.do("ready")
+        place.switch.call_in("+380501112233")
+        await olena.state("talking")
+        nobody: tuple[object, ...] = (1, "1", None, {}, [])
+        for lead in nobody:
+            said = await olena.do("attach", attempt=olena.shown["attempt"], lead=lead)
+            assert said["reason"] == "bad_command", lead
+
+
 async def test_the_floor_answers_why_so_many_calls(place: Office) -> None:
     async with at_desk(place) as olena, at_desk(place, "boss", "floor") as boss:
         await boss.hello()
