@@ -20,8 +20,8 @@ LEFT_OUT = {".git", ".venv", "node_modules", "var", "__pycache__"}
 
 
 @cache
-def tracked() -> tuple[Path, ...]:
-    """Files of the repository, also those not yet added to git, without what git ignores."""
+def named() -> tuple[Path, ...]:
+    """What the repository names, also what is not yet added to git, without what git ignores."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -30,11 +30,15 @@ def tracked() -> tuple[Path, ...]:
         check=False,
     )
     if listed.returncode == 0:
-        return tuple(file for name in listed.stdout.splitlines() if (file := ROOT / name).is_file())
+        return tuple(ROOT / name for name in listed.stdout.splitlines())
     # Unpacked from an archive: no git.
-    return tuple(
-        file for file in ROOT.rglob("*") if file.is_file() and not LEFT_OUT & set(file.relative_to(ROOT).parts)
-    )
+    return tuple(file for file in ROOT.rglob("*") if not LEFT_OUT & set(file.relative_to(ROOT).parts))
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """The files of the repository."""
+    return tuple(file for file in named() if file.is_file())
 
 
 def python_files(*tops: str) -> Iterator[tuple[str, str, bool]]:
@@ -52,6 +56,11 @@ def texts() -> Iterator[tuple[Path, str]]:
     for file in tracked():
         if file.suffix not in BINARY and file.stat().st_size < TEXT_MAX_BYTES:
             yield file.relative_to(ROOT), file.read_text(encoding="utf-8", errors="replace")
+
+
+def test_the_repository_holds_no_link() -> None:
+    """A link leads to a place of one machine, and stands where set-up wants to put something."""
+    assert [str(file) for file in named() if file.is_symlink()] == []
 
 
 def report(slips: dict[str, list[str]]) -> str:
