@@ -29,8 +29,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pyt
 
 KILLS = int(os.environ.get("ZVONAR_KILLS", "100"))
 SIDE_BY_SIDE = 3
-BACK_WITHIN_MS = 2_000
-#: Enough for a back-off that doubles to have grown beyond two seconds.
+#: Two seconds on a machine that does nothing else; here a Chromium and two servers start and end meanwhile.
+BACK_WITHIN_MS = 6_000
+#: Enough for a back-off that doubles to have grown to seconds.
 KNOCKS_IN_VAIN = 5
 #: Notes in the page itself when the call's buttons can be pressed again: how late a test looks is not measured.
 WATCH = """() => {
