@@ -59,9 +59,12 @@ NOTE: Final = "Просит перезвонить завтра после об�
 WARM_UP_S: Final = 8.0
 CHROMIUM: Final = Path("/usr/bin/chromium")
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
-#: Notes when each card was on the glass, and does the operator's work: the first result, saved.
+#: Notes when each card was on the glass, and how long a pressed button took to look so, and to have done it; does the
+#: operator's work: the client on hold, then the first result, saved.
 HANDS: Final = """
 window.pops = [];
+window.presses = [];
+window.holds = [];
 addEventListener("DOMContentLoaded", () => {
   const desk = document.getElementById("desk");
   let last = "";
@@ -73,7 +76,18 @@ addEventListener("DOMContentLoaded", () => {
         () => window.pops.push([attempt, performance.timeOrigin + performance.now()])));
     }
   }).observe(document.getElementById("work"), {childList: true, subtree: true});
+  const painted = (from, kept) =>
+    requestAnimationFrame(() => requestAnimationFrame(() => kept.push(performance.now() - from)));
+  let pressedAt = 0;
   new MutationObserver(() => {
+    if (desk.dataset.state === "held" && pressedAt) painted(pressedAt, window.holds);
+    if (desk.dataset.state !== "talking") pressedAt = 0;
+    const hold = document.querySelector('[data-do="hold"]:not(:disabled)');
+    if (hold && desk.dataset.state === "talking" && !pressedAt) {
+      pressedAt = performance.now();
+      hold.click();
+      if (hold.disabled) painted(pressedAt, window.presses);
+    }
     if (desk.dataset.state !== "wrap_up") return;
     document.querySelector('[data-key="1"]')?.click();
     document.getElementById("result")?.requestSubmit();
@@ -399,6 +413,7 @@ async def measure(desks: int, seconds: float) -> dict[str, float]:
                 await asyncio.sleep(seconds)
                 result["server_cpu_share"] = (cpu_s(server.pid) - used_s) / seconds
                 painted: list[tuple[str, float]] = await page.evaluate("window.pops")
+                presses, holds = await page.evaluate("[window.presses, window.holds]")
                 result["desk_loaded_kb"] = (rss_kb(server.pid) - before_kb) / desks
                 orders.write(b"stop\n")
                 await chromium.close()
@@ -420,8 +435,15 @@ async def measure(desks: int, seconds: float) -> dict[str, float]:
             ear.cancel()
         if server.returncode is None:
             server.kill()
-    result |= {"pops": len(pops), "commands": len(commands)}
-    for name, values in (("pop", pops), ("command", commands), ("floor", echoes), ("disk_floor", saved)):
+    result |= {"pops": len(pops), "commands": len(commands), "presses": len(presses)}
+    for name, values in (
+        ("pop", pops),
+        ("press", presses),
+        ("hold", holds),
+        ("command", commands),
+        ("floor", echoes),
+        ("disk_floor", saved),
+    ):
         result |= {f"{name}_p50_ms": quantile(values, 0.5), f"{name}_p95_ms": quantile(values, 0.95)}
     return result
 
@@ -441,6 +463,8 @@ def main() -> None:
     print(f"{'':24}{'p50':>9}{'p95':>9}   wanted")
     for name, title, wanted in (
         ("pop", "answer → painted, ms", "≤ 50, ≤ 100"),
+        ("press", "press → seen, ms", "≤ 100"),
+        ("hold", "press → on hold, ms", "≤ 100"),
         ("command", "button → answer, ms", "p95 ≤ 50"),
         ("floor", "bare echo, ms", "the floor of a socket"),
         ("disk_floor", "echo on disk, ms", "the floor of a button that saves"),

@@ -100,6 +100,7 @@ ACTIONS: Final[Mapping[str, tuple[Kind, str]]] = {
     "agent_logged_out": (Kind.PEOPLE, N_("Ended an operator's shift")),
     "handed_out": (Kind.PEOPLE, N_("Got the next task")),
     "POST /tasks": (Kind.PEOPLE, N_("Made a task")),
+    "POST /tasks/given": (Kind.PEOPLE, N_("Gave an operator a task")),
     "POST /tasks/{task}": (Kind.PEOPLE, N_("Settled a task")),
 }
 
@@ -169,8 +170,10 @@ def _entry(row: AuditRow, names: Mapping[str, str], campaigns: Mapping[CampaignI
         about, lead = "", found[1] or found[2]
     elif prefix == "agent":
         about = names.get(key, key)
-    elif prefix == "campaign":
-        about = campaigns.get(CampaignId(key), key)
+    elif prefix == "campaign" or row.action.startswith("campaign_"):
+        about = campaigns.get(CampaignId(key or prefix), key or prefix)
+    elif by_page and "{" not in row.action:
+        about = ""  # a page's address alone says no more
     return Entry(
         row=row,
         who=names.get(row.by, row.by),

@@ -426,6 +426,7 @@ async def _form(request: web.Request, *, code: int = 200, problem: str = "", cho
         chosen=chosen,
         campaigns=crm.engine.policy().campaigns.values(),
         jobs=await latest_imports(crm.database),
+        names={one.id: one.name for one in crm.engine.policy().campaigns.values()},
         zone=crm.settings.zone,
     )
 

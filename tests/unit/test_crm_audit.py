@@ -44,6 +44,8 @@ async def test_a_supervisor_reads_who_did_what_by_person_kind_and_day(place: Off
     await records.add_audit(at_ms=now_ms, by="olena", action="lead_skipped", subject="3", detail="busy")
     await records.add_audit(at_ms=now_ms, by="boss", action="agent_paused", subject="agent:olena")
     await records.add_audit(at_ms=now_ms, by="boss", action="of_tomorrow", subject="<b>campaign</b>")
+    await records.add_audit(at_ms=now_ms, by="boss", action="campaign_stopped", subject="spring")
+    await records.add_audit(at_ms=now_ms, by="boss", action="POST /dnc", subject="/dnc", detail="422")
     async with Browser(place) as boss:
         await boss.sign_in("boss")
         status, page = await boss.get("/audit")
@@ -52,6 +54,8 @@ async def test_a_supervisor_reads_who_did_what_by_person_kind_and_day(place: Off
         assert "Олена Коваль" in page, "people have names"
         assert "<code>of_tomorrow</code>" in page, "what we have no words for is shown as it is"
         assert "&lt;b&gt;" in page
+        assert "Весна" in page, "and campaigns"
+        assert "<td>/dnc</td>" not in page
         assert "of_tomorrow" not in (await boss.get("/audit?kind=people"))[1]
         assert 'href="/leads/3"' not in (await boss.get("/audit?who=boss"))[1]
         named = await boss.get("/audit?" + urlencode({"who": "Олена Коваль"}))
