@@ -44,6 +44,7 @@ SEEDS = range(30)
 STEPS = 120
 AUTUMN, DANYLO = CampaignId("autumn"), AgentId("danylo")
 PEOPLE = (ANNA, BORYS, DANYLO)
+OUTSIDE = PhoneNumber("+380501112233")
 NOW = Moment(facts_waiting=0, commits_waiting=0, beat_age_ms=0, round_trip_ms=0, event_lag_ms=0)
 
 
@@ -81,11 +82,14 @@ def rest_of(rules: Policy, chance: random.Random) -> Policy:
     return replace(rules, campaigns=campaigns, queues=queues, agents=agents)
 
 
-def something_happens(floor: Conversation, rules: Policy, step: int, chance: random.Random) -> None:
+def something_happens(  # noqa: C901, PLR0912 - one row per thing
+    floor: Conversation, rules: Policy, step: int, chance: random.Random
+) -> None:
     who, colleague = floor.live.agents[chance.choice(PEOPLE)], chance.choice(PEOPLE)
     attempts = list(floor.live.attempts.values())
-    leg = chance.choice(attempts).leg if attempts else inbound_leg("0")
-    match chance.randrange(12):
+    legs = [*(attempt.leg for attempt in attempts), *floor.live.outside.values()]
+    leg = chance.choice(legs) if legs else inbound_leg("0")
+    match chance.randrange(13):
         case 0:
             wanted = events.AgentLogin if who.state is AgentState.LOGGED_OUT else events.AgentReady
             floor.command(wanted, agent=who.id)
@@ -109,7 +113,10 @@ def something_happens(floor: Conversation, rules: Policy, step: int, chance: ran
         case 9:
             floor.command(events.AgentTransfer, agent=who.id, to=colleague)
         case 10:
-            floor.command(events.AgentConsult, agent=who.id, act=chance.choice(list(ConsultAct)), to=colleague)
+            whom: dict[str, object] = {"to": colleague} if chance.random() < 0.5 else {"number": OUTSIDE}
+            floor.command(events.AgentConsult, agent=who.id, act=chance.choice(list(ConsultAct)), **whom)
+        case 11:
+            floor.command(events.AgentTransferOut, agent=who.id, number=OUTSIDE)
         case _ if who.attempt is not None:
             said = {"disposition": chance.choice([SOLD, LATER]).id, "note": "", "callback_mine": True}
             at_ms = floor.now_ms + 3_600_000
