@@ -222,7 +222,7 @@ class Desk(Channel):
             return None
         known = self._crm.live.board.attempts.get(agent.attempt)
         if known is None:
-            known = next((a for a in self._crm.engine.snapshot().attempts if a.id == agent.attempt), None)
+            known = self._crm.engine.attempt(agent.attempt)
             if known is not None:
                 self._crm.live.board.attempts[known.id] = known
         return known

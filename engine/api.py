@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from engine.core.budget import hours_of
 from engine.core.effects import DialingChanged, Notice
 from engine.core.events import DeskEvent
-from engine.core.model import Agent, Attempt, Campaign, Policy
+from engine.core.model import Agent, AgentId, Attempt, AttemptId, Campaign, Policy
 from engine.core.screening import Detection
 
 #: Notices that may wait for one spectator; more, and the subscription ends: take a snapshot, not a backlog.
@@ -118,6 +118,12 @@ class Engine(Protocol):
 
     def snapshot(self) -> FloorView:
         """The state now."""
+
+    def agent(self, agent: AgentId) -> Agent | None:
+        """One of the snapshot's agents."""
+
+    def attempt(self, attempt: AttemptId) -> Attempt | None:
+        """One of the snapshot's attempts."""
 
     def policy(self) -> Policy:
         """The configuration in force."""

@@ -254,7 +254,7 @@ async def _work(driver: Driver, clock: Clock, me: AgentId, chance: random.Random
 
 
 async def _dispose(driver: Driver, agent: Agent, chance: random.Random) -> None:
-    attempt = next((a for a in driver.snapshot().attempts if a.id == agent.attempt), None)
+    attempt = driver.attempt(agent.attempt) if agent.attempt else None
     campaign: Campaign | None = driver.policy().campaigns.get(attempt.campaign) if attempt else None
     if attempt is None or campaign is None:
         return

@@ -43,6 +43,10 @@ from engine.core.events import (
 )
 from engine.core.floor import Floor
 from engine.core.model import (
+    Agent,
+    AgentId,
+    Attempt,
+    AttemptId,
     Campaign,
     CampaignId,
     CommandId,
@@ -79,10 +83,8 @@ LATE_MAX_MS: Final = 1_000
 #: Pause before a failed commit is tried again: doubles up to the second figure.
 COMMIT_RETRY_MS: Final = (50, 1_000)
 FETCH_RETRY_MS: Final = 1_000
-#: How often the driver looks whether another process has changed leads or do-not-call lists.
+#: How often the driver looks whether another process has changed leads or do-not-call lists, or locks the store.
 LOOK_EVERY_MS: Final = 400
-#: How often it asks whether the store would take a write, when it has none to save.
-PULSE_EVERY_MS: Final = 250
 
 
 class Store(Protocol):
@@ -189,7 +191,6 @@ class Driver:
                 group.create_task(self._write(), name="store-writer")
                 group.create_task(self._read(), name="store-reader")
                 group.create_task(self._look_around(), name="store-watch")
-                group.create_task(self._feel_pulse(), name="store-pulse")
         finally:
             self._timers.close()
 
@@ -238,6 +239,14 @@ class Driver:
             detection=tuple(detection_view(id_, live.detections[id_]) for id_ in live.policy.campaigns),
             pacing=tuple(_pacing_view(id_, decision, live.campaigns[id_]) for id_, decision in live.decisions.items()),
         )
+
+    def agent(self, agent: AgentId) -> Agent | None:
+        """One of the snapshot's agents."""
+        return self._floor.live.agents.get(agent)
+
+    def attempt(self, attempt: AttemptId) -> Attempt | None:
+        """One of the snapshot's attempts."""
+        return self._floor.live.attempts.get(attempt)
 
     def policy(self) -> Policy:
         """The configuration in force."""
@@ -391,18 +400,16 @@ class Driver:
 
     async def _feel_pulse(self) -> None:
         """Learn that the store takes no writes also while there are none: the next one may be long in coming."""
-        while True:
-            await asyncio.sleep(PULSE_EVERY_MS / 1000)
-            if self._saving:
-                continue  # that will tell
-            try:
-                await self._store.try_write()
-            except StoreBug:
-                raise
-            except StoreError as problem:
-                self._store_is("pulse", str(problem))
-            else:
-                self._store_is("pulse", "")
+        if self._saving:
+            return  # that will tell
+        try:
+            await self._store.try_write()
+        except StoreBug:
+            raise
+        except StoreError as problem:
+            self._store_is("pulse", str(problem))
+        else:
+            self._store_is("pulse", "")
 
     def _store_is(self, met_by: str, problem: str) -> None:
         """Tell the Floor when the first problem comes and when the last one is over."""
@@ -526,6 +533,7 @@ class Driver:
                 else:
                     self._offer(DoNotCallChanged())
             seen = now
+            await self._feel_pulse()
             await asyncio.sleep(LOOK_EVERY_MS / 1000)
 
     async def _number(self, order: effects.CheckNumber) -> NumberChecked:

@@ -4,10 +4,10 @@ large the floor is: calls in flight, who waits, numbers on the line; who is read
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 
-from engine.core.model import AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState, LegId
+from engine.core.model import AgentId, AgentState, Attempt, AttemptId, CampaignId, CustomerState, Lead, LeadId, LegId
 
 IN_FLIGHT = frozenset(
     {
@@ -76,6 +76,42 @@ def _book(attempts: list[Attempt]) -> Attempts:
     for attempt in attempts:
         book[attempt.id] = attempt
     return book
+
+
+class Recent:
+    """The last attempts that nothing waits for any more, with their leads as they were then."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[AttemptId, tuple[Attempt, Lead | None]] = OrderedDict()
+        self._of_lead: dict[LeadId, dict[AttemptId, None]] = {}
+
+    def __contains__(self, id_: AttemptId) -> bool:
+        return id_ in self._known
+
+    def get(self, id_: AttemptId) -> tuple[Attempt, Lead | None] | None:
+        """The attempt and its lead, if it is one of the last."""
+        return self._known.get(id_)
+
+    def of(self, lead: LeadId) -> list[AttemptId]:
+        """Those of a lead."""
+        return list(self._of_lead.get(lead, ()))
+
+    def keep(self, attempt: Attempt, lead: Lead | None) -> None:
+        """The last of all, or one that is known, with another lead."""
+        self._let_go(attempt.id)
+        self._known[attempt.id] = (attempt, lead)
+        if lead is not None:
+            self._of_lead.setdefault(lead.id, {})[attempt.id] = None
+        while len(self._known) > self._most:
+            self._let_go(next(iter(self._known)))
+
+    def _let_go(self, id_: AttemptId) -> None:
+        _, lead = self._known.pop(id_, (None, None))
+        if lead is not None:
+            del self._of_lead[lead.id][id_]
+            if not self._of_lead[lead.id]:
+                del self._of_lead[lead.id]
 
 
 class Roster:

@@ -370,8 +370,8 @@ def opted_out(live: Live, attempt_id: AttemptId, now_ms: int) -> None:
     """They pressed the key for "no more calls": on the do-not-call list at once, also of a call long over."""
     attempt = live.attempts.get(attempt_id)
     lead = live.leads.get(attempt.lead) if attempt is not None and attempt.lead is not None else None
-    if attempt is None and attempt_id in live.recent:
-        attempt, lead = live.recent[attempt_id]
+    if attempt is None:
+        attempt, lead = live.recent.get(attempt_id) or (None, None)
     if lead is not None and lead.state is LeadState.SUPPRESSED:
         return  # told twice, or suppressed before
     live.emit(effects.SaveOptOut(attempt_id, now_ms))
@@ -404,9 +404,10 @@ def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
         live.move_agent(live.agents[live.claims[lead].agent], AgentEvent.PREVIEW_OVER, now_ms)
     if lead in live.leads:
         live.leads[lead] = replace(live.leads[lead], state=LeadState.SUPPRESSED)
-    for id_, (attempt, known) in live.recent.items():
-        if known is not None and known.id == lead:
-            live.recent[id_] = (attempt, replace(known, state=LeadState.SUPPRESSED))
+    for id_ in live.recent.of(lead):
+        attempt, known = live.recent.get(id_) or (None, None)
+        if attempt is not None and known is not None:
+            live.recent.keep(attempt, replace(known, state=LeadState.SUPPRESSED))
     for attempt in [a for a in live.attempts.values() if a.lead == lead and a.state in UNANSWERED]:
         take_back(live, attempt, now_ms)
 

@@ -181,7 +181,7 @@ def _attach(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> Attempt:
     named = replace(attempt, lead=lead.id, phone_position=position)
     owed = attempt.id in live.attempts and attempt.id not in live.decided
     if attempt.id not in live.attempts:
-        live.recent[attempt.id] = (named, lead)
+        live.recent.keep(named, lead)
     else:
         live.attempts[attempt.id] = named
         live.leads[lead.id] = lead

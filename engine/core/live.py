@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from engine.core import attempts as rules
 from engine.core import effects, pacing, trunks
-from engine.core.books import PRESENT, Attempts, Roster
+from engine.core.books import PRESENT, Attempts, Recent, Roster
 from engine.core.events import DeskCommand
 from engine.core.law import Pack
 from engine.core.machines import AGENT, CUSTOMER, JOINT_AGENT, AgentEvent, CustomerEvent, step
@@ -38,6 +38,7 @@ from engine.core.model import (
     LeadState,
     LegId,
     LegKind,
+    Mode,
     NotDialing,
     Outcome,
     PhoneNumber,
@@ -63,6 +64,8 @@ NEVER_MS: Final = 1 << 62
 READY_ON_DISK: Final = frozenset({AgentState.PREVIEW, AgentState.HELPING})
 #: A leg younger than this may be missing from a snapshot that was taken while it was being made.
 SNAPSHOT_GRACE_MS: Final = 5_000
+#: How a call comes nearer to its answer: only a forecast weighs that, who goes by what is in flight decides as before.
+_UNWEIGHED: Final = frozenset({CustomerEvent.ACCEPTED, CustomerEvent.RINGING})
 #: A snapshot of the switch is not asked for more often: what failed for one leg often fails for many.
 ASK_EVERY_MS: Final = 500
 
@@ -140,7 +143,7 @@ class Live:
         self.leg_since_ms: dict[AgentId, int] = {}  # when an agent's leg was ordered or found
         self.skips: Counter[AgentId] = Counter()  # of previews, since their last dial
         self.to_dial: dict[LeadId, Wanted] = {}  # leads that the store is asked for because an agent dials them
-        self.recent: OrderedDict[AttemptId, tuple[Attempt, Lead | None]] = OrderedDict()
+        self.recent = Recent(CORRECTIONS_MAX)
         self.queues: dict[QueueId, InboundQueue] = {}  # of the policy, and older ones that still have calls
         self.callers: dict[AttemptId, tuple[Lead, ...]] = {}  # who a caller may be, once the store has said
         self.without_music: dict[AttemptId, None] = {}  # callers who wait in silence: the order failed
@@ -497,7 +500,8 @@ class Live:
         state = step(CUSTOMER, attempt.state, event)
         moved = self._record_on(replace(attempt, state=state, **changes), attempt.state, now_ms)
         self.attempts[attempt.id] = moved
-        self.ask(moved.seat)
+        if event not in _UNWEIGHED or self.campaigns[moved.campaign].mode is Mode.PREDICTIVE:
+            self.ask(moved.seat)
         self.asked.update(self.short)  # a line may be free now, or a trunk well again
         pacer = self.pacers[moved.campaign]
         if moved.answered_at_ms is not None and moved.queue is None:
@@ -697,9 +701,7 @@ class Live:
         self.callers.pop(attempt.id, None)
         self.without_music.pop(attempt.id, None)
         self.decided.discard(attempt.id)
-        self.recent[attempt.id] = (attempt, lead)
-        while len(self.recent) > CORRECTIONS_MAX:
-            self.recent.popitem(last=False)
+        self.recent.keep(attempt, lead)
 
     def lead_changed(self, campaign: CampaignId, change: LeadChange) -> None:
         """A lead of ours may be dialable from `next_at_ms` on: the hopper looks again then."""

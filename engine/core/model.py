@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NewType
 
 from engine.core.budget import AbandonRule
@@ -725,11 +726,16 @@ class SystemPause(StrEnum):
     TASK = "system:task"  # busy with a task that "Next" handed out
 
 
+#: Channel ids whose meaning is remembered: each is read with every fact of its leg, and with every snapshot.
+LEGS_MAX: Final = 4_096
+
+
 def customer_leg(attempt: AttemptId) -> LegId:
     """The channel id of an attempt's customer leg; `attempt_of_leg` reads it back."""
     return LegId(f"a.{attempt}.c")
 
 
+@lru_cache(LEGS_MAX)
 def attempt_of_leg(leg: str) -> AttemptId | None:
     """The attempt that a channel id of ours carries, or None for any other channel."""
     match leg.split("."):
@@ -773,6 +779,7 @@ def agent_leg(agent: AgentId, number: str) -> LegId:
     return LegId(f"g.{number}.{agent}")
 
 
+@lru_cache(LEGS_MAX)
 def agent_of_leg(leg: str) -> AgentId | None:
     """The agent whose phone a channel id of ours names, or None for any other channel."""
     match leg.split(".", 2):

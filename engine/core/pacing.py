@@ -225,6 +225,8 @@ class Pacer:
     @property
     def ready(self) -> int:
         """Ready agents who may be counted on."""
+        if not self._leaving and not self._lent:
+            return len(self._ready)
         return len(self._ready - self._leaving - self._lent)
 
     @property
@@ -325,10 +327,11 @@ class Pacer:
         """
         forecast, policy, last = self._forecast, self._policy, self._last
         predictive = isinstance(policy, Predictive)
-        pace_ms = min(PACE_MS_MAX, PACE_MS_PER_THING * forecast.size)
-        if predictive and last is not None and 0 <= now_ms - last.at_ms < pace_ms:
-            self._paced = self._paced or replace(last, place=0, limit=PacingLimit.PACED)
-            return self._paced
+        if predictive and last is not None:
+            pace_ms = min(PACE_MS_MAX, PACE_MS_PER_THING * forecast.size)
+            if 0 <= now_ms - last.at_ms < pace_ms:
+                self._paced = self._paced or replace(last, place=0, limit=PacingLimit.PACED)
+                return self._paced
         forecast.watch_drift(now_ms)
         ready = self.ready
         free = max(0, ready - elsewhere.now)

@@ -252,7 +252,7 @@ class SimAgent:
         engine = self._engine()  # perhaps another one by now
         if engine is None:
             return
-        agent = next((a for a in engine.snapshot().agents if a.id == self.id), None)
+        agent = engine.agent(self.id)
         if agent is not None:
             self._seen = agent
 
@@ -357,7 +357,7 @@ class SimAgent:
 
     def _consult(self, act: ConsultAct) -> DeskEvent:
         engine = self._engine()
-        people = [agent.id for agent in engine.snapshot().agents] if engine is not None else []
+        people = list(engine.policy().agents) if engine is not None else []
         to = self._chance.choice([*people, self.id])
         if act is ConsultAct.START and self._chance.random() < self._habits.outside_share:
             number = PhoneNumber(f"+38050{self._chance.randrange(10**7):07}")
@@ -371,7 +371,7 @@ class SimAgent:
     def _transfer(self) -> DeskEvent:
         """To a colleague, to myself later, to the team, or to somebody outside."""
         engine = self._engine()
-        people = [agent.id for agent in engine.snapshot().agents] if engine is not None else []
+        people = list(engine.policy().agents) if engine is not None else []
         to = self._chance.choice([None, self.id, *people])
         if self._chance.random() < self._habits.outside_share:
             number = PhoneNumber(f"+38050{self._chance.randrange(10**7):07}")
@@ -386,7 +386,7 @@ class SimAgent:
 
     def _attempt(self, agent: Agent) -> Attempt | None:
         engine = self._engine()
-        return None if engine is None else next((a for a in engine.snapshot().attempts if a.id == agent.attempt), None)
+        return None if engine is None or agent.attempt is None else engine.attempt(agent.attempt)
 
     def _disposition(self, agent: Agent) -> DeskEvent | None:
         engine, attempt = self._engine(), self._attempt(agent)

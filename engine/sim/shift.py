@@ -334,6 +334,7 @@ class _FaultyStore:
         self._world = world
         self.saved = 0
         self.agents: set[AgentId] = set()  # saved in this life
+        self._own_rows = 0  # of the engine: its commits revise nothing
         self._revised_at: tuple[int, int] | None = None
         self._revisions: Mapping[str, int] = {}
 
@@ -344,7 +345,9 @@ class _FaultyStore:
         failed = self._world.report.writes == self._world.plan.failed_write
         if failed or self._world.chance.random() < self._world.failed_write_share:
             raise StoreIoError("simulated: the disk did not write")
+        rows = self._world.rows_written()
         await self._store.commit(writes)
+        self._own_rows += self._world.rows_written() - rows
         self.saved += len(writes)
         self.agents |= {write.agent.id for write in writes if isinstance(write, effects.SaveAgent)}
         self._world.saved(writes)
@@ -380,8 +383,8 @@ class _FaultyStore:
         return found
 
     async def revisions(self) -> Mapping[str, int]:
-        """As the store; read anew only after somebody has written, for it is asked thousands of times."""
-        written = self._world.written()
+        """As the store; read anew only after somebody else has written, for it is asked thousands of times."""
+        written = self._world.rows_written() - self._own_rows, self._world.disk.total_changes
         if written != self._revised_at:
             self._revised_at, self._revisions = written, await self._store.revisions()
         return self._revisions
@@ -740,9 +743,9 @@ class _World:
             if (agent_state, attempt_id, leg) != (known, agent.attempt, agent.leg):
                 raise Broken(f"the disk has {id_} {agent_state} {attempt_id} {leg}, the memory {agent}")
 
-    def written(self) -> tuple[int, int]:
-        """How many rows the engine, and others, have written."""
-        return self._database.rows_written, self.disk.total_changes
+    def rows_written(self) -> int:
+        """Through the engine's connection, by whomever."""
+        return self._database.rows_written
 
     def _invited(self, invite: Invite) -> None:
         """A number leaves the house."""
@@ -760,7 +763,7 @@ class _World:
         lead, number, zone = row
         if number != order.number.e164:
             raise Broken(f"attempt {order.attempt} dials a number that is not on disk")
-        if any(c.number == order.number for c in self.switch.channels.values()):
+        if self.switch.numbers[number]:
             live = self._floor.live.attempts if self._floor is not None else {}
             known = [
                 a

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from typing import Final
 
 from engine.clock import Clock
@@ -139,6 +141,7 @@ class Channel:
     music: bool = False
     arrived: CallArrived | None = None  # they called us
     clocks: list[asyncio.TimerHandle] = field(default_factory=list)
+    found: tuple[tuple[object, ...], LegFound] | None = None  # as it was in the last snapshot, and from what
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ class SimSwitch:
     ) -> None:
         """`trunks`: those that may be dialed (None: any). `on_invite` is told of every number that leaves the house."""
         self.channels: dict[LegId, Channel] = {}
+        self.numbers: Counter[str] = Counter()  # of them
         self.faults = faults or Faults()
         self.connected = False
         self.disturbed: set[LegId] = set()  # legs of which the engine did not hear, or not in time
@@ -188,6 +192,11 @@ class SimSwitch:
         self.machines: set[LegId] = set()  # legs that answering machines have answered
         self._snapshots: list[set[LegId]] = []  # legs that ended while a snapshot was on its way
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Asked of the system at every order, it would cost more than the order."""
+        return asyncio.get_running_loop()
+
     # ── the link ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, sink: Sink) -> None:
@@ -209,7 +218,7 @@ class SimSwitch:
 
     def send(self, order: SwitchOrder) -> None:
         """See `Switch.send`."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if not self.connected:
             loop.call_later(0.001, self._fail, order, self._life)
             return
@@ -250,7 +259,7 @@ class SimSwitch:
         channel = Channel(leg, caller, trunk, message_ms=fate.message_ms, talk_ms=fate.talk_ms)
         channel.arrived = CallArrived(leg=leg, trunk=trunk, dialed=dialed, caller=caller)
         channel.up, channel.up_at_ms = True, self._clock.now_ms()
-        self.channels[leg] = channel
+        self._keep(channel)
         channel.patience = self._later(channel, patience_ms or fate.patience_ms, self._end, channel, 0, None)
         if self.connected:
             channel.place = Place.STASIS
@@ -276,7 +285,7 @@ class SimSwitch:
     async def _stay_connected(self) -> None:
         faults = self.faults
         until_s = self._some_ms(faults.link_lost_every_ms) / 1000 if faults.link_lost_every_ms else None
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         mishaps: list[asyncio.TimerHandle] = []
         if faults.slow_spell_every_ms:
             at_s = self._some_ms(faults.slow_spell_every_ms) / 1000
@@ -295,7 +304,7 @@ class SimSwitch:
     def _slow_spell(self, link: int) -> None:
         if link == self._link:
             self._deliver(SwitchSlow(slow=True, reason="the simulated switch is slow"), link)
-            loop = asyncio.get_running_loop()
+            loop = self._loop
             loop.call_later(self._some_ms(5_000) / 1000, self._deliver, SwitchSlow(slow=False), link)
 
     # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,7 +316,7 @@ class SimSwitch:
             if leg is not None:
                 self.disturbed.add(leg)
             return
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._told_at_s = at_s = max(loop.time() + 0.001, self._told_at_s + 1e-6)
         mishap = self._mishap() if leg is not None else None
         if mishap is not None and leg is not None:
@@ -346,8 +355,8 @@ class SimSwitch:
                 members.setdefault(channel.bridge, []).append(channel.leg)
         legs = tuple(_found(channel, members) for channel in self.channels.values())
         gone = tuple(self._journal.values())
-        at_s = asyncio.get_running_loop().time() + (2 + self._some_ms(3)) / 1000
-        asyncio.get_running_loop().call_at(at_s, self._deliver_snapshot, legs, gone, ended, self._link)
+        at_s = self._loop.time() + (2 + self._some_ms(3)) / 1000
+        self._loop.call_at(at_s, self._deliver_snapshot, legs, gone, ended, self._link)
 
     def _deliver_snapshot(
         self, legs: tuple[LegFound, ...], gone: tuple[LegGone, ...], ended: set[LegId], link: int
@@ -442,7 +451,7 @@ class SimSwitch:
         channel.opts_out, channel.verdict, channel.detection_ms = fate.opts_out, fate.verdict, fate.detection_ms
         if fate.machine:
             self.machines.add(order.leg)
-        self.channels[order.leg] = channel
+        self._keep(channel)
         ring_ms = min(fate.rings_after_ms, order.ring_timeout_ms)
         end_ms = ring_ms + fate.after_ms
         if fate.after_ms:
@@ -626,14 +635,23 @@ class SimSwitch:
             self._journal[channel.leg] = LegGone(channel.leg, channel.up_at_ms, cause)
         self._tell(LegHungUp(channel.leg, cause, tech_cause))
 
+    def _keep(self, channel: Channel) -> None:
+        self.channels[channel.leg] = channel
+        if channel.number is not None:
+            self.numbers[channel.number.e164] += 1
+
     def _forget(self, channel: Channel) -> None:
         del self.channels[channel.leg]
+        if channel.number is not None:
+            self.numbers[channel.number.e164] -= 1
+            if not self.numbers[channel.number.e164]:
+                del self.numbers[channel.number.e164]
         for clock in channel.clocks:
             clock.cancel()
         self._order_at_s.pop(channel.leg, None)
 
     def _later(self, channel: Channel, ms: int, what: Callable[..., None], *with_: object) -> asyncio.TimerHandle:
-        handle = asyncio.get_running_loop().call_later(ms / 1000, what, *with_)
+        handle = self._loop.call_later(ms / 1000, what, *with_)
         channel.clocks.append(handle)
         return handle
 
@@ -659,12 +677,19 @@ def _legs_of(order: SwitchOrder) -> tuple[LegId, ...]:
 
 def _found(channel: Channel, members: Mapping[BridgeId, Sequence[LegId]]) -> LegFound:
     others = members[channel.bridge] if channel.bridge is not None else ()
-    return LegFound(
-        channel.leg,
-        answered=channel.up,
-        ours_to_command=channel.place is Place.STASIS,
-        bridged_with=tuple(leg for leg in others if leg != channel.leg),
-        arrived=channel.arrived,
-        screening=channel.place is Place.SCREENING,
-        handed_out=channel.place is Place.OUT,
+    known = (channel.up, channel.place, tuple(others))
+    if channel.found is not None and channel.found[0] == known:
+        return channel.found[1]
+    channel.found = (
+        known,
+        LegFound(
+            channel.leg,
+            answered=channel.up,
+            ours_to_command=channel.place is Place.STASIS,
+            bridged_with=tuple(leg for leg in others if leg != channel.leg),
+            arrived=channel.arrived,
+            screening=channel.place is Place.SCREENING,
+            handed_out=channel.place is Place.OUT,
+        ),
     )
+    return channel.found[1]

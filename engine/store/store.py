@@ -196,7 +196,9 @@ class Store:
 
         `StoreError`: nothing of it is saved; `transient` ones are worth repeating, `StoreBug` is not.
         """
-        await self._database.write(*(statement for write in writes for statement in statements_of(write)))
+        last = {(one.agent.id, one.at_ms): one for one in writes if isinstance(one, SaveAgent)}
+        needed = (one for one in writes if not isinstance(one, SaveAgent) or one is last[one.agent.id, one.at_ms])
+        await self._database.write(*(statement for write in needed for statement in statements_of(write)))
 
     async def try_write(self) -> None:
         """A transaction of nothing: nothing reaches the disk. `StoreError` as of `commit`."""
@@ -539,7 +541,8 @@ def _save_end(write: SaveEnd) -> Iterator[Statement]:
     counts = attempt.outcome in COUNTED and attempt.queue is None
     spoken = attempt.queue is not None and attempt.outcome is Outcome.CONNECTED
     yield from _save_call(attempt)
-    yield SQL.end_call(attempt=attempt.id, at_ms=attempt.ended_at_ms)
+    if attempt.bridged_at_ms is not None:
+        yield SQL.end_call(attempt=attempt.id, at_ms=attempt.ended_at_ms)
     yield SQL.end_attempt(
         id=attempt.id,
         accepted_at_ms=attempt.accepted_at_ms,
@@ -629,7 +632,8 @@ def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Stateme
         yield SQL.suppress_leads_of_lead(lead=change.lead, at_ms=at_ms)
     else:
         yield SQL.suppress_unreachable(lead=change.lead, at_ms=at_ms)
-    yield SQL.cancel_callbacks_of_suppressed(lead=change.lead, at_ms=at_ms, closed_by=by)
+    if change.state in {LeadState.CALLBACK, LeadState.SUPPRESSED}:  # else it has none any more
+        yield SQL.cancel_callbacks_of_suppressed(lead=change.lead, at_ms=at_ms, closed_by=by)
 
 
 def _save_agent(write: SaveAgent) -> Iterator[Statement]:
