@@ -33,10 +33,14 @@ from engine.core.model import (
     queue_seat,
 )
 
-#: Leads asked of the store at a time, and the hopper's size.
+#: Leads asked of the store at a time, and those of the line that the hopper holds.
 HOPPER_MAX: Final = 50
-#: Fewer leads than this, and more are asked for.
+#: Promised calls that it holds besides: those whose agents are busy wait here, and keep nobody else from being called.
+PROMISED_MAX: Final = 2_000
+#: Fewer leads of the line than this, and more are asked for.
 HOPPER_LOW: Final = 10
+#: A full hopper of which nobody may be called just now is not filled again before this.
+FULL_RECHECK_MS: Final = 1_000
 #: A dry store is asked again at least so often: what made it dry may lie outside the engine's sight.
 HOPPER_RECHECK_MS: Final = 60_000
 #: An originate that waited longer than this for the disk or the switch is not sent.
@@ -94,19 +98,23 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
         due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
         hopper.dry_until_ms = max(min(due_ms, hopper.soonest_ms, now_ms + HOPPER_RECHECK_MS), now_ms + 1)
         live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
-    _load(hopper, fresh)
+    if not _load(hopper, fresh):
+        hopper.dry_until_ms = now_ms + FULL_RECHECK_MS
+        live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
 
 
-def _load(hopper: Hopper, fresh: Iterable[Lead]) -> None:
-    """Behind what is loaded; promised calls before it all, by their time. What has no room stays in the store."""
+def _load(hopper: Hopper, fresh: Iterable[Lead]) -> bool:
+    """Behind what is loaded; promised calls before it all, by their time. Whether there was room for all of them."""
     leads = [*hopper.leads, *fresh]
     promised = [lead for lead in leads if lead.state is LeadState.CALLBACK]
-    if promised:
-        promised.sort(key=lambda lead: (lead.next_at_ms, lead.id))
-        leads = promised + [lead for lead in leads if lead.state is not LeadState.CALLBACK]
-    if len(leads) > HOPPER_MAX:
-        hopper.dry_until_ms = 0
-    hopper.leads = deque(leads[:HOPPER_MAX])
+    line = [lead for lead in leads if lead.state is not LeadState.CALLBACK]
+    promised.sort(key=lambda lead: (lead.next_at_ms, lead.id))
+    hopper.leads = deque(promised[:PROMISED_MAX] + line[:HOPPER_MAX])
+    return len(hopper.leads) == len(leads)
+
+
+def _runs_low(hopper: Hopper) -> bool:
+    return len(hopper.leads) < HOPPER_LOW or hopper.leads[-HOPPER_LOW].state is LeadState.CALLBACK
 
 
 def leads_changed(live: Live, event: LeadsChanged, now_ms: int) -> None:
@@ -148,7 +156,7 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
         place(live, campaign, *lead_phone, trunk, now_ms)
         live.wanted[campaign.id] -= 1
     hopper = live.hoppers[campaign.id]
-    if hopper.owed or len(hopper.leads) < HOPPER_LOW:
+    if hopper.owed or _runs_low(hopper):
         look_for_leads(live, campaign.id, now_ms)
     return _why_no_need(live, campaign, decision)
 
@@ -342,7 +350,7 @@ def look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:
         return False
     if now_ms < hopper.dry_until_ms:
         return not hopper.leads
-    promised = hopper.owed and len(hopper.leads) >= HOPPER_LOW
+    promised = hopper.owed and not _runs_low(hopper)
     hopper.fetching = True
     if not promised:
         hopper.soonest_ms = NEVER_MS

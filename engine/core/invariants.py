@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from engine.core.customers import CONVERSING, UNANSWERED
-from engine.core.dialing import HOPPER_MAX
+from engine.core.dialing import HOPPER_MAX, PROMISED_MAX
 from engine.core.inbound import may_be_offered
 from engine.core.live import Live
 from engine.core.model import Agent, AgentState, Attempt, ConsultPhase, CustomerState, LeadId, LegKind
@@ -168,7 +168,7 @@ def _waiting(live: Live) -> Iterator[str]:
 
 def _hoppers(live: Live) -> Iterator[str]:
     for id_, hopper in live.hoppers.items():
-        if len(hopper.leads) > HOPPER_MAX:
+        if len(hopper.leads) > HOPPER_MAX + PROMISED_MAX:
             yield f"the hopper of {id_} holds {len(hopper.leads)} leads"
         for lead in hopper.leads:
             if live.held(lead.id):

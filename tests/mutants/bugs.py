@@ -135,8 +135,8 @@ BUGS: Final = (
     Bug(
         "a promised call waits behind what was loaded before it",
         "engine/core/dialing.py",
-        "        leads = promised + [lead for lead in leads if lead.state is not LeadState.CALLBACK]\n",
-        "        leads = [lead for lead in leads if lead.state is not LeadState.CALLBACK] + promised\n",
+        "deque(promised[:PROMISED_MAX] + line[:HOPPER_MAX])",
+        "deque(line[:HOPPER_MAX] + promised[:PROMISED_MAX])",
         f"{DIALING}::test_a_promised_call_whose_time_comes_goes_before_what_is_loaded_and_the_rest_stays",
     ),
     Bug(

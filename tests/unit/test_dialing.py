@@ -11,7 +11,6 @@ from engine.core import effects, events
 from engine.core.dialing import (
     CLOSING_MS,
     HOPPER_LOW,
-    HOPPER_MAX,
     HOPPER_RECHECK_MS,
     LOOK_AGAIN_MS,
     ON_THE_WIRE_MS,
@@ -405,18 +404,16 @@ def test_nothing_goes_while_a_promised_call_is_being_loaded_also_when_the_store_
     assert called(floor) == [1, 40]
 
 
-def test_of_a_full_hopper_the_last_in_line_give_way_to_promised_calls_and_come_back() -> None:
-    due_ms = MONDAY_MS + MINUTE_MS
-    floor = Conversation(*(lead(n) for n in range(1, 52)), lead(60, state=LeadState.CALLBACK, next_at_ms=due_ms))
+def test_promised_calls_that_wait_for_their_agents_keep_nobody_else_from_being_called() -> None:
+    mine = [lead(n, state=LeadState.CALLBACK, owner=BORYS, next_at_ms=MONDAY_MS) for n in range(1, 121)]
+    floor = Conversation(*mine, *(lead(n) for n in range(1_000, 1_080)))
     floor.ready(ANNA)
-    hopper = floor.live.hoppers[SPRING]
-    floor.tell(events.LeadsChanged(SPRING))
-    assert len(hopper.leads) == HOPPER_MAX
-    floor.wait(MINUTE_MS)
-    assert loaded(floor) == [60, *range(2, 51)]
-    for _ in range(51):
+    for _ in range(70):
         floor.hang_up(floor.dial(), cause=1)
-    assert called(floor) == [1, 60, *range(2, 52)]
+    assert called(floor) == list(range(1_000, 1_071))
+    assert len(floor.all(effects.FetchLeads)) < 20
+    floor.ready(BORYS)
+    assert called(floor)[-1] == 1
 
 
 def test_who_asks_for_no_more_calls_leaves_with_their_numbers_and_the_rest_stays_loaded() -> None:
