@@ -39,7 +39,7 @@ HOPPER_MAX: Final = 50
 PROMISED_MAX: Final = 2_000
 #: Fewer leads of the line than this, and more are asked for.
 HOPPER_LOW: Final = 10
-#: A full hopper of which nobody may be called just now is not filled again before this.
+#: With more promised calls waiting for their agents than that, the store is not asked again before this.
 FULL_RECHECK_MS: Final = 1_000
 #: A dry store is asked again at least so often: what made it dry may lie outside the engine's sight.
 HOPPER_RECHECK_MS: Final = 60_000
@@ -98,19 +98,21 @@ def leads_fetched(live: Live, event: LeadsFetched, now_ms: int) -> None:
         due_ms = NEVER_MS if event.next_due_at_ms is None else event.next_due_at_ms
         hopper.dry_until_ms = max(min(due_ms, hopper.soonest_ms, now_ms + HOPPER_RECHECK_MS), now_ms + 1)
         live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
-    if not _load(hopper, fresh):
-        hopper.dry_until_ms = now_ms + FULL_RECHECK_MS
-        live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
+    _load(hopper, fresh)
+    if len(hopper.leads) < len(held) + len(fresh):  # what had no room is still in the store
+        hopper.dry_until_ms = 0
+        if _runs_low(hopper):
+            hopper.dry_until_ms = now_ms + FULL_RECHECK_MS
+            live.emit(effects.SetTimer(("hopper", event.campaign), hopper.dry_until_ms))
 
 
-def _load(hopper: Hopper, fresh: Iterable[Lead]) -> bool:
-    """Behind what is loaded; promised calls before it all, by their time. Whether there was room for all of them."""
+def _load(hopper: Hopper, fresh: Iterable[Lead]) -> None:
+    """Behind what is loaded; promised calls before it all, by their time. What has no room stays in the store."""
     leads = [*hopper.leads, *fresh]
     promised = [lead for lead in leads if lead.state is LeadState.CALLBACK]
     line = [lead for lead in leads if lead.state is not LeadState.CALLBACK]
     promised.sort(key=lambda lead: (lead.next_at_ms, lead.id))
     hopper.leads = deque(promised[:PROMISED_MAX] + line[:HOPPER_MAX])
-    return len(hopper.leads) == len(leads)
 
 
 def _runs_low(hopper: Hopper) -> bool:

@@ -416,6 +416,14 @@ def test_promised_calls_that_wait_for_their_agents_keep_nobody_else_from_being_c
     assert called(floor)[-1] == 1
 
 
+def test_a_campaign_whose_calls_end_at_once_never_waits_for_leads_that_the_store_has() -> None:
+    floor = Conversation(*(lead(n) for n in range(1, 202)))
+    floor.ready(ANNA)
+    for _ in range(200):
+        floor.hang_up(floor.dial(), cause=1)
+    assert called(floor) == list(range(1, 202))
+
+
 def test_who_asks_for_no_more_calls_leaves_with_their_numbers_and_the_rest_stays_loaded() -> None:
     ours, theirs = "+380671119991", "+380671119992"
     floor = Conversation(lead(1, ours), *(lead(n) for n in range(2, 31)), lead(31, ours), lead(32, ours, theirs))
