@@ -26,7 +26,7 @@ import orjson
 
 from engine.leads.columns import NOTHING_CHOSEN, SAMPLE_ROWS_MAX, Choice, Column, Layout, Meaning, Role, recognise
 from engine.leads.plan import ImportRow, RejectedRow, plan_import
-from engine.leads.sheets import Cell, Refused, RefusedReason, Row, read
+from engine.leads.sheets import Cell, Refused, RefusedReason, Row, count, read
 from engine.phones import Numbering
 from engine.store import imports
 from engine.store.imports import Piece, piece_of
@@ -181,7 +181,7 @@ def decide(
             raise Refused(RefusedReason.NO_PHONE_COLUMN)
         if sample[-1][0] <= layout.header_row:
             raise Refused(RefusedReason.NO_ROWS)
-        rows_total += sum(1 for _ in islice(rows, ROWS_MAX + 1))
+        rows_total = count(path, ROWS_MAX + 1)
         if rows_total > ROWS_MAX:
             raise Refused(RefusedReason.TOO_MANY_ROWS)
     opened = {
