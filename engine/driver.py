@@ -342,8 +342,8 @@ class Driver:
     def _carry_out(self, orders: Sequence[effects.Effect]) -> None:
         commit = _Commit()
         for order in orders:
-            if isinstance(order, effects.Urgent):
-                self._switch.send(order)
+            if isinstance(order, effects.Notice):  # most are: asked first
+                commit.notices.append(order)
             elif isinstance(order, effects.Timer):
                 self._timers.apply(order)
             elif isinstance(order, effects.Write):
@@ -355,7 +355,7 @@ class Driver:
             elif isinstance(order, effects.Read):
                 commit.reads.append(order)
             else:
-                commit.notices.append(order)
+                self._switch.send(order)
         if commit.writes or commit.dials or commit.recorders or commit.reads or commit.notices:
             self._commits.append(commit)
             self._commit_wake.set()
