@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -392,7 +393,10 @@ async def test_a_number_outside_is_asked_first_all_three_talk_and_the_customer_i
 ) -> None:
     olena = await sign_in("olena")
     await at_work(place, olena)
+    tab_icon = olena.locator('link[rel="icon"]')
+    await expect(tab_icon).to_have_attribute("href", re.compile(r"/icon\.svg"))
     await answered(place, olena)
+    await expect(tab_icon).to_have_attribute("href", re.compile(r"/icon-call\.svg"))
     await place.dial(running=False)
     await olena.keyboard.press("F8")
     await olena.locator("#transfer-number").fill("050 111 22 33")

@@ -169,6 +169,15 @@ class Desks:
         """Whether no customer is in any bridge."""
         return not any(leg.startswith("a.") for legs in (await self.bridges()).values() for leg in legs)
 
+    def carried(self, number: str, since_ms: int) -> list[CarriedCall]:
+        """The carrier's record of calls to that number."""
+        calls = self.pair.carried()
+        return [call for call in calls if f"+{call.number}" == number and call.invited_ms >= since_ms]
+
+    async def over(self) -> bool:
+        """Whether every attempt has its end on disk."""
+        return not await rows(self.database, "SELECT id FROM attempts WHERE ended_at_ms IS NULL")
+
     async def bridges(self) -> dict[str, list[str]]:
         _, bridges = await self.ari.ask("GET", "bridges")
         return {bridge["id"]: bridge["channels"] for bridge in bridges}
@@ -273,19 +282,14 @@ async def test_a_colleague_is_asked_all_three_talk_a_kill_strands_nobody_and_the
 async def test_who_is_handed_to_a_number_outside_talks_on_through_a_kill_and_records_agree(
     desks: Desks,
 ) -> None:
-    outside = "+380441999903"
-
-    def carried(number: str) -> list[CarriedCall]:
-        return [call for call in desks.pair.carried() if f"+{call.number}" == number and call.invited_ms >= began_ms]
-
-    began_ms = WallClock().now_ms()
+    outside, began_ms = "+380441999903", WallClock().now_ms()
     async with desks.engine():
         await desks.press(events.CampaignSwitched, campaign=SPRING, running=True)
         await desks.at_work(ANNA)
         await desks.talks(ANNA)
         (attempt,) = desks.running.snapshot().attempts
         assert await desks.press(events.AgentTransferOut, agent=ANNA, number=PhoneNumber(outside)) == ""
-        await until(lambda: [call for call in carried(outside) if call.answered_ms])
+        await until(lambda: [call for call in desks.carried(outside, began_ms) if call.answered_ms])
         assert desks.state(ANNA) is AgentState.WRAP_UP
         await desks.hears(desks.leg(ANNA))
 
@@ -294,13 +298,46 @@ async def test_who_is_handed_to_a_number_outside_talks_on_through_a_kill_and_rec
         assert channel["dialplan"]["context"] == "zvonar-out", "nobody has cut them"
         assert desks.state(ANNA) is AgentState.WRAP_UP
         await desks.ari.hang_up(str(attempt.leg))
-        await until(lambda: all(call.ended_ms for call in carried(outside)))
+        await until(lambda: all(call.ended_ms for call in desks.carried(outside, began_ms)))
+        await until(desks.over)
+    assert len(desks.carried(outside, began_ms)) == 1
+    both = [*desks.carried(outside, began_ms), *desks.carried(NUMBER, began_ms)]
+    assert await verify(desks.database, now_ms=WallClock().now_ms(), carried=both) == []
 
-        async def over() -> bool:
-            open_ones = "SELECT id FROM attempts WHERE ended_at_ms IS NULL"
-            return not await rows(desks.database, open_ones)
 
-        await until(over)
-    assert len(carried(outside)) == 1
-    both = [*carried(outside), *carried(NUMBER)]
+async def test_somebody_outside_is_asked_and_talks_on_with_the_customer_through_a_kill(desks: Desks) -> None:
+    outside, began_ms = "+380441999803", WallClock().now_ms()
+    legs: set[str] = set()
+
+    async def is_in_a_bridge() -> bool:
+        legs.update(leg for room in (await desks.bridges()).values() for leg in room if leg.startswith("o."))
+        return bool(legs)
+
+    async with desks.engine():
+        await desks.press(events.CampaignSwitched, campaign=SPRING, running=True)
+        await desks.at_work(ANNA)
+        await desks.talks(ANNA)
+        (attempt,) = desks.running.snapshot().attempts
+        anna, customer = desks.leg(ANNA), str(attempt.leg)
+        ask = {"agent": ANNA, "act": ConsultAct.START, "number": PhoneNumber(outside)}
+        assert await desks.press(events.AgentConsult, **ask) == ""
+        await until(is_in_a_bridge)
+        (asked,) = legs
+        await desks.hears(anna, asked)
+        await desks.hears(customer)
+        assert await desks.press(events.AgentConsult, agent=ANNA, act=ConsultAct.CONFERENCE) == ""
+        await desks.hears(anna, asked, customer)
+        assert await desks.press(events.AgentConsult, agent=ANNA, act=ConsultAct.COMPLETE) == ""
+        await desks.hears(customer, asked)
+        await desks.hears(anna)
+        assert desks.state(ANNA) is AgentState.WRAP_UP
+
+    async with desks.engine():
+        await desks.hears(customer, asked)
+        assert desks.state(ANNA) is AgentState.WRAP_UP, "she owes the result"
+        await desks.ari.hang_up(asked)
+        await until(desks.over)
+        await until(lambda: all(call.ended_ms for call in desks.carried(outside, began_ms)))
+    assert len(desks.carried(outside, began_ms)) == 1
+    both = [*desks.carried(outside, began_ms), *desks.carried(NUMBER, began_ms)]
     assert await verify(desks.database, now_ms=WallClock().now_ms(), carried=both) == []

@@ -27,6 +27,7 @@ const prefs = JSON.parse(document.getElementById("prefs").textContent);
 // What the engine says; what is looked at is `tabs.current`.
 const call = { attempt: "", state: "", name: "", live: false };
 const noteTimers = new Map();
+const tabIcon = document.querySelector('link[rel="icon"]');
 let typedAt = 0;
 let lostTimer = 0;
 followEdits(desk);
@@ -143,6 +144,7 @@ function showBar(frame) {
   const before = call.state;
   call.state = desk.dataset.state = frame.state;
   document.title = call.attempt ? `☎ ${call.name || "…"} — ${frame.word}` : `${frame.word} · Zvonar`;
+  tabIcon.href = tabIcon.href.replace(/icon(-call)?\.svg/, call.attempt ? "icon-call.svg" : "icon.svg");
   const tab = tabs.get(call.attempt);
   if (tab && IN_CONVERSATION.has(frame.state)) tab.talked = true;
   if (before !== frame.state) {
