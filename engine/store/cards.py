@@ -45,11 +45,15 @@ class _Sql:
     leave_line_of: Query
     close_merged: Query
     move_callback: Query
+    wait_for_callback: Query
+    cancel_callback: Query
     move_tasks: Query
     note_merge: Query
     how_it_was: Query
     merges: Query
     put_back_card: Query
+    put_back_callback: Query
+    put_back_kept: Query
     put_back_state: Query
     put_back_phones: Query
     end_merge: Query
@@ -164,16 +168,20 @@ class Cards:
             "state": rows[merged]["state"],
             "next_at_ms": rows[merged]["next_at_ms"],
             "hold": rows[merged]["hold"],
+            "promise": rows[merged]["promise"],
+            "kept": {name: rows[kept][name] for name in ("state", "next_at_ms", "owner", "hold")},
         }
-        both = {"kept": kept, "merged": merged}
+        both, rule = {"kept": kept, "merged": merged}, _rule(kept)
         await self._database.write(
             SQL.note_merge(**both, before=orjson.dumps(was).decode(), login=login, at_ms=now_ms),
             SQL.merge_phones(**both),
             SQL.leave_line_of(lead=both["kept"]),
             SQL.merge_fields(**both, taken=orjson.dumps(list(taken)).decode(), name_taken=name_taken, at_ms=now_ms),
             SQL.move_callback(**both),
+            SQL.wait_for_callback(**both, at_ms=now_ms),
+            SQL.cancel_callback(merged=merged, rule=rule, at_ms=now_ms),
             SQL.move_tasks(**both),
-            SQL.close_merged(merged=merged, rule=f"merged:{kept}", at_ms=now_ms),
+            SQL.close_merged(merged=merged, rule=rule, at_ms=now_ms),
             _audit(login, "leads_merged", kept, f"with {merged}", now_ms),
         )
 
@@ -187,11 +195,27 @@ class Cards:
             ),
             SQL.put_back_phones(lead=merge.kept, last=was["last_phone"]),
             SQL.leave_line_of(lead=merge.kept),
+            *self._promise_put_back(merge, now_ms),
             SQL.put_back_state(
                 lead=merge.merged, state=was["state"], next_at_ms=was["next_at_ms"], hold=was["hold"], at_ms=now_ms
             ),
             _audit(login, "leads_unmerged", merge.kept, f"from {merge.merged}", now_ms),
         )
+
+    @staticmethod
+    def _promise_put_back(merge: Merge, now_ms: int) -> tuple[Statement, ...]:
+        promise = merge.before.get("promise")
+        if promise is None:  # merges of older versions do not say
+            return ()
+        return (
+            SQL.put_back_callback(promise=promise, kept=merge.kept, merged=merge.merged, rule=_rule(merge.kept)),
+            SQL.put_back_kept(lead=merge.kept, **merge.before["kept"], at_ms=now_ms),
+        )
+
+
+def _rule(kept: LeadId) -> str:
+    """Why a merged lead is closed, and its second promise."""
+    return f"merged:{kept}"
 
 
 def _change(edit: Edit, about: Mapping[str, Any]) -> Statement:

@@ -10,6 +10,8 @@ import pytest
 from engine.core.model import CampaignId, LeadId, LeadState, PhoneNumber
 from engine.store.cards import Cards, Conflict, Edit, NotMergeable
 from engine.store.imports import import_leads
+from engine.verify import verify
+from tests.contract.store_people import change, rows
 from tests.fakes.office import Office, Person, office
 
 LEAD = LeadId(1)
@@ -103,3 +105,74 @@ async def test_two_cards_become_one_and_two_again(place: Office) -> None:
         "leads_unmerged",
         "leads_merged",
     ]
+
+
+async def promise(place: Office, lead: LeadId, due_ms: int) -> None:
+    """Olena has promised to call."""
+    await change(
+        place.database,
+        "INSERT INTO callbacks"
+        " (lead_id, campaign_id, promised_at_ms, due_at_ms, owner, state, created_at_ms, created_by)"
+        " SELECT id, campaign_id, :due, :due, 'olena', 'scheduled', :due, 'olena' FROM leads WHERE id = :lead",
+        lead=lead,
+        due=due_ms,
+    )
+    await change(
+        place.database,
+        "UPDATE leads SET state = 'callback', next_at_ms = :due, owner = 'olena', hold = 'later' WHERE id = :lead",
+        lead=lead,
+        due=due_ms,
+    )
+
+
+async def promises(place: Office) -> list[tuple[object, ...]]:
+    return [
+        tuple(row)
+        for row in await rows(
+            place.database, "SELECT lead_id, due_at_ms FROM callbacks WHERE closed_at_ms IS NULL ORDER BY lead_id"
+        )
+    ]
+
+
+async def states(place: Office) -> list[tuple[object, ...]]:
+    return [
+        tuple(row)
+        for row in await rows(place.database, "SELECT id, state, next_at_ms, owner, hold FROM leads ORDER BY id")
+    ]
+
+
+@pytest.mark.parametrize("kept_too", [False, True], ids=["one_promise", "two_promises"])
+async def test_a_promised_call_goes_along_with_the_card_and_comes_back_with_it(place: Office, kept_too: bool) -> None:
+    cards, other, due_ms = Cards(place.database), await twin(place), place.clock.now_ms() + 3_600_000
+    await promise(place, other, due_ms)
+    if kept_too:
+        await promise(place, LEAD, due_ms + 1)
+    before, promised = await states(place), await promises(place)
+    await cards.merge(LEAD, other, "boss", 10)
+    await no_promise_is_broken(place)
+    assert await promises(place) == [(LEAD, due_ms + kept_too)]
+    assert (await states(place))[0][1:4] == ("callback", due_ms + kept_too, "olena")
+    (merge,) = await cards.merges(LEAD)
+    await cards.unmerge(merge, "boss", 20)
+    await no_promise_is_broken(place)
+    assert (await states(place), await promises(place)) == (before, promised)
+
+
+async def test_who_was_called_back_on_the_card_that_stayed_is_not_called_back_again(place: Office) -> None:
+    cards, other, due_ms = Cards(place.database), await twin(place), place.clock.now_ms() + 3_600_000
+    await promise(place, other, due_ms)
+    await cards.merge(LEAD, other, "boss", 10)
+    await change(
+        place.database, "UPDATE callbacks SET state = 'done', closed_at_ms = :at, closed_by = 'a.1'", at=due_ms
+    )
+    await change(place.database, "UPDATE leads SET state = 'closed', hold = 'sale' WHERE id = :lead", lead=LEAD)
+    (merge,) = await cards.merges(LEAD)
+    await cards.unmerge(merge, "boss", 20)
+    await no_promise_is_broken(place)
+    assert await promises(place) == []
+    ours, *_, theirs = await states(place)
+    assert (ours[1], ours[4], theirs[1]) == ("closed", "sale", "closed")
+
+
+async def no_promise_is_broken(place: Office) -> None:
+    assert await verify(place.database, now_ms=place.clock.now_ms()) == []

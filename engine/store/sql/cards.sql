@@ -68,6 +68,18 @@ UPDATE callbacks SET lead_id = :kept, campaign_id = (SELECT campaign_id FROM lea
 WHERE lead_id = :merged AND closed_at_ms IS NULL
   AND NOT EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = :kept AND b.closed_at_ms IS NULL);
 
+-- name: wait_for_callback
+-- The kept lead is called when the other one would have been.
+UPDATE leads SET state = 'callback',
+  (next_at_ms, owner, hold) = (SELECT o.next_at_ms, o.owner, o.hold FROM leads o WHERE o.id = :merged),
+  version = version + 1, updated_at_ms = :at_ms
+WHERE id = :kept AND state <> 'callback'
+  AND EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = :kept AND b.closed_at_ms IS NULL);
+
+-- name: cancel_callback
+UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :rule
+WHERE lead_id = :merged AND closed_at_ms IS NULL;
+
 -- name: move_tasks
 -- What is still to be done is done on the card that stays.
 UPDATE tasks SET lead_id = :kept WHERE lead_id = :merged AND state = 'open';
@@ -77,7 +89,8 @@ INSERT INTO lead_merges (kept_id, merged_id, before, login, at_ms) VALUES (:kept
 RETURNING id;
 
 -- name: how_it_was
-SELECT id, name, name_folded, fields, state, next_at_ms, hold, version,
+SELECT id, name, name_folded, fields, state, next_at_ms, owner, hold, version,
+  (SELECT b.id FROM callbacks b WHERE b.lead_id = leads.id AND b.closed_at_ms IS NULL) AS promise,
   (SELECT json_group_array(p.position) FROM phones p WHERE p.lead_id = leads.id) AS positions
 FROM leads WHERE id IN (:kept, :merged);
 
@@ -89,9 +102,26 @@ WHERE (kept_id = :lead OR merged_id = :lead) AND undone_at_ms IS NULL AND before
 UPDATE leads SET name = :name, name_folded = :name_folded, fields = :fields, version = version + 1, updated_at_ms = :at_ms
 WHERE id = :lead;
 
+-- name: put_back_callback
+-- Unless it was kept, or is being kept, meanwhile.
+UPDATE callbacks SET lead_id = :merged, campaign_id = (SELECT campaign_id FROM leads WHERE id = :merged),
+  state = 'scheduled', closed_at_ms = NULL, closed_by = ''
+WHERE id = :promise AND (
+  closed_by = :rule
+  OR closed_at_ms IS NULL AND lead_id = :kept AND (SELECT state FROM leads WHERE id = :kept) = 'callback');
+
+-- name: put_back_kept
+-- It waited for a callback that has left it.
+UPDATE leads SET state = :state, next_at_ms = :next_at_ms, owner = :owner, hold = :hold,
+  version = version + 1, updated_at_ms = :at_ms
+WHERE id = :lead AND state = 'callback'
+  AND NOT EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = :lead AND b.closed_at_ms IS NULL);
+
 -- name: put_back_state
+-- Who was called back on the other card meanwhile stays closed.
 UPDATE leads SET state = :state, next_at_ms = :next_at_ms, hold = :hold, version = version + 1, updated_at_ms = :at_ms
-WHERE id = :lead AND state = 'closed';
+WHERE id = :lead AND state = 'closed' AND (
+  :state <> 'callback' OR EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = :lead AND b.closed_at_ms IS NULL));
 
 -- name: put_back_phones
 DELETE FROM phones WHERE lead_id = :lead AND position > :last
