@@ -518,7 +518,8 @@ def _save_answer(write: SaveAnswer) -> Iterator[Statement]:
     yield from _save_call(attempt)
 
 
-def _save_call(attempt: Attempt) -> Iterator[Statement]:
+def _save_call(attempt: Attempt, *, over: bool = False) -> Iterator[Statement]:
+    """`over`: of one who called us the lead is left as it is, for by then it may have been closed without a word."""
     if attempt.agent is None or attempt.bridged_at_ms is None:
         return
     yield SQL.save_call(
@@ -530,7 +531,7 @@ def _save_call(attempt: Attempt) -> Iterator[Statement]:
     )
     if attempt.queue is None:
         yield SQL.lead_in_call(lead=attempt.lead, at_ms=attempt.bridged_at_ms)
-    elif attempt.lead is not None:
+    elif attempt.lead is not None and not over:
         yield SQL.lead_called_in(attempt=attempt.id, lead=attempt.lead, at_ms=attempt.bridged_at_ms)
 
 
@@ -540,7 +541,7 @@ def _save_end(write: SaveEnd) -> Iterator[Statement]:
         raise StoreBug(f"attempt {attempt.id} is saved as ended without a time or an outcome")
     counts = attempt.outcome in COUNTED and attempt.queue is None
     spoken = attempt.queue is not None and attempt.outcome is Outcome.CONNECTED
-    yield from _save_call(attempt)
+    yield from _save_call(attempt, over=True)
     if attempt.bridged_at_ms is not None:
         yield SQL.end_call(attempt=attempt.id, at_ms=attempt.ended_at_ms)
     yield SQL.end_attempt(

@@ -13,6 +13,7 @@ from engine.core.effects import (
     SaveDisposition,
     SaveDispositionAlone,
     SaveEnd,
+    SaveLead,
     SaveMissed,
     Write,
 )
@@ -131,6 +132,19 @@ async def test_a_caller_recognised_in_mid_call_has_the_lead_and_its_disposition(
     (lead,) = await rows(database, "SELECT state, attempts_count FROM leads")
     assert (lead["state"], lead["attempts_count"]) == ("closed", 0)
     assert await verify(database, now_ms=NOON + 60_000, at_rest=True) == []
+
+
+async def test_a_caller_whose_agent_left_without_a_word_is_not_owed_one_when_the_line_ends(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1, numbers=(STRANGER,))
+    call = arrival(1)
+    on_line = replace(talking(call), answered_at_ms=NOON, lead=LeadId(1))
+    await store.commit([SaveArrival(call), SaveAttached(attempt=call.id, lead=LeadId(1), owed=False, at_ms=NOON)])
+    await store.commit([SaveAnswer(on_line), SaveLead(replace(closed(1), rule="no_disposition"), NOON + 1_000)])
+    await store.commit([SaveEnd(ended(on_line, Outcome.CONNECTED), None)])
+    (lead,) = await rows(database, "SELECT state FROM leads")
+    assert lead["state"] == "closed"
 
 
 async def test_what_an_agent_said_of_a_caller_who_is_still_on_the_line_outlives_the_engine(store: Store) -> None:
