@@ -398,7 +398,9 @@ def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, no
     """Gone while nobody looked: close it by what is known. If the phone may have rung, it counts."""
     # Not older than now: the system clock may have been set back between two starts.
     young = 0 <= now_ms - max(attempt.planned_at_ms, attempt.answered_at_ms or 0) < SNAPSHOT_GRACE_MS
-    if gone is None and young and attempt.state is not CustomerState.LEAVING:
+    # Taken back before the answer, it may ring yet: the dial may still be on its way, and our hang-up behind it.
+    sent_off = attempt.state is CustomerState.LEAVING and attempt.answered_at_ms is not None
+    if gone is None and young and not sent_off:
         live.emit(effects.SetTimer(("life", attempt.id), now_ms + SNAPSHOT_GRACE_MS))
         return
     partner = live.restored_talk.get(attempt.id)

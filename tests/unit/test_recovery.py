@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from engine.ari.client import REQUEST_DEADLINE_MS
 from engine.core import effects, events
+from engine.core.dialing import SEND_WITHIN_MS
 from engine.core.live import SNAPSHOT_GRACE_MS
 from engine.core.model import (
     Agent,
@@ -32,6 +34,7 @@ from engine.core.model import (
     bridge_of_leg,
     customer_leg,
 )
+from engine.core.pacing import Preview
 from tests.conversation import (
     ANNA,
     BORYS,
@@ -214,6 +217,35 @@ def test_an_attempt_that_was_planned_and_never_sent_is_a_spent_attempt() -> None
     floor.tell(events.SwitchUp(()))
     assert floor.end().attempt.outcome is Outcome.LOST
     assert not floor.dialed()
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["comes late", "never comes"])
+def test_who_is_taken_back_before_their_call_is_made_is_not_called_again_until_it_cannot_come_any_more(
+    late: bool,
+) -> None:
+    floor = Conversation(lead(1), pacing=Preview())
+    floor.ready(ANNA)
+    desk = floor.agent().leg
+    assert desk is not None
+    assert not floor.command(events.AgentDial, agent=ANNA, lead=lead(1).id)
+    leg = floor.dial()
+    floor.wait(1_000)
+    assert not floor.command(events.AgentHangup, agent=ANNA)
+    floor.tell(events.SwitchUp((found(desk),)))
+    assert floor.command(events.AgentDial, agent=ANNA, lead=lead(1).id), "the first call may still be on its way"
+    if late:
+        floor.tell(events.OriginateAccepted(leg))
+        floor.hang_up(leg)
+    else:
+        floor.wait(SNAPSHOT_GRACE_MS)
+        floor.tell(events.SwitchUp((found(desk),)))
+    assert floor.end().attempt.outcome is Outcome.CANCELLED
+    assert not floor.command(events.AgentDial, agent=ANNA, lead=lead(1).id)
+    assert len(floor.dialed()) == 2
+
+
+def test_no_call_can_come_once_a_snapshot_may_close_it() -> None:
+    assert SEND_WITHIN_MS + REQUEST_DEADLINE_MS < SNAPSHOT_GRACE_MS
 
 
 def test_calls_of_the_last_engine_count_as_in_flight() -> None:
