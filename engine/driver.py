@@ -13,8 +13,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
@@ -82,6 +82,8 @@ BEAT_EVERY_MS: Final = 500
 LATE_MAX_MS: Final = 1_000
 #: Pause before a failed commit is tried again: doubles up to the second figure.
 COMMIT_RETRY_MS: Final = (50, 1_000)
+#: Nothing saved for so long, and dialing stops: the store's answer may stand in line behind another wait as long.
+SAVE_LATE_MS: Final = 1_000
 FETCH_RETRY_MS: Final = 1_000
 #: How often the driver looks whether another process has changed leads or do-not-call lists, or locks the store.
 LOOK_EVERY_MS: Final = 400
@@ -385,7 +387,8 @@ class Driver:
         pause_ms = COMMIT_RETRY_MS[0]
         while True:
             try:
-                await self._store.commit(writes)
+                with self._in_time("commit"):
+                    await self._store.commit(writes)
             except StoreBug:
                 raise
             except StoreError as problem:
@@ -403,13 +406,25 @@ class Driver:
         if self._saving:
             return  # that will tell
         try:
-            await self._store.try_write()
+            with self._in_time("pulse"):
+                await self._store.try_write()
         except StoreBug:
             raise
         except StoreError as problem:
             self._store_is("pulse", str(problem))
         else:
             self._store_is("pulse", "")
+
+    @contextmanager
+    def _in_time(self, met_by: str) -> Iterator[None]:
+        """That the store does not save is told in time, however late its own answer is."""
+        told = asyncio.get_running_loop().call_later(
+            SAVE_LATE_MS / 1000, self._store_is, met_by, f"nothing was saved for {SAVE_LATE_MS} ms"
+        )
+        try:
+            yield
+        finally:
+            told.cancel()
 
     def _store_is(self, met_by: str, problem: str) -> None:
         """Tell the Floor when the first problem comes and when the last one is over."""

@@ -21,7 +21,7 @@ from engine.core.model import (
     Recorded,
     RecordingRule,
 )
-from engine.driver import INBOX_MAX, Driver
+from engine.driver import INBOX_MAX, SAVE_LATE_MS, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.database import PULSE_TIMEOUT_MS
 from engine.store.errors import StoreBug, StoreIoError, StoreLockedError
@@ -230,6 +230,23 @@ def test_a_lock_is_told_within_a_second_though_there_is_nothing_to_save() -> Non
         house.disk.locked = False
         assert await house.command(events.AgentReady, agent=ANNA) == ""
         assert not house.driver.snapshot().store_problem, "what was saved proves it well"
+
+    lived(story)
+
+
+def test_a_disk_that_answers_late_is_told_before_it_answers() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.slow_ms = 3_000
+        async with asyncio.TaskGroup() as group:
+            saved = group.create_task(house.command(events.AgentReady, agent=ANNA), name="ready")
+            await house.passes(SAVE_LATE_MS + 100)
+            assert house.driver.snapshot().store_problem == f"nothing was saved for {SAVE_LATE_MS} ms"
+            assert not saved.done()
+            house.disk.slow_ms = 0
+        assert saved.result() == ""
+        await house.passes(1)
+        assert not house.driver.snapshot().store_problem
 
     lived(story)
 
