@@ -45,9 +45,11 @@ async def add_task(request: web.Request) -> web.StreamResponse:
     if at_ms is None:
         return _not_understood(viewer)
     client = None if lead is None else LeadId(lead)
-    key = _text(said, "key")
+    key = _text(said, "key")[:KEY_CHARS_MAX]
     try:
         free = await make_task(crm, user, owner=user.agent, of=kind, title=title, lead=client, due_at_ms=at_ms, key=key)
+    except PermissionError as error:  # config.yaml has no such operator any more
+        raise web.HTTPForbidden from error
     except Misplaced as error:
         raise web.HTTPBadRequest from error
     if free != at_ms:

@@ -47,7 +47,7 @@ async def next_for(
             continue
         for lead in await _due(database, campaign, now_ms):
             if lead.state is LeadState.CALLBACK:
-                if _may_take(lead, campaign, agent, now_ms):
+                if not attempts.is_for_owner(lead, campaign, agent, now_ms):
                     promised.append(lead.id)
             elif name in rules.recovery:
                 stack.append(lead.id)
@@ -67,11 +67,6 @@ async def _due(database: Database, campaign: Campaign, now_ms: int) -> tuple[Lea
     line = LineUp(order=campaign.order or ordering.USUAL, opens=partial(attempts.opens_ms, campaign))
     store = Store(database, zones_of=zones_of)
     return (await store.due_leads(campaign.id, now_ms, 2 * CANDIDATES_MAX, line=line)).leads
-
-
-def _may_take(lead: Lead, campaign: Campaign, agent: AgentId, now_ms: int) -> bool:
-    late = now_ms >= lead.next_at_ms + campaign.callbacks.tolerance_ms
-    return lead.owner is None or lead.owner == agent or late
 
 
 async def book_task(

@@ -136,6 +136,11 @@ def _of_packs(lead: Lead, phone: Phone, campaign: Campaign, now_ms: int) -> list
     )
 
 
+def is_for_owner(lead: Lead, campaign: Campaign, agent: AgentId | None, now_ms: int) -> bool:
+    """Whether a promised call is still another agent's own: until the tolerance after its time has passed."""
+    return lead.owner not in {None, agent} and now_ms <= lead.next_at_ms + campaign.callbacks.tolerance_ms
+
+
 def opens_ms(campaign: Campaign, zones: Sequence[str], at_ms: int) -> int | None:
     """When the hours first let a call pass to who may be in these zones, from a moment on; None: never."""
     return law.first_moment([check.from_ms for check in zone_checks(zones, campaign, at_ms)], at_ms)

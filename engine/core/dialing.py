@@ -276,8 +276,7 @@ def closing(until_ms: int, now_ms: int) -> bool:
 
 
 def _waits_for_owner(live: Live, lead: Lead, now_ms: int, agent: AgentId | None) -> bool:
-    tolerance_ms = live.campaigns[lead.campaign].callbacks.tolerance_ms
-    if lead.owner is None or lead.owner == agent or now_ms > lead.next_at_ms + tolerance_ms:
+    if lead.owner is None or not rules.is_for_owner(lead, live.campaigns[lead.campaign], agent, now_ms):
         return False
     owner = live.agents.get(lead.owner)
     # Shown to another agent, it is theirs: a ready owner would not get it by being ready.
