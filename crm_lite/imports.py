@@ -165,10 +165,11 @@ class Shelf:
 
 
 async def _alone(work: Coroutine[Any, Any, None], name: str) -> None:
-    """A bug in one import must not end the desks and calls of the others."""
+    """The edge of what a request left behind it, as the outermost one is of the request itself."""
     try:
         await work
     except Exception:
+        # Ours, but a bug in one file's import must not end the desks and calls of the others.
         log.exception("import_broken", extra={"action": "import", "work": name})
 
 
@@ -311,9 +312,9 @@ async def _check(crm: Crm, shelf: Shelf, job: ImportJob, found: DryRun, language
         found.problem = refused.reason
     except (StoreError, OSError) as error:
         found.problem = FILE_GONE if isinstance(error, FileNotFoundError) else str(error)
-    except Exception:
-        found.problem = UNEXPECTED
-        raise
+    finally:
+        if found.running:  # a bug: the page must not wait for ever
+            found.problem = UNEXPECTED
 
 
 async def _run(crm: Crm, shelf: Shelf, job: ImportJob, language: str) -> None:

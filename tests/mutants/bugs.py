@@ -390,4 +390,18 @@ BUGS: Final = (
         "WHERE id = :lead;",
         "tests/contract/test_store_dialing.py",
     ),
+    Bug(
+        "a call taken back is closed while its dial is on the way",
+        "engine/core/recovery.py",
+        "sent_off = attempt.state is CustomerState.LEAVING and attempt.answered_at_ms is not None",
+        "sent_off = attempt.state is CustomerState.LEAVING",
+        f"{RECOVERY}::test_who_is_taken_back_before_their_call_is_made_is_not_called_again_until_it_cannot_come_any_more",
+    ),
+    Bug(
+        "a store that answers late is waited for in silence",
+        "engine/driver.py",
+        "            SAVE_LATE_MS / 1000, self._store_is, met_by,",
+        "            3_600, self._store_is, met_by,",
+        f"{LANES}::test_a_disk_that_answers_late_is_told_before_it_answers",
+    ),
 )
