@@ -13,8 +13,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
@@ -305,7 +305,12 @@ class Driver:
     async def _beat(self) -> None:
         """Our own pulse through the inbox: how late it comes is how late every fact comes."""
         while True:
-            self._offer(_Beat(self._clock.now_ms()))
+            now_ms = self._clock.now_ms()
+            overdue_ms = now_ms - self._beat_ms - BEAT_EVERY_MS
+            if self._inbox or self._late or overdue_ms > LATE_MAX_MS or self._clock.ahead_ms():
+                self._offer(_Beat(now_ms))
+            else:
+                self._beat_ms = now_ms  # in an empty inbox it would be seen at once, and say that all is well
             await asyncio.sleep(BEAT_EVERY_MS / 1000)
 
     def _see(self, beat: _Beat) -> None:
@@ -387,8 +392,7 @@ class Driver:
         pause_ms = COMMIT_RETRY_MS[0]
         while True:
             try:
-                with self._in_time("commit"):
-                    await self._store.commit(writes)
+                await self._in_time("commit", self._store.commit(writes))
             except StoreBug:
                 raise
             except StoreError as problem:
@@ -406,8 +410,7 @@ class Driver:
         if self._saving:
             return  # that will tell
         try:
-            with self._in_time("pulse"):
-                await self._store.try_write()
+            await self._in_time("pulse", self._store.try_write())
         except StoreBug:
             raise
         except StoreError as problem:
@@ -415,14 +418,13 @@ class Driver:
         else:
             self._store_is("pulse", "")
 
-    @contextmanager
-    def _in_time(self, met_by: str) -> Iterator[None]:
+    async def _in_time(self, met_by: str, answer: Awaitable[None]) -> None:
         """That the store does not save is told in time, however late its own answer is."""
         told = asyncio.get_running_loop().call_later(
             SAVE_LATE_MS / 1000, self._store_is, met_by, f"nothing was saved for {SAVE_LATE_MS} ms"
         )
         try:
-            yield
+            await answer
         finally:
             told.cancel()
 

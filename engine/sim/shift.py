@@ -419,7 +419,8 @@ class _FaultyStore:
 
     async def _turn(self) -> None:
         slow_ms = self._world.slow_disk_ms
-        await asyncio.sleep(self._world.chance.expovariate(1 / slow_ms) / 1000 if slow_ms else 0)
+        if slow_ms or self._world.plan.kill_every_ms:  # nobody waits for no time unless to die meanwhile
+            await asyncio.sleep(self._world.chance.expovariate(1 / slow_ms) / 1000 if slow_ms else 0)
 
 
 class _World:

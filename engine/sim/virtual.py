@@ -10,7 +10,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -30,6 +30,31 @@ class _NoSelector:
         return []
 
 
+class _Call:
+    """A callback that waits for its turn, cancelled when it has none any more; what asyncio's own keeps for its
+    debugging costs as much as an average callback."""
+
+    __slots__ = ("_when_s", "args", "callback", "context")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None, when_s: float = 0.0
+    ) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self._when_s = when_s
+
+    def cancel(self) -> None:
+        self.callback = None
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        return self.callback is None
+
+    def when(self) -> float:
+        return self._when_s
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop without sockets, threads or real time; for `asyncio.Runner(loop_factory=VirtualLoop)`."""
 
@@ -39,25 +64,39 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.turns = 0  # callbacks carried out: between two of them lies an await of some task
         self.failures: list[Exception] = []  # of callbacks, which have no task to tell
         self._places = 0
-        self._armed: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._waiting: deque[_Call] = deque()
+        self._armed: list[tuple[float, int, _Call]] = []
         self._traps: list[tuple[int, int, Callable[[], object]]] = []
         self._selector = _NoSelector()
         self._clock_resolution = RESOLUTION_S
-        self._ready: deque[asyncio.Handle]
         self._stopping: bool
 
     def time(self) -> float:
         """Seconds since the loop was made."""
         return self.now_s
 
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Call:
+        """As the loop's own."""
+        call = _Call(callback, args, context)
+        self._waiting.append(call)
+        return call
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Call:
+        """As the loop's own, but first set is first fired."""
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
+
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> _Call:
         """As the loop's own, but first set is first fired."""
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        call = _Call(callback, args, context, when)
         self._places += 1
-        heapq.heappush(self._armed, (when, self._places, timer))
-        return timer
+        heapq.heappush(self._armed, (when, self._places, call))
+        return call
 
     def after_turns(self, turns: int, callback: Callable[[], object]) -> None:
         """Call back between two callbacks, so many of them from now: at any await, also at one that takes no time."""
@@ -67,43 +106,35 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def close(self) -> None:
         """As the loop's own."""
         self._armed.clear()
+        self._waiting.clear()
         super().close()
 
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep what a callback raised, for `run`."""
-        failure = context.get("exception")
-        if "handle" in context and isinstance(failure, Exception):
-            self.failures.append(failure)
-        else:
-            super().call_exception_handler(context)
-
     def _run_once(self) -> None:
-        """One round as of the base loop: what is due joins what is ready; what was ready then is carried out.
-
-        The base's own round costs as much as an average callback; hours of shift are made of millions.
-        """
-        ready, armed = self._ready, self._armed
-        while armed and armed[0][2].cancelled():
-            heapq.heappop(armed)
-        if not ready and not self._stopping:
-            if not armed:
-                raise NothingLeftToHappen("all tasks wait and no timer is armed")
-            self.now_s = max(self.now_s, armed[0][0])
-        due_s = self.now_s + RESOLUTION_S
-        while armed and armed[0][0] <= due_s:
-            timer = heapq.heappop(armed)[2]
-            if not timer.cancelled():
-                ready.append(timer)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle.cancelled():
-                handle._run()  # noqa: SLF001 - as BaseEventLoop._run_once does
+        """Rounds until somebody stops the loop: what is due joins what waits; what waited then is carried out."""
+        waiting, armed, traps = self._waiting, self._armed, self._traps
+        while True:
+            while armed and armed[0][2].callback is None:
+                heapq.heappop(armed)
+            if not waiting and not self._stopping:
+                if not armed:
+                    raise NothingLeftToHappen("all tasks wait and no timer is armed")
+                self.now_s = max(self.now_s, armed[0][0])
+            due_s = self.now_s + RESOLUTION_S
+            while armed and armed[0][0] <= due_s:
+                waiting.append(heapq.heappop(armed)[2])
+            for _ in range(len(waiting)):
+                call = waiting.popleft()
+                if call.callback is None:
+                    continue
+                try:
+                    call.context.run(call.callback, *call.args)
+                except Exception as failure:
+                    self.failures.append(failure)
                 self.turns += 1
-                while self._traps and self._traps[0][0] <= self.turns:
-                    heapq.heappop(self._traps)[2]()
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers leave when their time comes."""
+                while traps and traps[0][0] <= self.turns:
+                    heapq.heappop(traps)[2]()
+            if self._stopping:
+                return
 
     def _process_events(self, event_list: list[Any]) -> None:
         """No sockets, no events of theirs."""
