@@ -57,6 +57,7 @@ class Right(Enum):
     READ_LEADS = auto()
     READ_ALL_LEADS = auto()  # of every campaign, not only of one's own
     EDIT_LEADS = auto()
+    GIVE_LEADS = auto()  # say whose client one is
     MERGE_LEADS = auto()
     SEE_NUMBERS = auto()
     HEAR_RECORDINGS = auto()
@@ -79,6 +80,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.READ_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
     Right.READ_ALL_LEADS: _LEADERS,
     Right.EDIT_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
+    Right.GIVE_LEADS: _LEADERS,
     Right.MERGE_LEADS: _LEADERS,
     Right.SEE_NUMBERS: _LEADERS,
     Right.HEAR_RECORDINGS: _LEADERS,

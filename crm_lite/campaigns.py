@@ -328,6 +328,7 @@ async def why_page(request: web.Request) -> web.StreamResponse:
     return page(
         request,
         "why.html",
+        agents=crm.engine.policy().agents,
         campaign=campaign,
         groups=groups,
         total=sum(one.count for one in groups),

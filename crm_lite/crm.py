@@ -27,6 +27,7 @@ class Viewer:
     sees_numbers: bool
     zone: ZoneInfo
     edits: bool = False  # cards of leads they may open
+    gives_leads: bool = False  # to whichever operator
 
     def number(self, phone: Phone) -> str:
         """The phone's number as this viewer may see it."""
@@ -57,7 +58,13 @@ class Crm:
     def viewer(self, user: User) -> Viewer:
         """The user's eyes."""
         sees = may(user, Right.SEE_NUMBERS) or self.settings.operators_see_numbers
-        return Viewer(self.pages.words[user.language], sees, self.settings.zone, may(user, Right.EDIT_LEADS))
+        return Viewer(
+            self.pages.words[user.language],
+            sees,
+            self.settings.zone,
+            edits=may(user, Right.EDIT_LEADS),
+            gives_leads=may(user, Right.GIVE_LEADS),
+        )
 
     def campaigns_of(self, user: User) -> tuple[CampaignId, ...] | None:
         """The campaigns whose leads the user may open; None is all."""

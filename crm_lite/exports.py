@@ -12,7 +12,7 @@ from crm_lite.imports import SHELF
 from crm_lite.settings import midnight_ms
 from crm_lite.web_keys import CRM, language_of, page, user_of
 from crm_lite.words import LEAD_STATES
-from engine.core.model import CampaignId, DispositionId, LeadState
+from engine.core.model import AgentId, CampaignId, DispositionId, LeadState
 from engine.leads.export import SUFFIXES, TooManyLeads, export_leads, labels_of
 from engine.messages import N_
 from engine.store.exports import Wanted
@@ -81,6 +81,8 @@ def _wanted(request: web.Request, form: dict[str, str]) -> Wanted:
         state=LeadState(state) if state else None,
         disposition=DispositionId(form["disposition"]) if form.get("disposition") else None,
         source=form.get("source") or None,
+        tag=form.get("tag", "").strip().casefold() or None,
+        keeper=AgentId(form["owner"]) if form.get("owner") else None,
         since_ms=midnight_ms(form.get("since", ""), zone),
         until_ms=midnight_ms(form.get("until", ""), zone, days_later=1),
     )
@@ -98,4 +100,6 @@ async def _page(request: web.Request, *, code: int = 200, problem: str = "") -> 
         lead_states=LEAD_STATES,
         dispositions=labels_of(crm.loaded.config, language_of(request)).dispositions,
         partners=await Partners(crm.database).all(),
+        tags=await crm.records.tags(),
+        agents=crm.engine.policy().agents,
     )

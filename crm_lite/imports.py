@@ -40,7 +40,7 @@ from engine.leads.files import (
     sweep_kept,
     usual_choice,
 )
-from engine.leads.plan import FIELD_CHARACTERS_MAX, RowReason, wrong_default
+from engine.leads.plan import FIELD_CHARACTERS_MAX, OF_THE_LEAD, RowReason, wrong_default
 from engine.leads.reader import LeadFile
 from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
@@ -89,6 +89,9 @@ ROLES: Final = {
     Role.ZONE: N_("Time zone"),
     Role.PRIORITY: N_("Priority"),
     Role.EXTERNAL_ID: N_("External ID"),
+    Role.TAGS: N_("Tags"),
+    Role.OWNER: N_("Owner"),
+    Role.SOURCE: N_("Partner"),
     Role.FIELD: N_("on the card, under its own name"),
     Role.ORDINAL: N_("leave out"),
 }
@@ -373,7 +376,7 @@ async def _chosen(request: web.Request) -> ImportJob:
     if form.get("look") == "again":  # another header row: other columns, to be guessed anew
         columns = replace(columns, roles={})
     meaning, defaults, wrong = meaning_of(crm.loaded.config), dict[str, str](), list[RowReason]()
-    for key in (Role.ZONE.value, Role.PRIORITY.value, *meaning.fields):
+    for key in (*OF_THE_LEAD, *meaning.fields):
         value = form.get(f"all-{key}", "").strip()[:FIELD_CHARACTERS_MAX]
         if value and (problem := wrong_default(key, value, meaning)):
             wrong.append(problem)
@@ -472,6 +475,7 @@ async def _job_page(request: web.Request) -> web.Response:
         modes=MODES,
         fields=labels_of_fields(crm.loaded.config, language_of(request)),
         campaigns=crm.engine.policy().campaigns.values(),
+        agents=crm.engine.policy().agents,
         zone=crm.settings.zone,
     )
     if not busy and "HX-Request" in request.headers:

@@ -38,6 +38,7 @@ _ROLES: Final = {
     "zone": Role.ZONE,
     "priority": Role.PRIORITY,
     "external_id": Role.EXTERNAL_ID,
+    "tags": Role.TAGS,
 }
 _CODES: Final = {"accepted": 201, "duplicate": 200, "rejected": 422}
 
@@ -147,6 +148,8 @@ def _decided(body: bytes, meaning: Meaning) -> ImportRow | RejectedRow:
     if not isinstance(said, dict):
         raise BadRequest("not_an_object")
     fields = said.pop("fields", {})
+    if isinstance(tags := said.get("tags"), list):
+        said["tags"] = ", ".join(_text(tag, "tags") or "" for tag in tags)
     phones = said.pop("phones", None) or [said.pop("phone", "")]
     said.pop("phone", None)
     if unknown := sorted(said.keys() - _ROLES.keys()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,10 +19,11 @@ from crm_lite.i18n import Words
 from crm_lite.web_keys import CRM, fragment, page, see_other, user_of
 from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, check_words, refusal, rule_words
 from engine.core.events import AgentDial
-from engine.core.model import AttemptId, CampaignId, CommandId, LeadId, LeadState
+from engine.core.model import AgentId, AttemptId, CampaignId, CommandId, LeadId, LeadState
 from engine.explain import explain
-from engine.store.cards import NAME, ZONE, Cards, Conflict, Edit, NotMergeable
+from engine.store.cards import NAME, OF_THE_CARD, OWNER, TAGS, ZONE, Cards, Conflict, Edit, NotMergeable
 from engine.store.dnc import REASON_MAX, SYSTEM, DoNotCall, Entry
+from engine.store.folding import TAG_CHARS_MAX, TAGS_MAX, tags_of, tags_text
 from engine.store.rows import LeadCard, User
 
 ROWS_PER_PAGE: Final = 50
@@ -43,6 +45,8 @@ async def list_page(request: web.Request) -> web.StreamResponse:
     text = request.query.get("q", "")[:SEARCH_CHARS_MAX]
     wanted = CampaignId(request.query.get("campaign", ""))
     state = request.query.get("state", "")
+    tag = request.query.get("tag", "")[:TAG_CHARS_MAX].strip().casefold()
+    owner = AgentId(request.query.get("owner", ""))
     after = int(said) if _ID.fullmatch(said := request.query.get("after", "")) else 0
     offered = [policy.campaigns[c] for c in (policy.campaigns if mine is None else mine) if c in policy.campaigns]
     scope = [campaign.id for campaign in offered if not wanted or campaign.id == wanted]
@@ -52,18 +56,30 @@ async def list_page(request: web.Request) -> web.StreamResponse:
         state=LeadState(state) if state in LeadState.__members__.values() else None,
         after=after,
         limit=ROWS_PER_PAGE + 1,
+        tag=tag,
+        keeper=owner or None,
     )
     context: dict[str, Any] = {
         "rows": rows[:ROWS_PER_PAGE],
         "more": rows[ROWS_PER_PAGE - 1].id if len(rows) > ROWS_PER_PAGE else None,
-        "query": {"q": text, "campaign": wanted, "state": state},
+        "query": {"q": text, "campaign": wanted, "state": state, "tag": tag, "owner": owner},
         "names": {campaign.id: campaign.name for campaign in policy.campaigns.values()},
         "lead_states": LEAD_STATES,
+        "agents": policy.agents,
         "viewer": crm.viewer(user),
     }
     if request.headers.get("HX-Request"):
         return fragment(request, "leads/rows.html", **context)
-    return page(request, "leads/list.html", offered=offered, **context)
+    owners = policy.agents if may(user, Right.READ_ALL_LEADS) else [user.agent] if user.agent else []
+    return page(
+        request,
+        "leads/list.html",
+        offered=offered,
+        tags=await crm.records.tags(),
+        owners={id_: policy.agents[id_].name for id_ in owners if id_ in policy.agents},
+        me=user.agent,
+        **context,
+    )
 
 
 async def find(request: web.Request) -> web.StreamResponse:
@@ -116,10 +132,19 @@ async def edit_lead(request: web.Request) -> web.StreamResponse:
         login=user.login,
         at_ms=now_ms,
     )
-    if name not in (NAME, ZONE) and (not name.startswith("field:") or edit.field in (NAME, ZONE)):
+    if name not in OF_THE_CARD and (not name.startswith("field:") or edit.field in OF_THE_CARD):
         raise web.HTTPBadRequest
-    if edit.field not in (NAME, ZONE, *crm.settings.card_fields, *card.fields):
+    if edit.field not in (*OF_THE_CARD, *crm.settings.card_fields, *card.fields):
         raise web.HTTPBadRequest
+    if name == OWNER and not (may(user, Right.GIVE_LEADS) and edit.after in {"", *crm.engine.policy().agents}):
+        raise web.HTTPForbidden
+    if name == TAGS:
+        try:
+            edit = replace(edit, before=tags_text(tags_of(before)), after=tags_text(tags_of(after)))
+        except ValueError:
+            problem = words.gettext("At most %(tags)s tags of at most %(characters)s characters.")
+            said = problem % {"tags": TAGS_MAX, "characters": TAG_CHARS_MAX}
+            return web.json_response({"problem": said}, status=422)
     if name == ZONE and edit.after and edit.after not in available_timezones():
         problem = words.gettext("There is no such time zone. Write it like Europe/Kyiv, or leave it empty.")
         return web.json_response({"problem": problem}, status=422)
@@ -136,7 +161,7 @@ async def edit_lead(request: web.Request) -> web.StreamResponse:
             },
             status=409,
         )
-    if name != NAME:  # its place, its hours, or what a law asks of it may be others now
+    if name != NAME:  # whose it is, its place, its hours, or what a law asks of it may be others now
         crm.engine.leads_changed(card.campaign)
     return web.json_response({})
 
@@ -147,6 +172,10 @@ def _value(card: LeadCard, name: str) -> str:
             return card.name
         case "zone":
             return card.zone or ""
+        case "tags":
+            return tags_text(card.tags)
+        case "owner":
+            return card.keeper or ""
         case _:
             return str(card.fields.get(name.removeprefix("field:"), ""))
 
@@ -335,13 +364,16 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
         merges_allowed=may(user, Right.MERGE_LEADS),
         gives_tasks=policy.tasks is not None and may(user, Right.GIVE_TASKS),
         edits_made=await cards.edits(card.id),
-        now_is={NAME: card.name, ZONE: card.zone or "", **card.fields},
+        now_is={**card.fields, **{name: _value(card, name) for name in OF_THE_CARD}},
+        of_the_card=OF_THE_CARD,
         recordings=await _recordings(crm, card.id) if may(user, Right.HEAR_RECORDINGS) else {},
         listed=listed,
         may_call_again=any(entry.list == SYSTEM and _may_take_back(user, entry) for entry in listed),
         field_titles={
             NAME: viewer.words.gettext("Name"),
             ZONE: viewer.words.gettext("Time zone"),
+            TAGS: viewer.words.gettext("Tags"),
+            OWNER: viewer.words.gettext("Owner"),
             **{one.name: one.title for one in fields},
         },
         problem=refusal(viewer.words, problem) if problem else "",

@@ -489,6 +489,8 @@ def revert(path: Path, number: int) -> None:
 )
 @click.option("--disposition", help="Only with this last result, by its key.")
 @click.option("--partner", help="Only from this partner.")
+@click.option("--tag", help="Only with this tag.")
+@click.option("--owner", help="Only this operator's, by the log-in.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="The last result was given on this day or later.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last result was given on this day or before.")
 @click.pass_obj
@@ -499,6 +501,8 @@ def export(
     state: str | None,
     disposition: str | None,
     partner: str | None,
+    tag: str | None,
+    owner: str | None,
     since: datetime | None,
     until: datetime | None,
 ) -> None:
@@ -508,7 +512,7 @@ def export(
 
     Example: zvonar export sold.xlsx --campaign demo --disposition sale --since 2026-11-01
     """
-    from engine.core.model import CampaignId, DispositionId, LeadState
+    from engine.core.model import AgentId, CampaignId, DispositionId, LeadState
     from engine.leads.export import export_leads, labels_of
     from engine.store.exports import Wanted
 
@@ -523,6 +527,8 @@ def export(
         state=LeadState(state) if state else None,
         disposition=DispositionId(disposition) if disposition else None,
         source=partner,
+        tag=tag.strip().casefold() if tag else None,
+        keeper=AgentId(owner) if owner else None,
         since_ms=None if since is None else int(since.astimezone().timestamp() * 1000),
         until_ms=None if until is None else int((until + timedelta(days=1)).astimezone().timestamp() * 1000),
     )

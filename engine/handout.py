@@ -45,7 +45,8 @@ async def next_for(
         campaign = policy.campaigns.get(name)
         if campaign is None or campaign.mode is not Mode.MANUAL:
             continue
-        for lead in await _due(database, campaign, now_ms):
+        # The operator's own clients first, else as they stand in line.
+        for lead in sorted(await _due(database, campaign, now_ms), key=lambda one: one.keeper != agent):
             if lead.state is LeadState.CALLBACK:
                 if not attempts.is_for_owner(lead, campaign, agent, now_ms):
                     promised.append(lead.id)

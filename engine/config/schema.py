@@ -495,7 +495,7 @@ class OrderTerm(_Section):
     """One part of the order of dialing."""
 
     by: Name = Field(
-        description="`priority`; `due`: longest due first; `age`; `attempts`; `zone`; `partner`; or a lead field."
+        description="`priority`; `due`: longest due first; `age`; `attempts`; `zone`; `partner`; `tag`; or a field."
     )
     first: Literal["newest", "oldest", "fewest", "most"] | tuple[Text, ...] | None = Field(
         default=None,

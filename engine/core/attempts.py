@@ -262,7 +262,7 @@ def after_disposition(
                 lead=lead.id,
                 state=LeadState.CALLBACK,
                 next_at_ms=callback_at_ms,
-                owner=agent if mine else None,
+                owner=agent if mine else lead.keeper,
                 rule=rule,
             )
 

@@ -207,7 +207,8 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
     if attempt.queue is not None:
         attempt = inbound.recognised(live, attempt, now_ms)
-    owner = live.leads[attempt.lead].owner if attempt.lead is not None else None
+    lead = live.leads[attempt.lead] if attempt.lead is not None else None
+    owner = (lead.owner or lead.keeper) if lead is not None else None
     if attempt.wanted is not None:
         wanted = live.agents[attempt.wanted]
         if wanted.previewed is not None and wanted.previewed.lead not in live.to_dial:

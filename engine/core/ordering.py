@@ -46,7 +46,7 @@ class ByAttempts:
 
 @dataclass(frozen=True, slots=True)
 class ByValue:
-    """Leads by a column of their file (`zone`: their time zone): the named values first, in this order."""
+    """Leads by a column of their file (or `zone`, or `tag`: their best one): the named values first, in order."""
 
     column: str
     first: tuple[str, ...]
@@ -76,6 +76,7 @@ class Standing:
     next_at_ms: int = 0
     created_at_ms: int = 0
     zone: str = ""
+    tags: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -97,27 +98,29 @@ def _part(term: Term, lead: Standing, turns: MutableMapping[str, int]) -> bytes:
             tries = min(lead.attempts_count, 255)
             return bytes((tries if fewest else 255 - tries,))
         case ByValue(column, first):
-            return _rank(_value(lead, column), first).to_bytes(2)
+            return _rank(_values(lead, column), first).to_bytes(2)
         case Mix(column, shares):
-            return _turn(_value(lead, column), shares, turns).to_bytes(8)
+            return _turn(_values(lead, column), shares, turns).to_bytes(8)
 
 
 def _time(at_ms: int) -> bytes:
     return max(0, at_ms).to_bytes(_TIME_BYTES)
 
 
-def _value(lead: Standing, column: str) -> str:
-    return (lead.zone if column == "zone" else lead.fields.get(column, "")).strip().casefold()
+def _values(lead: Standing, column: str) -> frozenset[str]:
+    """Of tags there are several, or none."""
+    said = {"zone": (lead.zone,), "tag": lead.tags}.get(column, (lead.fields.get(column, ""),))
+    return frozenset(value.strip().casefold() for value in said)
 
 
-def _rank(value: str, first: Sequence[str]) -> int:
-    return next((n for n, wanted in enumerate(first) if wanted.casefold() == value), len(first))
+def _rank(values: frozenset[str], first: Sequence[str]) -> int:
+    return next((n for n, wanted in enumerate(first) if wanted.casefold() in values), len(first))
 
 
-def _turn(value: str, shares: Sequence[tuple[str, int]], turns: MutableMapping[str, int]) -> int:
+def _turn(values: frozenset[str], shares: Sequence[tuple[str, int]], turns: MutableMapping[str, int]) -> int:
     """The source's next turn. Shares hold over the campaign as a whole: a source that comes late catches up."""
     known = {name.casefold(): share for name, share in shares}
-    source = value if value in known else ""
+    source = next((name for name in known if name in values), "")
     at = turns.get(source, 0) + _TURN // known.get(source, 1)
     turns[source] = at
     return at

@@ -92,9 +92,10 @@ def _spared(live: Live, agent: Agent) -> bool:
 
 
 def _own_first(live: Live, campaign: Campaign, agent: AgentId) -> None:
-    """Calls that the agent promised come before all others."""
+    """Calls that the agent promised come before all others, then the agent's own clients."""
     leads = live.hoppers[campaign.id].leads
-    own = [lead for lead in leads if lead.owner == agent]
+    promised = [lead for lead in leads if lead.owner == agent]
+    own = [*promised, *(lead for lead in leads if lead.keeper == agent and lead.owner != agent)]
     for lead in reversed(own):
         leads.remove(lead)
         leads.appendleft(lead)

@@ -8,7 +8,7 @@ from engine.core.model import Agent, AgentId, AgentState
 
 
 def pick_agent(ready: Iterable[Agent], owner: AgentId | None) -> AgentId | None:
-    """The callback's owner if ready, else the longest idle, ties by id; None when nobody is ready."""
+    """The owner if ready, else the longest idle, ties by id; None when nobody is ready."""
     candidates = [agent for agent in ready if agent.state is AgentState.READY]
     if not candidates:
         return None

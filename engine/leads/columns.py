@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -15,6 +15,7 @@ from babel import Locale
 
 from engine.leads.sheets import Cell, Row
 from engine.phones import FoundPhone, Numbering, cell_text, find_phones
+from engine.store.folding import fold
 
 #: Rows looked at to find the header and what columns hold.
 SAMPLE_ROWS_MAX: Final = 60
@@ -33,6 +34,9 @@ class Role(StrEnum):
     ZONE = "zone"
     PRIORITY = "priority"
     EXTERNAL_ID = "external_id"
+    TAGS = "tags"
+    OWNER = "owner"
+    SOURCE = "source"
     FIELD = "field"
     ORDINAL = "ordinal"  # left out: numbers the rows, or is not wanted
 
@@ -66,6 +70,13 @@ _NAMES: Final = (
         r"(id|ид|ід|код|код клиента|код клієнта|внешний код|зовнішній код|внешний id|зовнішній id|external id"
         r"|lead id|customer id|client id|id клиента|id клієнта|id лида|uid|guid|артикул клиента)",
     ),
+    (Role.TAGS, r"(тег|теги|метка|метки|мітка|мітки|tag|tags)"),
+    (
+        Role.OWNER,
+        r"(ответственный|відповідальний|ответственный оператор|відповідальний оператор|оператор|менеджер|owner|agent"
+        r"|operator|manager|responsible|account manager)",
+    ),
+    (Role.SOURCE, r"(источник|джерело|партнер|источник лида|джерело ліда|source|lead source|partner)"),
 )
 _PERSON: Final = re.compile(r"[A-ZА-ЯЁІЇЄҐ][\w'’ʼ-]+(\s[A-ZА-ЯЁІЇЄҐ][\w'’ʼ.-]*){1,2}")
 _PATTERNS: Final = tuple((role, re.compile(pattern)) for role, pattern in _NAMES)
@@ -106,15 +117,20 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """What the configuration says of lead files: how numbers are read, and fields with all their column names."""
+    """What the configuration says of lead files: how numbers are read, fields with their column names, operators."""
 
     numbering: Numbering
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    agents: Mapping[str, str] = field(default_factory=dict)  # by name, extension and key, folded
 
     def key_of(self, title: str) -> str | None:
         """The configured field that a column's name means."""
         name = folded(title)
         return next((key for key, names in self.fields.items() if name in {folded(n) for n in (key, *names)}), None)
+
+    def agent_of(self, text: str) -> str | None:
+        """The operator whom a cell names; None for nobody, and for a name that two have."""
+        return self.agents.get(fold(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +138,8 @@ class Choice:
     """What a person said of a file's columns instead of what would be guessed.
 
     `header_row`: None is to be guessed, 0 is none. `roles`: by the column's place, a role's value, or `field:` and the
-    key of a configured field. `defaults`: of rows that say nothing themselves; `zone`, `priority`, or a field's key.
+    key of a configured field. `defaults`: of rows that say nothing themselves; `zone`, `priority`, `owner`, `source` or
+    a field's key; `tags` are given to all rows.
     """
 
     header_row: int | None = None
@@ -148,8 +165,13 @@ def recognise(sample: Sequence[Row], meaning: Meaning, choice: Choice = NOTHING_
     roles = [_role(title) if header else None for title in titles]
     if Role.PHONE not in roles:
         for index in range(width):
-            if roles[index] in (None, Role.EXTERNAL_ID) and _holds_phones(index, body, meaning.numbering):
+            if roles[index] in (None, Role.EXTERNAL_ID) and _holds(
+                index, body, lambda cell: _is_phone(cell, meaning.numbering)
+            ):
                 roles[index] = Role.PHONE
+    for index, role in enumerate(roles):
+        if role is Role.OWNER and not _holds(index, body, lambda cell: meaning.agent_of(cell_text(cell)) is not None):
+            roles[index] = None  # somebody else's people: what the file says of them stands on the card
     cities = _guess_by_content(roles, titles, body)
     columns = []
     taken: set[str] = set()
@@ -242,9 +264,9 @@ def _any_phone(rows: Iterable[Row], meaning: Meaning) -> bool:
     return any(_is_phone(cell, meaning.numbering) for _, cells in rows for cell in cells)
 
 
-def _holds_phones(index: int, body: Sequence[Sequence[Cell]], numbering: Numbering) -> bool:
+def _holds(index: int, body: Sequence[Sequence[Cell]], is_one: Callable[[Cell], bool]) -> bool:
     cells = [cells[index] for cells in body if index < len(cells) and cells[index] is not None]
-    return bool(cells) and sum(_is_phone(cell, numbering) for cell in cells) >= TELLING_SHARE * len(cells)
+    return bool(cells) and sum(map(is_one, cells)) >= TELLING_SHARE * len(cells)
 
 
 def _is_phone(cell: Cell, numbering: Numbering) -> bool:

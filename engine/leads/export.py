@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from engine.leads.sheets import Cell
 from engine.messages import N_
 from engine.store.database import Database
 from engine.store.exports import ExportedLead, Wanted, field_names, pages
+from engine.store.folding import tags_text
 from engine.store.store import SQL as DIALING
 
 #: A sheet of XLSX ends there; the header is one.
@@ -33,6 +34,7 @@ class Labels:
 
     dispositions: dict[str, str]
     fields: dict[str, str]
+    agents: dict[str, str] = field(default_factory=dict)
 
 
 def labels_of(config: Config, language: str) -> Labels:
@@ -40,6 +42,7 @@ def labels_of(config: Config, language: str) -> Labels:
     return Labels(
         dispositions={key: label_of(one.labels, key, language) for key, one in config.dispositions.items()},
         fields=labels_of_fields(config, language),
+        agents={key: agent.name for key, agent in config.agents.items()},
     )
 
 
@@ -97,6 +100,8 @@ _HEAD: Final = (
     N_("Operator"),
     N_("Note"),
     N_("Partner"),
+    N_("Tags"),
+    N_("Owner"),
     N_("External ID"),
     N_("Time zone"),
     N_("Priority"),
@@ -119,6 +124,8 @@ def _cells(lead: ExportedLead, labels: Labels, zone: tzinfo) -> list[Cell]:
         lead.agent,
         lead.note,
         lead.source,
+        tags_text(lead.tags),
+        labels.agents.get(lead.keeper, lead.keeper),
         lead.external_id,
         lead.zone,
         lead.priority,

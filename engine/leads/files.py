@@ -8,6 +8,7 @@ import fcntl
 import re
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from engine.clock import Clock
 from engine.config import Config
 from engine.core.model import CampaignId, PhoneNumber
 from engine.leads.columns import NOTHING_CHOSEN, Choice, Layout, Meaning, Role, folded, headings_of
-from engine.leads.plan import RejectedRow, Remark, wrong_default
+from engine.leads.plan import OF_THE_LEAD, RejectedRow, Remark, wrong_default
 from engine.leads.reader import LeadFile, open_lead_file
 from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
@@ -29,6 +30,7 @@ from engine.phones import Numbering
 from engine.store.database import Database
 from engine.store.dnc import CHUNK_MAX, DoNotCall
 from engine.store.errors import StoreError
+from engine.store.folding import fold
 from engine.store.imports import (
     ImportCancelled,
     ImportState,
@@ -113,7 +115,15 @@ def labels_of_fields(config: Config, language: str) -> dict[str, str]:
 def meaning_of(config: Config) -> Meaning:
     """How lead files are read by this configuration."""
     fields = {key: (*field.labels.values(), *field.columns) for key, field in config.lead_fields.items()}
-    return Meaning(numbering=Numbering(config.numbering.regions, config.numbering.allow), fields=fields)
+    numbering = Numbering(config.numbering.regions, config.numbering.allow)
+    return Meaning(numbering=numbering, fields=fields, agents=_agents(config))
+
+
+def _agents(config: Config) -> dict[str, str]:
+    """Operators by what a file may call them; a name or a phone that two have says nothing."""
+    said = [(fold(one), key) for key, agent in config.agents.items() for one in {agent.name, agent.phone}]
+    often = Counter(name for name, _ in said)
+    return {name: key for name, key in said if often[name] == 1} | {fold(key): key for key in config.agents}
 
 
 class _Tally:
@@ -212,7 +222,7 @@ async def chosen_for(
 ) -> tuple[ImportChoice, ImportMode]:
     """How a file is read: by a named profile, else as files with its headings were.
 
-    `columns` say `TITLE=ROLE`; `defaults`, of rows that say nothing themselves, `zone=…`, `priority=…` or `FIELD=…`.
+    `columns` say `TITLE=ROLE`; `defaults`, as `Choice` has them, `zone=…`, `tags=…` or `FIELD=…`.
 
     Raises LookupError with what was not found, and Refused.
     """
@@ -242,7 +252,7 @@ async def chosen_for(
         try:
             wrong = wrong_default(key, value, meaning)
         except KeyError:
-            known_keys = ", ".join((Role.ZONE, Role.PRIORITY, *meaning.fields))
+            known_keys = ", ".join((*OF_THE_LEAD, *meaning.fields))
             raise LookupError(f"--default {said}: {key!r} is none of: {known_keys}") from None
         if wrong is not None:
             raise LookupError(f"--default {said}: {wrong}")

@@ -7,20 +7,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from engine.core.model import PhoneNumber
 from engine.leads.columns import Column, Layout, Meaning, Role, zone_of_city, zone_of_text
 from engine.leads.sheets import Cell, Row
 from engine.messages import N_
 from engine.phones import FoundPhone, PhoneProblem, PhoneReason, cell_text, find_phones, zones_of
+from engine.store.folding import tags_of
 from engine.store.rows import ImportReject
 
 PHONES_PER_LEAD_MAX: Final = 10
 PRIORITY_MAX: Final = 50
 NO_DEFAULTS: Final[Mapping[str, str]] = {}
-_OF_THE_LEAD: Final = frozenset({Role.ZONE, Role.PRIORITY})
+#: What may hold for all rows of a file, beside fields.
+OF_THE_LEAD: Final = (Role.ZONE, Role.PRIORITY, Role.TAGS, Role.OWNER, Role.SOURCE)
+SOURCE_CHARACTERS_MAX: Final = 60
 NAME_CHARACTERS_MAX: Final = 200
+_T = TypeVar("_T")
 FIELD_CHARACTERS_MAX: Final = 1_000
 #: Of a rejected cell, in the report.
 VALUE_CHARACTERS_MAX: Final = 100
@@ -31,6 +35,8 @@ class RowReason(StrEnum):
 
     ZONE = N_("this is not a time zone: write, for example, Europe/Kyiv, UTC+3 or a city")
     PRIORITY = N_("the priority is a whole number from -50 to 50")
+    TAGS = N_("at most 20 tags of at most 40 characters, with commas between")
+    OWNER = N_("there is no such operator: write the name, the phone or the log-in of one")
 
 
 class Remark(StrEnum):
@@ -55,6 +61,9 @@ class ImportRow:
     priority: int = 0
     external_id: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    keeper: str | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,12 @@ def wrong_default(key: str, value: str, meaning: Meaning) -> RowReason | None:
             return None if zone_of_text(value) else RowReason.ZONE
         case Role.PRIORITY:
             return None if _priority(value) is not None else RowReason.PRIORITY
+        case Role.TAGS:
+            return None if _tags(value) is not None else RowReason.TAGS
+        case Role.OWNER:
+            return None if meaning.agent_of(value) else RowReason.OWNER
+        case Role.SOURCE:
+            return None
         case _:
             _ = meaning.fields[key]
             return None
@@ -85,8 +100,14 @@ def plan_import(
 
     `defaults` as `Choice` has them, and as `wrong_default` lets them pass.
     """
-    fields = {key: value for key, value in defaults.items() if key not in _OF_THE_LEAD}
-    usual = _Usual(zone_of_text(defaults.get(Role.ZONE, "")), _priority(defaults.get(Role.PRIORITY, "0")) or 0, fields)
+    usual = _Usual(
+        zone=zone_of_text(defaults.get(Role.ZONE, "")),
+        priority=_priority(defaults.get(Role.PRIORITY, "0")) or 0,
+        tags=_tags(defaults.get(Role.TAGS, "")) or (),
+        keeper=meaning.agent_of(defaults.get(Role.OWNER, "")),
+        source=defaults.get(Role.SOURCE, "")[:SOURCE_CHARACTERS_MAX],
+        fields={key: value for key, value in defaults.items() if key not in OF_THE_LEAD},
+    )
     phones = layout.of(Role.PHONE)
     others = tuple(column for column in layout.columns if column.role not in (Role.PHONE, Role.ORDINAL))
     for line, cells in rows:
@@ -94,12 +115,15 @@ def plan_import(
             yield _Plan(line, cells, phones, others, meaning, usual).decide()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Usual:
-    """What holds for rows that say nothing themselves."""
+    """What holds for rows that say nothing themselves; tags are given to all."""
 
     zone: str | None
     priority: int
+    tags: tuple[str, ...]
+    keeper: str | None
+    source: str
     fields: Mapping[str, str]
 
 
@@ -127,6 +151,9 @@ class _Plan:
         self._zone: str | None = None
         self._city_zone: str | None = None
         self._priority = usual.priority
+        self._tags = usual.tags
+        self._keeper = usual.keeper
+        self._source = usual.source
         self._fields = dict(usual.fields)
 
     def decide(self) -> ImportRow | RejectedRow:
@@ -144,6 +171,9 @@ class _Plan:
             priority=self._priority,
             external_id=self._external_id,
             fields=self._fields,
+            tags=self._tags,
+            keeper=self._keeper,
+            source=self._source,
         )
 
     def _numbers(self) -> tuple[PhoneNumber, ...]:
@@ -171,13 +201,15 @@ class _Plan:
             case Role.EXTERNAL_ID if not self._external_id:
                 self._external_id = value[:NAME_CHARACTERS_MAX]
             case Role.ZONE:
-                self._zone = zone_of_text(value)
-                if self._zone is None:
-                    self._wrong(column, RowReason.ZONE)
+                self._zone = self._read(column, zone_of_text(value), RowReason.ZONE)
             case Role.PRIORITY:
-                self._priority = _priority(value) or 0
-                if _priority(value) is None:
-                    self._wrong(column, RowReason.PRIORITY)
+                self._priority = self._read(column, _priority(value), RowReason.PRIORITY) or 0
+            case Role.TAGS:
+                self._tags = self._read(column, _tags(",".join((*self._tags, value))), RowReason.TAGS) or ()
+            case Role.OWNER:
+                self._keeper = self._read(column, self._meaning.agent_of(value), RowReason.OWNER)
+            case Role.SOURCE:
+                self._source = value[:SOURCE_CHARACTERS_MAX]
             case _:
                 self._fields[column.key or column.title] = value[:FIELD_CHARACTERS_MAX]
                 if column.is_city:
@@ -185,6 +217,11 @@ class _Plan:
 
     def _cell(self, column: Column) -> Cell:
         return self._cells[column.index] if column.index < len(self._cells) else None
+
+    def _read(self, column: Column, value: _T | None, reason: RowReason) -> _T | None:
+        if value is None:
+            self._wrong(column, reason)
+        return value
 
     def _wrong(self, column: Column, reason: str) -> None:
         value = cell_text(self._cell(column))[:VALUE_CHARACTERS_MAX]
@@ -195,6 +232,13 @@ def _priority(text: str) -> int | None:
     if not re.fullmatch(r"[+-]?\d{1,2}", text):
         return None
     return int(text) if abs(int(text)) <= PRIORITY_MAX else None
+
+
+def _tags(text: str) -> tuple[str, ...] | None:
+    try:
+        return tags_of(text)
+    except ValueError:
+        return None
 
 
 def _zone_of_phones(numbers: Sequence[PhoneNumber]) -> str | None:

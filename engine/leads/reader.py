@@ -152,7 +152,8 @@ def main() -> None:
     gc.disable()  # nothing here is a cycle, and looking for them takes a fifth of the time
     told, choice, only_look, piece_max = orjson.loads(sys.argv[2])
     numbering = Numbering(**{key: tuple(value) for key, value in told["numbering"].items()})
-    meaning = Meaning(numbering=numbering, fields={key: tuple(names) for key, names in told["fields"].items()})
+    fields = {key: tuple(names) for key, names in told["fields"].items()}
+    meaning = Meaning(numbering=numbering, fields=fields, agents=told["agents"])
     out = sys.stdout.buffer
     try:
         opened, verdicts = decide(Path(sys.argv[1]), meaning, Choice(**choice), only_look=only_look)

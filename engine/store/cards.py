@@ -15,7 +15,7 @@ import orjson
 from engine.core.model import CampaignId, LeadId, LeadState
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
-from engine.store.folding import fold
+from engine.store.folding import TAGS_MAX, fold, tags_of
 from engine.store.queries import Query, Statement
 from engine.store.store import SQL as DIALING
 
@@ -28,6 +28,10 @@ TWINS_MAX: Final = 5
 
 NAME: Final = "name"
 ZONE: Final = "zone"
+TAGS: Final = "tags"
+OWNER: Final = "owner"
+#: What a card has beside the fields of its lead.
+OF_THE_CARD: Final = (NAME, ZONE, TAGS, OWNER)
 #: A lead in a call is not merged: its attempt belongs to its card.
 MERGEABLE: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK, LeadState.CLOSED})
 
@@ -36,6 +40,8 @@ class _Sql:
     edit_name: Query
     edit_zone: Query
     edit_field: Query
+    edit_tags: Query
+    edit_keeper: Query
     note_edit: Query
     last_edit: Query
     edits: Query
@@ -64,7 +70,10 @@ SQL: Final = queries.load(_Sql, "cards.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """One value of a card that somebody changed. `field`: `name`, `zone`, or the name of one of the lead's fields."""
+    """One value of a card that somebody changed. `field`: one of OF_THE_CARD, or the name of one of the lead's fields.
+
+    Tags stand as `tags_of` reads them; the owner, whose client the lead is, as the agent's key.
+    """
 
     lead: LeadId
     field: str
@@ -164,6 +173,8 @@ class Cards:
         was = {
             "name": rows[kept]["name"],
             "fields": rows[kept]["fields"],
+            "tags": rows[kept]["tags"],
+            "keeper": rows[kept]["keeper"],
             "last_phone": max(orjson.loads(rows[kept]["positions"]), default=-1),
             "state": rows[merged]["state"],
             "next_at_ms": rows[merged]["next_at_ms"],
@@ -176,7 +187,13 @@ class Cards:
             SQL.note_merge(**both, before=orjson.dumps(was).decode(), login=login, at_ms=now_ms),
             SQL.merge_phones(**both),
             SQL.leave_line_of(lead=both["kept"]),
-            SQL.merge_fields(**both, taken=orjson.dumps(list(taken)).decode(), name_taken=name_taken, at_ms=now_ms),
+            SQL.merge_fields(
+                **both,
+                taken=orjson.dumps(list(taken)).decode(),
+                name_taken=name_taken,
+                tags_max=TAGS_MAX,
+                at_ms=now_ms,
+            ),
             SQL.move_callback(**both),
             SQL.wait_for_callback(**both, at_ms=now_ms),
             SQL.cancel_callback(merged=merged, rule=rule, at_ms=now_ms),
@@ -191,7 +208,13 @@ class Cards:
         await self._database.write(
             SQL.end_merge(id=merge.id, at_ms=now_ms),
             SQL.put_back_card(
-                lead=merge.kept, name=was["name"], name_folded=fold(was["name"]), fields=was["fields"], at_ms=now_ms
+                lead=merge.kept,
+                name=was["name"],
+                name_folded=fold(was["name"]),
+                fields=was["fields"],
+                tags=was.get("tags"),
+                keeper=was.get("keeper"),
+                at_ms=now_ms,
             ),
             SQL.put_back_phones(lead=merge.kept, last=was["last_phone"]),
             SQL.leave_line_of(lead=merge.kept),
@@ -223,9 +246,17 @@ def _change(edit: Edit, about: Mapping[str, Any]) -> Statement:
         return SQL.edit_name(**about, folded=fold(edit.after))
     if edit.field == ZONE:
         return SQL.edit_zone(**about)
+    if edit.field == TAGS:
+        return SQL.edit_tags(**about, before_tags=_tags(edit.before), after_tags=_tags(edit.after))
+    if edit.field == OWNER:
+        return SQL.edit_keeper(**about)
     if '"' in edit.field or "\\" in edit.field:
         raise ValueError("a field's name with quotes cannot be changed here")
     return SQL.edit_field(**about, path=f'$."{edit.field}"')
+
+
+def _tags(text: str) -> str:
+    return orjson.dumps(tags_of(text)).decode()
 
 
 def _audit(login: str, action: str, lead: LeadId, detail: str, at_ms: int) -> Statement:

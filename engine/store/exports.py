@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from engine.core.model import CampaignId, DispositionId, LeadState
+from engine.core.model import AgentId, CampaignId, DispositionId, LeadState
 from engine.store import queries
 from engine.store.database import Database, Row, rows_of
 from engine.store.queries import Query
@@ -35,6 +35,8 @@ class Wanted:
     state: LeadState | None = None
     disposition: DispositionId | None = None
     source: str | None = None
+    tag: str | None = None
+    keeper: AgentId | None = None
     since_ms: int | None = None
     until_ms: int | None = None
 
@@ -52,6 +54,8 @@ class ExportedLead:
     priority: int
     state: LeadState
     source: str
+    tags: tuple[str, ...]
+    keeper: str
     attempts_count: int
     outcome: str
     disposition: str
@@ -79,6 +83,8 @@ async def pages(database: Database, wanted: Wanted) -> AsyncIterator[list[Export
                 state=wanted.state.value if wanted.state else None,
                 disposition=wanted.disposition,
                 source=wanted.source,
+                tag=wanted.tag,
+                keeper=wanted.keeper,
                 since_ms=wanted.since_ms,
                 until_ms=wanted.until_ms,
                 limit=PAGE_MAX,
@@ -101,6 +107,8 @@ def _lead(row: Row) -> ExportedLead:
         priority=row["priority"],
         state=LeadState(row["state"]),
         source=row["source"],
+        tags=tuple(orjson.loads(row["tags"])),
+        keeper=row["keeper"] or "",
         attempts_count=row["attempts_count"],
         outcome=row["outcome"] or "",
         disposition=row["disposition_id"] or "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 #: Letters and signs that people mix up when they type a name.
@@ -17,12 +18,30 @@ _NUMBER_TYPED: Final = re.compile(r"\+?[\d\s().\-/]+")
 DIGITS_MIN: Final = 3
 #: A national prefix (8 916 …, 0 67 …) stands before these.
 _NATIONAL_DIGITS: Final = 10
+#: Tags of one lead, and characters of one tag.
+TAGS_MAX: Final = 20
+TAG_CHARS_MAX: Final = 40
+_BETWEEN_TAGS: Final = re.compile(r"[,;\n]")
 
 
 def fold(name: str) -> str:
     """The name without what people type in different ways: case, ё and е, apostrophes, double spaces."""
     plain = unicodedata.normalize("NFKC", name).casefold().translate(_SAME)
     return _SPACE.sub(" ", plain).strip()
+
+
+def tags_of(text: str) -> tuple[str, ...]:
+    """The tags of a cell or a field (`VIP; опт, vip`) in one spelling, each once, in order. ValueError: too many."""
+    small = unicodedata.normalize("NFKC", text).casefold()
+    tags = tuple(sorted({_SPACE.sub(" ", tag).strip() for tag in _BETWEEN_TAGS.split(small)} - {""}))
+    if len(tags) > TAGS_MAX or any(len(tag) > TAG_CHARS_MAX for tag in tags):
+        raise ValueError(f"at most {TAGS_MAX} tags of at most {TAG_CHARS_MAX} characters")
+    return tags
+
+
+def tags_text(tags: Iterable[str]) -> str:
+    """The tags as people write them."""
+    return ", ".join(tags)
 
 
 def digits_typed(text: str) -> str:

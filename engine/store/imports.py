@@ -20,7 +20,7 @@ from engine.core.model import CampaignId
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
 from engine.store.errors import StoreError
-from engine.store.folding import fold
+from engine.store.folding import TAGS_MAX, fold
 from engine.store.queries import Query, Statement, Value
 from engine.store.rows import ImportCounts, ImportMode, ImportReject, ImportRow
 from engine.store.store import LEADS_OF
@@ -454,9 +454,9 @@ async def import_rejects(
 class Piece:
     """Rows of one transaction, in order, as the store takes them: made in the process that reads the file.
 
-    `leads`: a JSON array of [line, external id, name, folded name, zone, fields, priority]; `numbers`: one of an object
-    for each position, line → number. One text instead of a thousand rows: SQLite unfolds it in one step of its own
-    thread, and nobody else's interpreter is held up.
+    `leads`: a JSON array of [line, external id, name, folded name, zone, fields, priority, tags, keeper, source];
+    `numbers`: one of an object for each position, line → number. One text instead of a thousand rows: SQLite unfolds it
+    in one step of its own thread, and nobody else's interpreter is held up.
     """
 
     first: int  # its lines in the file
@@ -534,7 +534,8 @@ def piece_of(rows: Iterable[FileRow], *, first: int, last: int) -> Piece:
             continue
         seen.update(numbers)
         name = row.name
-        leads.append((row.line, row.external_id, name, fold(name), row.zone, row.fields, row.priority))
+        said = (row.external_id, name, fold(name), row.zone, row.fields, row.priority, row.tags, row.keeper, row.source)
+        leads.append((row.line, *said))
         while len(by_position) < len(numbers):
             by_position.append({})
         key = str(row.line)
@@ -604,7 +605,7 @@ class _Pieces:
         everywhere, at_ms = self._everywhere, self._at_ms
         if self._job.mode is not ImportMode.CREATE:
             yield SQL.keep_before(**of_import, numbers=piece.numbers)
-            yield SQL.update_leads(import_id=self._job.id, leads=piece.leads, at_ms=at_ms)
+            yield SQL.update_leads(import_id=self._job.id, leads=piece.leads, at_ms=at_ms, tags_max=TAGS_MAX)
         if self._job.mode is not ImportMode.UPDATE:
             yield SQL.make_leads(
                 **of_import, leads=piece.leads, numbers=piece.numbers, everywhere=everywhere, at_ms=at_ms

@@ -151,6 +151,7 @@ class Partners:
                 zone=row.zone,
                 fields=orjson.dumps(dict(row.fields)).decode(),
                 priority=row.priority,
+                tags=orjson.dumps(row.tags).decode(),
                 at_ms=at_ms,
             ),
             SQL.take_phones(numbers=orjson.dumps(numbers).decode()),

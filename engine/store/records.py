@@ -47,6 +47,8 @@ from engine.store.store import SQL as DIALING
 
 #: Rows of one page of a list; a wish for more is cut.
 ROWS_PER_PAGE_MAX: Final = 200
+#: Tags that a filter offers.
+TAGS_SHOWN_MAX: Final = 500
 #: Attempts of one lead that its history shows; more would be a bug of the attempt limits.
 HISTORY_MAX: Final = 500
 #: Characters of a note that is being typed.
@@ -80,6 +82,9 @@ class _Sql:
     caller_lead: Query
     disposition_history: Query
     list_leads: Query
+    list_leads_of_keeper: Query
+    list_tagged_leads: Query
+    tags: Query
     callbacks_due: Query
     promised: Query
     promises: Query
@@ -315,24 +320,42 @@ class Records:
         )
 
     async def find_leads(
-        self, text: str, *, campaigns: Sequence[CampaignId] | None, state: LeadState | None, after: int, limit: int
+        self,
+        text: str,
+        *,
+        campaigns: Sequence[CampaignId] | None,
+        state: LeadState | None,
+        after: int,
+        limit: int,
+        tag: str = "",
+        keeper: AgentId | None = None,
     ) -> tuple[LeadCard, ...]:
-        """Leads by the beginnings of words (name, id, fields) or any part of a number, by id from `after` on.
+        """Leads by the beginnings of words (name, id, tags, fields) or any part of a number, by id from `after` on.
 
         `text` "" and `campaigns` None are all. `rule` is empty in a list: only the card knows it.
         """
         scope = None if campaigns is None else orjson.dumps(list(campaigns)).decode()
         wanted = None if state is None else state.value
         limit = min(limit, ROWS_PER_PAGE_MAX)
+        filters: dict[str, Any] = {"campaigns": scope, "state": wanted, "after": after, "limit": limit}
         if not text.strip():
-            bound = SQL.list_leads(campaigns=scope, state=wanted, after=after, limit=limit)
+            if tag:
+                bound = SQL.list_tagged_leads(**filters, tag=tag, keeper=keeper)
+            elif keeper is not None:
+                bound = SQL.list_leads_of_keeper(**filters, keeper=keeper)
+            else:
+                bound = SQL.list_leads(**filters)
         elif asked := query_of(text):
             await index_leads(self._database)  # somebody looks for whom they have just added
             query, part = asked
-            bound = FIND.leads_by_words(query=query, part=part, campaigns=scope, state=wanted, after=after, limit=limit)
+            bound = FIND.leads_by_words(**filters, query=query, part=part, tag=tag or None, keeper=keeper)
         else:
             return ()
         return tuple(_card(row) for row in await rows_of(self._database, bound))
+
+    async def tags(self) -> tuple[str, ...]:
+        """The tags that leads have, by the alphabet, at most TAGS_SHOWN_MAX."""
+        return tuple(row["tag"] for row in await rows_of(self._database, SQL.tags(limit=TAGS_SHOWN_MAX)))
 
     async def search_leads(
         self, text: str, limit: int = 10, *, campaigns: Sequence[CampaignId] | None = None
@@ -498,6 +521,9 @@ def _card(row: Row) -> LeadCard:
         rule=row["rule"] or "",
         owner=_agent(row["owner"]),
         priority=row["priority"],
+        tags=tuple(orjson.loads(row["tags"])),
+        keeper=_agent(row["keeper"]),
+        source=row["source"],
     )
 
 

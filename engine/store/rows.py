@@ -70,8 +70,11 @@ class LeadCard:
     attempts_count: int = 0
     next_at_ms: int | None = None  # None when nothing is planned
     rule: str = ""  # why it is so: of the last outcome or disposition
-    owner: AgentId | None = None
+    owner: AgentId | None = None  # of its promised call
     priority: int = 0
+    tags: tuple[str, ...] = ()
+    keeper: AgentId | None = None  # whose client it is
+    source: str = ""  # the partner that it came from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +218,12 @@ class ImportRow(Protocol):
     def external_id(self) -> str: ...
     @property
     def fields(self) -> Mapping[str, str]: ...
+    @property
+    def tags(self) -> Sequence[str]: ...
+    @property
+    def keeper(self) -> str | None: ...
+    @property
+    def source(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,8 @@ def words_of(lead: Row) -> str:
     """What a lead is found by."""
     numbers = [_NOT_DIGITS.sub("", number) for number in orjson.loads(lead["numbers"])]
     groups = dict.fromkeys(group for number in numbers for group in _groups(number))
-    said = [lead["name_folded"], fold(lead["external_id"]), *map(fold, orjson.loads(lead["fields"]).values())]
+    said = [lead["name_folded"], fold(lead["external_id"]), *map(fold, orjson.loads(lead["tags"]))]
+    said += map(fold, orjson.loads(lead["fields"]).values())
     # Whole numbers are there to be compared, not to be asked for: every number in town begins alike.
     return " ".join([*(MARK + number for number in numbers), *groups, *said])[:WORDS_CHARS_MAX]
 

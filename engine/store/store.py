@@ -749,6 +749,7 @@ def _lead(row: Row) -> Lead:
         next_at_ms=row["next_at_ms"],
         next_phone=_next_usable(phones, row["next_phone"]),
         owner=None if row["owner"] is None else AgentId(row["owner"]),
+        keeper=None if row["keeper"] is None else AgentId(row["keeper"]),
         version=row["version"],
     )
 
@@ -764,6 +765,7 @@ def _standing(row: Row) -> ordering.Standing:
         next_at_ms=row["next_at_ms"],
         created_at_ms=row["created_at_ms"],
         zone=row["zone"] or "",
+        tags=tuple(orjson.loads(row["tags"])),
         fields={**orjson.loads(row["fields"]), "partner": row["source"]},
     )
 

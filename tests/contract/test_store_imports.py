@@ -47,6 +47,9 @@ class FileRow:
     priority: int = 0
     external_id: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    keeper: str | None = None
+    source: str = ""
 
 
 def file_of(count: int, first: int = 1) -> Iterator[FileRow]:

@@ -138,6 +138,9 @@ class Person:
     fields: Mapping[str, str]
     priority: int = 0
     external_id: str = ""
+    tags: tuple[str, ...] = ()
+    keeper: str | None = None
+    source: str = ""
 
 
 class FakeSwitch:

@@ -41,6 +41,9 @@ class FileRow:
     priority: int = 0
     external_id: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    keeper: str | None = None
+    source: str = ""
 
     @property
     def phones(self) -> tuple[PhoneNumber, ...]:

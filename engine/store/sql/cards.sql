@@ -15,6 +15,16 @@ UPDATE leads SET fields = json_set(fields, :path, :after), version = version + 1
 WHERE id = :lead AND coalesce(json_extract(fields, :path), '') = :before
 RETURNING id;
 
+-- name: edit_tags
+UPDATE leads SET tags = :after_tags, version = version + 1, updated_at_ms = :at_ms
+WHERE id = :lead AND tags = :before_tags
+RETURNING id;
+
+-- name: edit_keeper
+UPDATE leads SET keeper = nullif(:after, ''), version = version + 1, updated_at_ms = :at_ms
+WHERE id = :lead AND coalesce(keeper, '') = :before
+RETURNING id;
+
 -- name: note_edit
 -- Only after an edit that found the value as its author had seen it.
 INSERT INTO lead_edits (lead_id, field, before, after, login, at_ms)
@@ -39,11 +49,15 @@ ORDER BY q.lead_id LIMIT :limit;
 
 -- name: merge_fields
 -- Empty values of the kept lead are filled from the other one; what both have stays, but for what is taken by name.
+-- It has the tags of both.
 UPDATE leads SET
   fields = json_patch((SELECT o.fields FROM leads o WHERE o.id = :merged),
     (SELECT coalesce(json_group_object(j.key, j.value), '{}') FROM json_each(leads.fields) j WHERE j.value <> '' AND j.key NOT IN (SELECT t.value FROM json_each(:taken) t))),
   name = CASE WHEN name = '' OR :name_taken THEN (SELECT o.name FROM leads o WHERE o.id = :merged) ELSE name END,
   name_folded = CASE WHEN name = '' OR :name_taken THEN (SELECT o.name_folded FROM leads o WHERE o.id = :merged) ELSE name_folded END,
+  tags = (SELECT json_group_array(tag) FROM (
+    SELECT DISTINCT j.value AS tag FROM leads o CROSS JOIN json_each(o.tags) j WHERE o.id IN (:kept, :merged) ORDER BY tag LIMIT :tags_max)),
+  keeper = coalesce(keeper, (SELECT o.keeper FROM leads o WHERE o.id = :merged)),
   version = version + 1, updated_at_ms = :at_ms
 WHERE id = :kept;
 
@@ -89,7 +103,7 @@ INSERT INTO lead_merges (kept_id, merged_id, before, login, at_ms) VALUES (:kept
 RETURNING id;
 
 -- name: how_it_was
-SELECT id, name, name_folded, fields, state, next_at_ms, owner, hold, version,
+SELECT id, name, name_folded, fields, tags, keeper, state, next_at_ms, owner, hold, version,
   (SELECT b.id FROM callbacks b WHERE b.lead_id = leads.id AND b.closed_at_ms IS NULL) AS promise,
   (SELECT json_group_array(p.position) FROM phones p WHERE p.lead_id = leads.id) AS positions
 FROM leads WHERE id IN (:kept, :merged);
@@ -99,7 +113,9 @@ SELECT id, kept_id, merged_id, before, login, at_ms FROM lead_merges
 WHERE (kept_id = :lead OR merged_id = :lead) AND undone_at_ms IS NULL AND before <> '{}' ORDER BY id DESC LIMIT :limit;
 
 -- name: put_back_card
-UPDATE leads SET name = :name, name_folded = :name_folded, fields = :fields, version = version + 1, updated_at_ms = :at_ms
+UPDATE leads SET name = :name, name_folded = :name_folded, fields = :fields, tags = coalesce(:tags, tags),
+  keeper = CASE WHEN :tags IS NULL THEN keeper ELSE :keeper END,
+  version = version + 1, updated_at_ms = :at_ms
 WHERE id = :lead;
 
 -- name: put_back_callback

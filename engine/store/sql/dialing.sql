@@ -61,8 +61,8 @@ WHERE id = :attempt AND lead_id IS NULL;
 
 -- name: call_back_missed
 -- Who is on another call, or still owed a word of it, needs no second call; who asked for none gets none.
-UPDATE leads SET state = 'callback', next_at_ms = :at_ms, hold = 'missed_call', updated_at_ms = :at_ms,
-    version = version + 1
+UPDATE leads SET state = 'callback', next_at_ms = :at_ms, hold = 'missed_call', owner = coalesce(owner, keeper),
+    updated_at_ms = :at_ms, version = version + 1
 WHERE id = (SELECT lead_id FROM attempts WHERE id = :attempt)
   AND state IN ('new', 'retry', 'callback', 'closed')
   AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
@@ -76,7 +76,7 @@ WHERE closed_at_ms IS NULL AND lead_id = (
 INSERT INTO callbacks (
   lead_id, campaign_id, attempt_id, promised_at_ms, due_at_ms, owner, state, created_at_ms, created_by
 )
-SELECT l.id, l.campaign_id, a.id, :at_ms, :at_ms, NULL, 'scheduled', :at_ms, 'missed_call'
+SELECT l.id, l.campaign_id, a.id, :at_ms, :at_ms, l.owner, 'scheduled', :at_ms, 'missed_call'
 FROM attempts a JOIN leads l ON l.id = a.lead_id
 WHERE a.id = :attempt AND l.state = 'callback'
   AND NOT EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = l.id AND b.closed_at_ms IS NULL)
@@ -289,7 +289,7 @@ DELETE FROM lines WHERE campaign_id = :campaign;
 
 -- name: to_line_up
 -- Whose time has come, and who has no place yet.
-SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields, l.source,
+SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields, l.tags, l.source,
   CASE WHEN l.zone IS NULL THEN (SELECT json_group_array(p.number) FROM phones p WHERE p.lead_id = l.id) END AS numbers
 FROM leads l
 WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.line IS NULL AND l.state IN ('new', 'retry')
@@ -348,7 +348,8 @@ ORDER BY l.next_at_ms, l.id
 LIMIT :limit;
 
 -- name: leads_by_id
-SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.version,
+SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.keeper,
+  l.version,
   json_extract(l.fields, '$.language') AS language,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT json_group_array(a.outcome) FROM attempts a

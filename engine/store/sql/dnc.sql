@@ -73,7 +73,7 @@ DELETE FROM suppressions WHERE number IN (
 
 -- name: forget_person
 UPDATE leads SET state = 'suppressed', name = '', name_folded = '', external_id = '', fields = '{}', owner = NULL,
-  erased_at_ms = :at_ms, updated_at_ms = :at_ms, version = version + 1
+  tags = '[]', keeper = NULL, erased_at_ms = :at_ms, updated_at_ms = :at_ms, version = version + 1
 WHERE id = :lead;
 
 -- name: forget_numbers

@@ -20,7 +20,8 @@ UPDATE imports SET state = 'publishing', started_at_ms = :at_ms WHERE id = :impo
 -- Of the leads that rows change: how they are now. Leads of this very file are none.
 INSERT INTO import_changes (import_id, lead_id, line, before)
 SELECT :import_id, l.id, changed.line, json_object('name', l.name, 'name_folded', l.name_folded,
-  'external_id', l.external_id, 'zone', l.zone, 'priority', l.priority, 'fields', l.fields)
+  'external_id', l.external_id, 'zone', l.zone, 'priority', l.priority, 'fields', l.fields,
+  'tags', l.tags, 'keeper', l.keeper, 'source', l.source)
 FROM (
   SELECT one.key + 0 AS line, min(k.id) AS id
   FROM json_each(:numbers) place CROSS JOIN json_each(place.value) one CROSS JOIN phones p CROSS JOIN leads k
@@ -32,7 +33,7 @@ WHERE l.id = changed.id ORDER BY changed.line
 ON CONFLICT (import_id, lead_id) DO NOTHING;
 
 -- name: update_leads
--- What the file says; what it leaves empty stays. Numbers are neither added nor taken away.
+-- What the file says; what it leaves empty stays. Tags are added; numbers are neither added nor taken away.
 -- LIMIT -1 has the rows worked out first; else every lead would be gone through.
 UPDATE leads SET
   name = CASE said.name WHEN '' THEN leads.name ELSE said.name END,
@@ -40,10 +41,16 @@ UPDATE leads SET
   external_id = CASE said.external_id WHEN '' THEN leads.external_id ELSE said.external_id END,
   zone = coalesce(said.zone, leads.zone),
   priority = CASE said.priority WHEN 0 THEN leads.priority ELSE said.priority END,
-  fields = json_patch(leads.fields, said.fields), updated_at_ms = :at_ms, version = version + 1
+  fields = json_patch(leads.fields, said.fields),
+  tags = CASE said.tags WHEN '[]' THEN leads.tags ELSE (SELECT json_group_array(tag) FROM (
+    SELECT value AS tag FROM json_each(leads.tags) UNION SELECT value FROM json_each(said.tags) ORDER BY tag LIMIT :tags_max)) END,
+  keeper = coalesce(said.keeper, leads.keeper),
+  source = CASE said.source WHEN '' THEN leads.source ELSE said.source END,
+  updated_at_ms = :at_ms, version = version + 1
 FROM (
   SELECT c.lead_id, row.value ->> 1 AS external_id, row.value ->> 2 AS name, row.value ->> 3 AS name_folded,
-    row.value ->> 4 AS zone, row.value -> 5 AS fields, row.value ->> 6 AS priority
+    row.value ->> 4 AS zone, row.value -> 5 AS fields, row.value ->> 6 AS priority, row.value -> 7 AS tags,
+    row.value ->> 8 AS keeper, row.value ->> 9 AS source
   FROM json_each(:leads) row CROSS JOIN import_changes c
   WHERE c.import_id = :import_id AND c.line = row.value ->> 0
   LIMIT -1
@@ -52,10 +59,11 @@ WHERE leads.id = said.lead_id;
 
 -- name: make_leads
 INSERT INTO leads (
-  campaign_id, import_id, import_line, external_id, name, name_folded, zone, fields, priority, created_at_ms, updated_at_ms
+  campaign_id, import_id, import_line, external_id, name, name_folded, zone, fields, priority, tags, keeper, source,
+  created_at_ms, updated_at_ms
 )
 SELECT :campaign, :import_id, row.value ->> 0, row.value ->> 1, row.value ->> 2, row.value ->> 3, row.value ->> 4,
-  row.value -> 5, row.value ->> 6, :at_ms, :at_ms
+  row.value -> 5, row.value ->> 6, row.value -> 7, row.value ->> 8, row.value ->> 9, :at_ms, :at_ms
 FROM json_each(:leads) row
 WHERE row.value ->> 0 NOT IN (
   SELECT one.key + 0
@@ -175,7 +183,9 @@ SELECT min(import_line) AS first, max(import_line) AS last FROM leads WHERE impo
 -- As they were before the import, unless somebody has edited them since.
 UPDATE leads SET name = c.before ->> 'name', name_folded = c.before ->> 'name_folded',
   external_id = c.before ->> 'external_id', zone = c.before ->> 'zone', priority = c.before ->> 'priority',
-  fields = c.before ->> 'fields', updated_at_ms = :at_ms, version = version + 1
+  fields = c.before ->> 'fields', tags = coalesce(c.before ->> 'tags', tags), source = coalesce(c.before ->> 'source', source),
+  keeper = CASE WHEN json_type(c.before, '$.keeper') IS NULL THEN keeper ELSE c.before ->> 'keeper' END,
+  updated_at_ms = :at_ms, version = version + 1
 FROM import_changes c
 WHERE c.import_id = :import_id AND leads.id = c.lead_id AND leads.erased_at_ms IS NULL
   AND c.lead_id IN (SELECT lead_id FROM import_changes WHERE import_id = :import_id ORDER BY lead_id LIMIT :chunk)

@@ -109,6 +109,33 @@ WHERE l.id > :after
   AND (:state IS NULL OR l.state = :state)
 ORDER BY l.id LIMIT :limit;
 
+-- name: list_leads_of_keeper
+SELECT l.*, '' AS rule,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+FROM leads l
+WHERE l.keeper = :keeper AND l.id > :after
+  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
+  AND (:state IS NULL OR l.state = :state)
+ORDER BY l.id LIMIT :limit;
+
+-- name: list_tagged_leads
+SELECT l.*, '' AS rule,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+FROM lead_tags t CROSS JOIN leads l
+WHERE t.tag = :tag AND t.lead_id > :after AND l.id = t.lead_id
+  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
+  AND (:state IS NULL OR l.state = :state) AND (:keeper IS NULL OR l.keeper = :keeper)
+ORDER BY t.lead_id LIMIT :limit;
+
+-- name: tags
+-- By hops over the index.
+WITH RECURSIVE hops (tag) AS (
+  SELECT min(tag) FROM lead_tags
+  UNION ALL
+  SELECT (SELECT t.tag FROM lead_tags t WHERE t.tag > hops.tag ORDER BY t.tag LIMIT 1) FROM hops WHERE hops.tag IS NOT NULL
+)
+SELECT tag FROM hops WHERE tag IS NOT NULL LIMIT :limit;
+
 -- name: callbacks_due
 SELECT b.id, b.lead_id, b.campaign_id, l.name, b.due_at_ms, b.owner, b.state
 FROM callbacks b JOIN leads l ON l.id = b.lead_id
