@@ -21,7 +21,7 @@ PHONES_PER_LEAD_MAX: Final = 10
 PRIORITY_MAX: Final = 50
 NO_DEFAULTS: Final[Mapping[str, str]] = {}
 #: What may hold for all rows of a file, beside fields.
-OF_THE_LEAD: Final = (Role.ZONE, Role.PRIORITY, Role.TAGS, Role.OWNER, Role.SOURCE)
+OF_THE_LEAD: Final = tuple(role.value for role in (Role.ZONE, Role.PRIORITY, Role.TAGS, Role.OWNER, Role.SOURCE))
 SOURCE_CHARACTERS_MAX: Final = 60
 NAME_CHARACTERS_MAX: Final = 200
 _T = TypeVar("_T")

@@ -247,7 +247,7 @@ def _change(edit: Edit, about: Mapping[str, Any]) -> Statement:
     if edit.field == ZONE:
         return SQL.edit_zone(**about)
     if edit.field == TAGS:
-        return SQL.edit_tags(**about, before_tags=_tags(edit.before), after_tags=_tags(edit.after))
+        return SQL.edit_tags(**{**about, "before": _tags(edit.before), "after": _tags(edit.after)})
     if edit.field == OWNER:
         return SQL.edit_keeper(**about)
     if '"' in edit.field or "\\" in edit.field:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.core.model import CampaignId, LeadId, LeadState, PhoneNumber
+from engine.core.model import AgentId, CampaignId, LeadId, LeadState, PhoneNumber
 from engine.store.cards import Cards, Conflict, Edit, NotMergeable
 from engine.store.imports import import_leads
 from engine.verify import verify
@@ -176,3 +177,44 @@ async def test_who_was_called_back_on_the_card_that_stayed_is_not_called_back_ag
 
 async def no_promise_is_broken(place: Office) -> None:
     assert await verify(place.database, now_ms=place.clock.now_ms()) == []
+
+
+async def test_tags_and_owner_change_like_any_other_value(place: Office) -> None:
+    cards = Cards(place.database)
+    await cards.edit(edit("tags", "", "VIP, опт"))
+    await cards.edit(edit("owner", "", "olena"))
+    card = await place.records.lead_card(LEAD)
+    assert card is not None
+    assert (card.tags, card.keeper) == (("vip", "опт"), "olena")
+    with pytest.raises(Conflict):
+        await cards.edit(edit("tags", "", "другое"))
+    with pytest.raises(Conflict):
+        await cards.edit(edit("owner", "", "ivan"))
+    await cards.edit(edit("tags", "опт; vip", "опт"))  # however its author writes it
+    of_tag = [
+        [one.id for one in await place.records.find_leads(text, campaigns=None, state=None, after=0, limit=5, tag=tag)]
+        for text, tag in (("", "опт"), ("", "vip"), ("петро", "опт"), ("петро", "vip"), ("опт", ""))
+    ]
+    assert of_tag == [[LEAD], [], [LEAD], [], [LEAD]]
+    mine = await place.records.find_leads("", campaigns=None, state=None, after=0, limit=5, keeper=AgentId("olena"))
+    assert [one.id for one in mine] == [LEAD]
+    assert await place.records.tags() == ("опт",)
+    await cards.edit(edit("owner", "olena", ""))
+    card = await place.records.lead_card(LEAD)
+    assert card is not None
+    assert card.keeper is None
+
+
+async def test_a_merged_card_has_the_tags_of_both_until_it_is_undone(place: Office) -> None:
+    cards, other = Cards(place.database), await twin(place)
+    await cards.edit(edit("tags", "", "опт"))
+    await cards.edit(replace(edit("tags", "", "vip"), lead=other))
+    await cards.edit(replace(edit("owner", "", "olena"), lead=other))
+    before = await place.records.lead_card(LEAD)
+    await cards.merge(LEAD, other, "boss", 10)
+    kept = await place.records.lead_card(LEAD)
+    assert kept is not None
+    assert (kept.tags, kept.keeper) == (("vip", "опт"), "olena")
+    (merge,) = await cards.merges(LEAD)
+    await cards.unmerge(merge, "boss", 20)
+    assert await place.records.lead_card(LEAD) == before

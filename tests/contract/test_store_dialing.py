@@ -456,6 +456,15 @@ async def test_another_order_lines_everybody_up_anew(store: Store, database: Dat
     assert await by(ordering.ByAge(newest=False)) == [1, 2, 3]
 
 
+async def test_a_tag_moves_its_lead_in_the_line_at_once(store: Store, database: Database) -> None:
+    line = LineUp(order=(ordering.ByValue("tag", ("vip",)),))
+    for lead in (1, 2, 3):
+        await add_lead(database, lead)
+    for tags, expected in (("[]", [1, 2, 3]), ('["vip","опт"]', [3, 1, 2]), ('["опт"]', [1, 2, 3])):
+        await change(database, "UPDATE leads SET tags = :tags WHERE id = 3", tags=tags)
+        assert [one.id for one in (await store.due_leads(SPRING, NOON, 10, line=line)).leads] == expected
+
+
 async def test_recycled_leads_have_all_their_tries_again_and_suppressed_ones_stay(
     store: Store, database: Database
 ) -> None:

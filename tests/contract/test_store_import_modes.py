@@ -65,6 +65,25 @@ async def test_both_changes_and_makes(database: Database) -> None:
     assert [card.name for card in await Records(database).search_leads("нова")] == ["Нова"]
 
 
+async def test_a_files_tags_are_added_and_its_owner_and_partner_taken_until_it_is_undone(database: Database) -> None:
+    await known(database)
+    await change(database, "UPDATE leads SET tags = '[\"опт\"]', keeper = 'olena' WHERE id = 1")
+    said = FileRow(line=2, phones=(number(1),), name="", tags=("vip", "опт"), keeper="ivan", source="shop")
+    new = FileRow(line=3, phones=(number(2),), tags=("vip",))
+    silent = FileRow(line=4, phones=(number(3),), name="")
+    counts = await brought(database, [said, new, silent], ImportMode.BOTH)
+    asked = "SELECT tags, keeper, source FROM leads ORDER BY id"
+    assert [tuple(row) for row in await rows(database, asked)] == [
+        ('["vip","опт"]', "ivan", "shop"),
+        ('["vip"]', None, ""),
+        ("[]", None, ""),
+    ]
+    assert [row["lead_id"] for row in await rows(database, "SELECT lead_id FROM lead_tags WHERE tag = 'vip'")] == [1, 2]
+    await revert_import(database, counts.id, by="boss", now_ms=NOON)
+    assert [tuple(row) for row in await rows(database, asked)] == [('["опт"]', "olena", "")]
+    assert [tuple(row) for row in await rows(database, "SELECT tag, lead_id FROM lead_tags")] == [("опт", 1)]
+
+
 async def test_create_leaves_known_people_alone(database: Database) -> None:
     await known(database)
     counts = await brought(database, a_file(), ImportMode.CREATE)

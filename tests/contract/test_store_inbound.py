@@ -32,7 +32,19 @@ from engine.core.model import (
 from engine.store.database import Database
 from engine.store.store import Store
 from engine.verify import verify
-from tests.contract.store_people import ANNA, NOON, SPRING, add_lead, attempt, closed, ended, number, rows, talking
+from tests.contract.store_people import (
+    ANNA,
+    NOON,
+    SPRING,
+    add_lead,
+    attempt,
+    change,
+    closed,
+    ended,
+    number,
+    rows,
+    talking,
+)
 
 STRANGER = PhoneNumber("+380501234567")
 AUTUMN = CampaignId("autumn")
@@ -96,6 +108,14 @@ async def test_a_second_missed_call_makes_no_second_lead_and_no_second_promise(
     await store.commit(gave_up(arrival(2)))
     assert len(await rows(database, "SELECT id FROM leads")) == 1
     assert len(await rows(database, "SELECT id FROM callbacks")) == 1
+
+
+async def test_whose_client_gave_up_is_who_calls_back_first(store: Store, database: Database) -> None:
+    await add_lead(database, 1, numbers=(STRANGER,))
+    await change(database, "UPDATE leads SET keeper = 'anna' WHERE id = 1")
+    await store.commit(gave_up(arrival(1)))
+    assert [row["owner"] for row in await rows(database, "SELECT owner FROM callbacks")] == [ANNA]
+    assert (await store.leads([LeadId(1)]))[LeadId(1)].owner == ANNA
 
 
 async def test_who_asked_for_no_calls_is_not_called_back(store: Store, database: Database) -> None:

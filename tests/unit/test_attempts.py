@@ -33,7 +33,7 @@ from engine.core.model import (
     PhoneNumber,
     RetryRule,
 )
-from tests.conversation import ANNA, LATER, MINUTE_MS, MONDAY_MS, NEVER, OFFICE_HOURS, SOLD, campaign, lead
+from tests.conversation import ANNA, BORYS, LATER, MINUTE_MS, MONDAY_MS, NEVER, OFFICE_HOURS, SOLD, campaign, lead
 
 NOW_MS = MONDAY_MS
 POLICY = campaign().attempts
@@ -108,6 +108,8 @@ def test_dispositions() -> None:
     for mine, owner in ((True, ANNA), (False, None)):
         change = after_disposition(talked, LATER, ANNA, NOW_MS + MINUTE_MS, mine, NOW_MS)
         assert (change.state, change.owner, change.next_at_ms) == (LeadState.CALLBACK, owner, NOW_MS + MINUTE_MS)
+    kept = lead(1, keeper=BORYS)
+    assert after_disposition(kept, LATER, ANNA, NOW_MS + MINUTE_MS, False, NOW_MS).owner == BORYS, "whose client it is"
 
 
 @pytest.mark.parametrize(

@@ -40,3 +40,27 @@ async def test_a_no_on_the_card_stops_a_call_that_was_about_to_be_placed(tmp_pat
         assert await place.records.lead_history(LeadId(2)) == ()
         (third,) = await place.records.lead_history(LeadId(3))
         assert third.outcome is None
+
+
+async def test_a_supervisor_gives_a_lead_to_an_operator_who_finds_it_among_their_own(tmp_path: Path) -> None:
+    async with office(tmp_path) as place, Browser(place) as boss, Browser(place) as olena:
+        await boss.sign_in("boss")
+        await olena.sign_in("olena")
+        given = {"field": "owner", "before": "", "after": "olena"}
+        async with olena.session.post("/leads/2/edit", json=given) as response:
+            assert response.status == 403
+        async with boss.session.post("/leads/2/edit", json={**given, "after": "nobody-here"}) as response:
+            assert response.status == 403
+        for said in (given, {"field": "tags", "before": "", "after": "VIP; Опт"}):
+            async with boss.session.post("/leads/2/edit", json=said) as response:
+                assert response.status == 200
+        many = {"field": "tags", "before": "vip, опт", "after": ",".join(map(str, range(21)))}
+        async with olena.session.post("/leads/2/edit", json=many) as response:
+            assert (response.status, "20" in (await response.json())["problem"]) == (422, True)
+        for query in ("owner=olena", "tag=VIP", "tag=опт&owner=olena&q=" + "380"):
+            html = (await olena.get(f"/leads?{query}"))[1]
+            assert ('href="/leads/2"' in html, 'href="/leads/1"' in html) == (True, False)
+        html = (await olena.get("/leads/2"))[1]
+        assert 'value="vip, опт"' in html
+        assert '<option value="olena"' not in html, "whose client it is says a supervisor"
+        assert '<option value="olena" selected>' in (await boss.get("/leads/2"))[1]

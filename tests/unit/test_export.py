@@ -71,6 +71,8 @@ async def people(database: InlineDatabase) -> None:
         database,
         """UPDATE leads SET source = 'shop', fields = '{"city": "Дніпро", "Сайт": "-1+2"}' WHERE id = 1""",
     )
+    await change(database, "UPDATE leads SET tags = :tags WHERE id = 2", tags='["опт"]')
+    await change(database, "UPDATE leads SET keeper = 'anna' WHERE id = 3")
     await sold(database, 1, NOON)
     await DoNotCall(database).erase(LeadId(4), by="boss", at_ms=NOON)
 
@@ -102,6 +104,8 @@ async def test_leads_are_written_with_their_results(database: InlineDatabase, tm
         (Wanted(state=LeadState.NEW), [2, 3]),
         (Wanted(disposition=DispositionId("sale")), [1]),
         (Wanted(source="shop"), [1]),
+        (Wanted(tag="опт"), [2]),
+        (Wanted(keeper=ANNA), [3]),
         (Wanted(since_ms=NOON, until_ms=NOON + 3_600_000), [1]),
         (Wanted(since_ms=NOON + 3_600_000), []),
         (Wanted(campaign=CampaignId("none")), []),

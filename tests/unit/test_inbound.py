@@ -101,6 +101,18 @@ def test_one_lead_with_that_number_is_attached_by_itself() -> None:
     assert floor.last(effects.SaveDisposition).change.state is LeadState.RETRY
 
 
+def test_who_calls_is_put_through_to_whose_client_they_are_if_that_one_is_ready() -> None:
+    known = lead(7, NUMBER, keeper=BORYS)
+    floor = hotline(known, running=False)
+    floor.ready(ANNA)
+    floor.wait(MINUTE_MS)
+    floor.ready(BORYS)
+    assert floor.attempt(floor.call_in(NUMBER)).agent == BORYS
+    floor = hotline(known, running=False)
+    floor.ready(ANNA)
+    assert floor.attempt(floor.call_in(NUMBER)).agent == ANNA, "nobody waits for who is away"
+
+
 def test_who_is_attached_is_neither_dialed_nor_previewed_meanwhile() -> None:
     known = lead(7, NUMBER)
     floor = hotline(known, lead(8))

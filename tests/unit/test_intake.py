@@ -72,6 +72,16 @@ async def test_a_good_lead_is_taken_and_known_the_second_time(shop: Sender) -> N
     assert await shop.send() == (200, {"status": "duplicate", "reason": "in_campaign", "lead": said["lead"]})
 
 
+async def test_a_lead_comes_with_its_tags(shop: Sender) -> None:
+    code, said = await shop.send({**GOOD, "tags": ["Акция", "VIP"]})
+    assert code == 201
+    card = await shop.place.records.lead_card(LeadId(said["lead"]))
+    assert card is not None
+    assert (card.tags, card.source) == (("vip", "акция"), "shop")
+    code, said = await shop.send({**GOOD, "phone": "067 765 43 22", "tags": ",".join(map(str, range(21)))})
+    assert (code, said["reason"], said["field"]) == (422, "tags", "tags")
+
+
 async def test_the_same_key_gets_the_same_answer_and_makes_no_second_lead(shop: Sender) -> None:
     first = await shop.send(key="one")
     assert await shop.send(key="one") == first

@@ -26,7 +26,7 @@ from engine.leads.files import (
     meaning_of,
     resume_imports,
 )
-from engine.leads.plan import ImportRow, Remark, RowReason
+from engine.leads.plan import ImportRow, RejectedRow, Remark, RowReason
 from engine.leads.reader import CPU_SECONDS_MAX, MEMORY_BYTES_MAX, ROWS_MAX, decide, received
 from engine.leads.sheets import COLUMNS_MAX, FILE_BYTES_MAX, UNPACKED_BYTES_MAX, Refused, RefusedReason, read
 from engine.phones import Numbering, PhoneReason
@@ -198,6 +198,41 @@ def test_what_holds_for_a_whole_file_gives_way_to_what_a_row_says(tmp_path: Path
     assert [row.fields["city"] for row in found] == ["область", "Самара", "область", "область"]
 
 
+OFFICE = replace(MEANING, agents={"ганна коваль": "hanna", "hanna": "hanna", "101": "hanna", "boris": "boris"})
+
+
+def test_tags_owner_and_partner_are_columns_or_hold_for_the_whole_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.csv",
+        ("Тел", "Теги", "Ответственный", "Источник"),
+        ("8 916 123-45-67", '"VIP; опт,  Новый  клиент"', "Ганна  Коваль", "Лендинг"),
+        ("8 916 123-45-68", "", "101", ""),
+        ("8 916 123-45-69", "vip,vip", "", ""),
+    )
+    choice = Choice(defaults={"tags": "Ноябрь", "owner": "boris", "source": "shop"})
+    found = [row for row in decide(path, OFFICE, choice)[1] if isinstance(row, ImportRow)]
+    assert [row.tags for row in found] == [("vip", "новый клиент", "ноябрь", "опт"), ("ноябрь",), ("vip", "ноябрь")]
+    assert [row.keeper for row in found] == ["hanna", "hanna", "boris"]
+    assert [row.source for row in found] == ["Лендинг", "shop", "shop"]
+
+
+def test_an_unknown_owner_and_too_many_tags_are_told_by_row_and_column(tmp_path: Path) -> None:
+    people = [(f"8 916 123-45-{n}", "vip", "hanna") for n in range(10, 14)]
+    many = ",".join(f"т{n}" for n in range(21))
+    path = write(tmp_path / "a.csv", ("Тел", "Теги", "Owner"), *people, ("8 916 123-45-77", many, "Кто-то"))
+    (bad,) = [row for row in decide(path, OFFICE)[1] if isinstance(row, RejectedRow)]
+    assert [(one.line, one.field, one.reason) for one in bad.problems] == [
+        (6, "Теги", RowReason.TAGS),
+        (6, "Owner", RowReason.OWNER),
+    ]
+
+
+def test_people_of_another_house_are_no_owners_but_a_word_on_the_card(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("Тел", "Менеджер"), ("8 916 123-45-67", "Иван из Рязани"))
+    (row,) = [row for row in decide(path, OFFICE)[1] if isinstance(row, ImportRow)]
+    assert (row.keeper, row.fields) == (None, {"Менеджер": "Иван из Рязани"})
+
+
 @pytest.mark.parametrize(
     ("written", "zone"),
     [
@@ -240,6 +275,8 @@ def test_a_city_is_known_in_three_languages(city: str) -> None:
         ("Часовий пояс", Role.ZONE),
         ("Код клиента", Role.EXTERNAL_ID),
         ("№ п/п", Role.ORDINAL),
+        ("Метки", Role.TAGS),
+        ("Джерело", Role.SOURCE),
         ("Модель телефона", Role.FIELD),
         ("Город", Role.FIELD),
     ],

@@ -68,3 +68,11 @@ def test_most_tried_and_oldest_may_come_first_too() -> None:
         1,
         0,
     ]
+
+
+def test_the_best_of_a_leads_tags_counts() -> None:
+    vip, both, none = Standing(tags=("vip",)), Standing(tags=("опт", "розница")), Standing()
+    assert first((ByValue("tag", ("опт", "VIP")),), none, vip, both) == [2, 1, 0]
+    leads = [Standing(tags=("новый", "сайт"))] * 30 + [Standing(tags=("акция",))] * 30
+    served = first((Mix("tag", (("Сайт", 3), ("акция", 1))),), *leads)
+    assert [sum(n < 30 for n in served[:size]) for size in (4, 20, 40)] == [3, 15, 30]

@@ -112,6 +112,15 @@ def test_a_call_that_the_agent_promised_comes_first_and_a_colleagues_promise_wai
     assert shown(floor).lead == 2
 
 
+def test_the_agents_own_clients_come_before_the_others_and_after_promises() -> None:
+    promised = lead(4, state=LeadState.CALLBACK, owner=ANNA, next_at_ms=MONDAY_MS)
+    floor = office(lead(1), lead(2, keeper=BORYS), lead(3, keeper=ANNA), promised)
+    for id_ in (4, 3, 1):
+        assert shown(floor).lead == id_
+        assert skip(floor, id_) == ""
+    assert shown(floor).lead == 2, "a colleague's client is called too, when there is nobody else"
+
+
 def test_a_lead_that_may_not_be_dialed_is_not_shown() -> None:
     floor = office(lead(1), hours=OFFICE_HOURS, now_ms=MONDAY_MS + 12 * 60 * MINUTE_MS)
     assert floor.agent().state is AgentState.READY

@@ -16,8 +16,8 @@ WHERE id = :lead AND coalesce(json_extract(fields, :path), '') = :before
 RETURNING id;
 
 -- name: edit_tags
-UPDATE leads SET tags = :after_tags, version = version + 1, updated_at_ms = :at_ms
-WHERE id = :lead AND tags = :before_tags
+UPDATE leads SET tags = :after, version = version + 1, updated_at_ms = :at_ms
+WHERE id = :lead AND tags = :before
 RETURNING id;
 
 -- name: edit_keeper
