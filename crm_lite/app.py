@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.web_exceptions import HTTPException
 
-from crm_lite import audit, campaigns, deskpage, dnc, exports, imports, intake, leads, people, taskpage, vitals
+from crm_lite import audit, campaigns, deskpage, dnc, exports, imports, intake, leads, orders, people, taskpage, vitals
 from crm_lite.auth import SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Right, Sessions, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import load_words
@@ -84,6 +84,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/leads/{lead:[0-9]{1,15}}/recordings/{name:[\\w.-]{1,120}}", leads.recording, Right.HEAR_RECORDINGS),
     ("POST", "/leads/{lead:[0-9]{1,15}}/do-not-call", leads.call_no_more, Right.EDIT_LEADS),
     ("POST", "/leads/{lead:[0-9]{1,15}}/call-again", leads.call_again, Right.EDIT_LEADS),
+    ("POST", "/leads/{lead:[0-9]{1,15}}/orders", orders.save_order, Right.TAKE_ORDERS),
+    ("POST", "/leads/{lead:[0-9]{1,15}}/orders/{order:[0-9]{1,15}}/undo", orders.undo_order, Right.TAKE_ORDERS),
     ("POST", "/leads/{lead:[0-9]{1,15}}/merge", leads.merge_leads, Right.MERGE_LEADS),
     ("POST", "/leads/{lead:[0-9]{1,15}}/unmerge", leads.unmerge_leads, Right.MERGE_LEADS),
     ("GET", "/import", imports.import_page, Right.IMPORT_LEADS),

@@ -58,6 +58,7 @@ class Right(Enum):
     READ_ALL_LEADS = auto()  # of every campaign, not only of one's own
     EDIT_LEADS = auto()
     GIVE_LEADS = auto()  # say whose client one is
+    TAKE_ORDERS = auto()  # of clients: make, change, undo one's own change
     MERGE_LEADS = auto()
     SEE_NUMBERS = auto()
     HEAR_RECORDINGS = auto()
@@ -81,6 +82,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.READ_ALL_LEADS: _LEADERS,
     Right.EDIT_LEADS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
     Right.GIVE_LEADS: _LEADERS,
+    Right.TAKE_ORDERS: frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.ADMIN}),
     Right.MERGE_LEADS: _LEADERS,
     Right.SEE_NUMBERS: _LEADERS,
     Right.HEAR_RECORDINGS: _LEADERS,

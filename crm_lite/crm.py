@@ -28,6 +28,8 @@ class Viewer:
     zone: ZoneInfo
     edits: bool = False  # cards of leads they may open
     gives_leads: bool = False  # to whichever operator
+    login: str = ""
+    takes_orders: bool = False
 
     def number(self, phone: Phone) -> str:
         """The phone's number as this viewer may see it."""
@@ -59,11 +61,13 @@ class Crm:
         """The user's eyes."""
         sees = may(user, Right.SEE_NUMBERS) or self.settings.operators_see_numbers
         return Viewer(
-            self.pages.words[user.language],
-            sees,
-            self.settings.zone,
+            words=self.pages.words[user.language],
+            sees_numbers=sees,
+            zone=self.settings.zone,
             edits=may(user, Right.EDIT_LEADS),
             gives_leads=may(user, Right.GIVE_LEADS),
+            login=user.login,
+            takes_orders=may(user, Right.TAKE_ORDERS),
         )
 
     def campaigns_of(self, user: User) -> tuple[CampaignId, ...] | None:

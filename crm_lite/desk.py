@@ -6,7 +6,8 @@ import asyncio
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from crm_lite.crm import Crm, Viewer
 from crm_lite.i18n import Words
 from crm_lite.live import Channel, desk_key
 from crm_lite.live_protocol import NOTE_CHARS_MAX, Do, Feed, Verb
+from crm_lite.orders import book_of, sheet_of
 from crm_lite.settings import Settings
 from crm_lite.shift import shift_of
 from crm_lite.tasks import TaskList, hand_next, is_for, task_list
@@ -66,6 +68,7 @@ from engine.core.model import (
 )
 from engine.leads.files import meaning_of
 from engine.phones import parse_phone, zones_of
+from engine.store.clientorders import Book, ClientOrders
 from engine.store.errors import StoreError
 from engine.store.rows import AgentTime, Callback, LeadCard, OwnCall, PastAttempt
 from engine.store.tasks import Plate, Tasks
@@ -95,6 +98,7 @@ class Conversation:
     caller: Caller | None = None  # somebody who called and has no lead yet
     notes: tuple[tuple[AgentId, str], ...] = ()  # of colleagues who handed the customer on
     handed: str = ""  # why "Next" handed it out
+    orders: Book = field(default_factory=Book)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,7 @@ class Desk(Channel):
         self._plate_over: asyncio.TimerHandle | None = None
         self._due_told_ms = crm.clock.now_ms()  # promised calls of before are in the list, and no news
         self._next_due: asyncio.TimerHandle | None = None
+        self._orders_changed = False
 
     def whole(self) -> Mapping[str, object]:
         """The content of a snapshot."""
@@ -173,6 +178,11 @@ class Desk(Channel):
         elif self._conversation.card is None and (attempt.lead is not None or self._conversation.caller is None):
             self._conversation = await self._read_call(attempt)
             changes["card"] = self._card(attempt, campaign, self._conversation)
+        elif self._orders_changed and self._conversation.card is not None:
+            book = await book_of(self._crm, self._viewer, self._conversation.card.id)
+            self._conversation = replace(self._conversation, orders=book)
+            changes["card"] = self._card(attempt, campaign, self._conversation, {"orders": "leads/orders.html"})
+        self._orders_changed = False
         shift = await self._shift(agent)
         bar = self._bar(agent, attempt, campaign) | shift
         if any(self._shown.get(key) != value for key, value in bar.items()):
@@ -208,9 +218,15 @@ class Desk(Channel):
         self.touch()
 
     def stale(self) -> None:
-        """The operator's tasks have changed."""
-        self._plate = None
+        """The operator's tasks have changed, or the orders of the client who is shown."""
+        self._plate = self._previewed = None
+        self._orders_changed = True
         self.touch()
+
+    def shows(self, lead: LeadId) -> bool:
+        """Whether this client's card is open."""
+        shown = self._conversation or (self._previewed[1] if self._previewed is not None else None)
+        return shown is not None and shown.card is not None and shown.card.id == lead
 
     def noted(self, attempt: str, text: str, at_ms: int) -> None:
         """The note was saved: a snapshot brings it to the next reader."""
@@ -253,12 +269,13 @@ class Desk(Channel):
             card, history, draft = await self._crm.records.conversation(lead, self._agent_id, attempt)
             notes = await self._crm.records.drafts_of_others(self._agent_id, attempt) if attempt else ()
             handed = await self._handed(lead, attempt) if attempt else ""
+            orders = await book_of(self._crm, self._viewer, lead)
         except StoreError:
             # The customer is on the line: a note and a result without a card beat no desk. It is read again soon.
             asyncio.get_running_loop().call_later(READ_AGAIN_S, self.touch)
             return Conversation(attempt, None, (), None)
         typed = {"text": draft.text, "at_ms": draft.at_ms} if draft else None
-        return Conversation(attempt, card, history, typed, notes=notes, handed=handed)
+        return Conversation(attempt, card, history, typed, notes=notes, handed=handed, orders=orders)
 
     async def _handed(self, lead: LeadId, attempt: AttemptId) -> str:
         """Why "Next" handed this call out; "" when it did not."""
@@ -280,9 +297,9 @@ class Desk(Channel):
         draft = await self._crm.records.draft(self._agent_id, call.lead, attempt)
         history = await self._crm.records.lead_history(call.lead)
         given = Given(call.disposition, draft.text if draft else call.note)
-        return self._render(
-            "desk/work.html", call, campaign, Conversation(attempt, card, tuple(history), None), given=given
-        )
+        orders = await book_of(self._crm, self._viewer, call.lead)
+        conversation = Conversation(attempt, card, tuple(history), None, orders=orders)
+        return self._render("desk/work.html", call, campaign, conversation, given=given)
 
     def _name(self) -> str:
         shown = self._conversation or (self._previewed[1] if self._previewed else None)
@@ -299,10 +316,15 @@ class Desk(Channel):
             return consult.out.number.e164  # as they have typed it
         return self._name_of(consult.colleague if consult is not None else agent.helps)
 
-    def _card(self, attempt: Attempt, campaign: Campaign | None, conversation: Conversation) -> Mapping[str, object]:
+    def _card(
+        self,
+        attempt: Attempt,
+        campaign: Campaign | None,
+        conversation: Conversation,
+        parts: Mapping[str, str] = MappingProxyType({"left": "desk/left.html", "client": "desk/client.html"}),
+    ) -> Mapping[str, object]:
         if conversation.card is None and conversation.caller is None:
             return {}
-        parts = {"left": "desk/left.html", "client": "desk/client.html"}
         return {
             "attempt": attempt.id,
             "name": self._name(),
@@ -340,6 +362,7 @@ class Desk(Channel):
             history=[past for past in conversation.history if past.id != conversation.attempt],
             why=why_this_client(self._viewer.words, attempt, conversation, campaign, self._viewer.zone, now_ms),
             notes=conversation.notes,
+            orders=sheet_of(self._crm, self._viewer, card.id, conversation.orders, now_ms) if card else None,
             callback_presets=callback_presets(self._viewer, card.zone if card else None, now_ms),
             script=self._script(campaign, card),
             viewer=self._viewer,
@@ -755,6 +778,8 @@ async def _by_the_pages(crm: Crm, login: str, agent: AgentId, said: Do) -> str |
     """What the engine is not asked for first; None: this is for the engine. Raises as its parts do."""
     match said.verb:
         case Verb.DRAFT:
+            if "order" in said.args:
+                return await _save_order_draft(crm, login, said.args)
             return await _save_draft(crm, agent, said.args, crm.clock.now_ms())
         case Verb.NEXT:
             return await hand_next(crm, login, agent, said)
@@ -821,4 +846,12 @@ async def _save_draft(crm: Crm, agent: AgentId, args: Mapping[str, Any], now_ms:
     desk = crm.live.find(desk_key(agent))
     if isinstance(desk, Desk):
         desk.noted(attempt, text, now_ms)
+    return ""
+
+
+async def _save_order_draft(crm: Crm, login: str, args: Mapping[str, Any]) -> str:
+    lead, text = args["order"], _text(args, "text", NOTE_CHARS_MAX)
+    if not isinstance(lead, int) or isinstance(lead, bool):
+        raise NotACommand("order")
+    await ClientOrders(crm.database).save_draft(login, LeadId(lead), text, crm.clock.now_ms())
     return ""

@@ -16,7 +16,8 @@ from crm_lite.auth import Right, may
 from crm_lite.crm import Crm
 from crm_lite.desk import card_fields
 from crm_lite.i18n import Words
-from crm_lite.web_keys import CRM, fragment, page, see_other, user_of
+from crm_lite.orders import book_of, sheet_of
+from crm_lite.web_keys import CRM, fragment, own_card, page, see_other, user_of
 from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, check_words, refusal, rule_words
 from engine.core.events import AgentDial
 from engine.core.model import AgentId, AttemptId, CampaignId, CommandId, LeadId, LeadState
@@ -114,7 +115,7 @@ async def lead_page(request: web.Request) -> web.StreamResponse:
 async def edit_lead(request: web.Request) -> web.StreamResponse:
     """One value of a card, by the page's script: 200, 409 with the other person's value, or 422 with what is wrong."""
     crm, user = request.app[CRM], user_of(request)
-    card = await _own_card(request)
+    card = await own_card(request)
     words = crm.viewer(user).words
     try:
         said = await request.json()
@@ -190,7 +191,7 @@ def _who_changed(crm: Crm, words: Words, edit: Edit | None, now_ms: int) -> str:
 async def merge_leads(request: web.Request) -> web.StreamResponse:
     """Close another card of the same person for this one; of what both have, the ticked values are taken over."""
     crm, user, form = request.app[CRM], user_of(request), await request.post()
-    card = await _own_card(request)
+    card = await own_card(request)
     merged = str(form.get("merged", ""))
     taken = [str(one) for one in form.getall("take", [])]
     cards = Cards(crm.database)
@@ -214,7 +215,7 @@ async def merge_leads(request: web.Request) -> web.StreamResponse:
 async def unmerge_leads(request: web.Request) -> web.StreamResponse:
     """Take a merge back."""
     crm, user, form = request.app[CRM], user_of(request), await request.post()
-    card = await _own_card(request)
+    card = await own_card(request)
     cards = Cards(crm.database)
     wanted = [merge for merge in await cards.merges(card.id) if str(merge.id) == str(form.get("merge", ""))]
     for merge in wanted:
@@ -240,7 +241,7 @@ def _folder(crm: Crm) -> Path:
 
 async def recording(request: web.Request) -> web.StreamResponse:
     """A recording to hear. Who began to hear it is in the audit."""
-    crm, card = request.app[CRM], await _own_card(request)
+    crm, card = request.app[CRM], await own_card(request)
     name = request.match_info["name"]
     if name not in await crm.records.recordings(card.id):
         raise web.HTTPNotFound
@@ -257,7 +258,7 @@ async def recording(request: web.Request) -> web.StreamResponse:
 async def call_no_more(request: web.Request) -> web.StreamResponse:
     """Nobody calls this person again: all their numbers go on everybody's do-not-call list, with the reason."""
     crm, form = request.app[CRM], await request.post()
-    card = await _own_card(request)
+    card = await own_card(request)
     reason = str(form.get("reason", "")).strip()[:REASON_MAX]
     if not reason:
         return await _lead_page(request, NO_REASON)
@@ -269,7 +270,7 @@ async def call_no_more(request: web.Request) -> web.StreamResponse:
 async def call_again(request: web.Request) -> web.StreamResponse:
     """Take that back: one's own word, or anybody's with the right to the lists."""
     crm, user = request.app[CRM], user_of(request)
-    card = await _own_card(request)
+    card = await own_card(request)
     for entry in await _listed(crm, card):
         if entry.list == SYSTEM and _may_take_back(user, entry):
             await DoNotCall(crm.database).remove(
@@ -293,16 +294,6 @@ async def _told_of_leads(crm: Crm, *leads: LeadId) -> None:
     cards = [await crm.records.lead_card(lead) for lead in leads]
     for campaign in {card.campaign for card in cards if card is not None}:
         crm.engine.leads_changed(campaign)
-
-
-async def _own_card(request: web.Request) -> LeadCard:
-    """The card of the address; another campaign's lead does not exist for an operator."""
-    crm = request.app[CRM]
-    card = await crm.records.lead_card(LeadId(int(request.match_info["lead"])))
-    mine = crm.campaigns_of(user_of(request))
-    if card is None or (mine is not None and card.campaign not in mine):
-        raise web.HTTPNotFound
-    return card
 
 
 async def dial_lead(request: web.Request) -> web.StreamResponse:
@@ -329,14 +320,16 @@ async def dial_lead(request: web.Request) -> web.StreamResponse:
 async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
     crm = request.app[CRM]
     user = user_of(request)
-    card = await _own_card(request)
+    card = await own_card(request)
     viewer = crm.viewer(user)
     policy = crm.engine.policy()
     fields = card_fields(card, crm.settings, viewer.words)
+    book = await book_of(crm, viewer, card.id)
     context: dict[str, Any] = {
         "card": card,
         "fields": fields,
         "history": await crm.records.lead_history(card.id),
+        "orders": sheet_of(crm, viewer, card.id, book, crm.clock.now_ms()),
         "campaign": policy.campaigns.get(card.campaign),
         "viewer": viewer,
         "agents": policy.agents,

@@ -46,6 +46,7 @@ from engine.core.model import (
     CampaignId,
     CommandId,
     CustomerState,
+    LeadId,
     SystemPause,
 )
 from engine.store.errors import StoreError
@@ -183,6 +184,10 @@ class Channel(ABC):
         """Something may have changed."""
         self._dirty.set()
 
+    def shows(self, lead: LeadId) -> bool:
+        """Whether it shows this client now."""
+        return False
+
     def stale(self) -> None:
         """What it has read of the store has changed."""
         self.touch()
@@ -319,6 +324,12 @@ class Live:
     def find(self, key: str) -> Channel | None:
         """The channel of that key, if somebody ever read it."""
         return self._channels.get(key)
+
+    def ordered(self, lead: LeadId) -> None:
+        """A client's orders have changed: whoever looks at them sees it."""
+        for channel in self._channels.values():
+            if channel.shows(lead):
+                channel.stale()
 
     def touch_all(self) -> None:
         """Something that no notice tells of has changed."""

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from crm_lite.auth import Right, may
 from crm_lite.crm import Crm
 from crm_lite.i18n import DEFAULT_LANGUAGE, preferred_language
+from engine.core.model import LeadId
 from engine.messages import N_
-from engine.store.rows import StoredSession, User
+from engine.store.rows import LeadCard, StoredSession, User
 
 CRM: Final = web.AppKey("crm", Crm)
 SESSION: Final = web.RequestKey("session", StoredSession)
@@ -37,6 +38,16 @@ MENU: Final = (
 def user_of(request: web.Request) -> User:
     """The signed-in user of a route that needs one."""
     return request[SESSION].user
+
+
+async def own_card(request: web.Request) -> LeadCard:
+    """The card of the address; another campaign's lead does not exist for an operator."""
+    crm = request.app[CRM]
+    card = await crm.records.lead_card(LeadId(int(request.match_info["lead"])))
+    mine = crm.campaigns_of(user_of(request))
+    if card is None or (mine is not None and card.campaign not in mine):
+        raise web.HTTPNotFound
+    return card
 
 
 def menu_of(user: User) -> list[tuple[str, str]]:

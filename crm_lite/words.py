@@ -18,6 +18,7 @@ from engine.core.model import (
     LeadState,
     Mode,
     NotDialing,
+    OrderRefusal,
     Outcome,
     Refusal,
     SkipReason,
@@ -150,6 +151,13 @@ DIALING_REASONS: Final[Mapping[str, str]] = {
 
 #: Why a command was refused: by the engine, or (the plain ones) by the pages.
 REFUSALS: Final[Mapping[str, str]] = {
+    OrderRefusal.EMPTY: N_("Fill in at least one field of the order."),
+    OrderRefusal.NO_EDITS: N_("In this state only the state of the order can be changed."),
+    OrderRefusal.OVER: N_("This order is over and cannot be changed any more."),
+    OrderRefusal.UNKNOWN_STATE: N_("There is no such state of orders in the configuration any more. Reload the page."),
+    OrderRefusal.NO_UNDO: N_("This can no longer be undone: it is too long ago, or somebody changed the order since."),
+    OrderRefusal.GONE: N_("There is no such order any more."),
+    OrderRefusal.BUSY: N_("Others are changing this order just now. Try again."),
     Refusal.UNKNOWN_AGENT: N_("No operator of this name in the configuration. Ask the engineer."),
     Refusal.NOT_LOGGED_IN: N_("Start the shift first."),
     Refusal.ALREADY_LOGGED_IN: N_("The shift has already started."),

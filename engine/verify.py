@@ -105,6 +105,7 @@ class _Sql:
     dialed_though_suppressed: Query
     damaged: Query
     torn: Query
+    order_against_its_changes: Query
     said_of_no_call: Query
     dialed_while_draining: Query
     cut_short: Query
@@ -196,6 +197,7 @@ def _checks(now_ms: int, *, at_rest: bool) -> Iterable[tuple[str, Statement]]:
     yield "I6", SQL.damaged(limit=limit)
     yield "I6", SQL.torn(limit=limit)
     yield "I6", SQL.said_of_no_call(limit=limit)
+    yield "I6", SQL.order_against_its_changes(limit=limit)
     yield "I7", SQL.not_final(limit=limit)
     yield "I7", SQL.operators_word_lost(limit=limit)
     yield "I7", SQL.outcome_against_facts(limit=limit)

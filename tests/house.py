@@ -77,6 +77,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.explain": ("engine.core", "engine.store", "engine.phones"),
     "engine.moments": ("engine.core",),
     "engine.booking": ("engine.core", "engine.store"),
+    "engine.orderbook": ("engine.core", "engine.store"),
     "engine.handout": ("engine.core", "engine.store", "engine.phones"),
     "engine.driver": SHELL,
     "engine.timers": SHELL,
@@ -94,6 +95,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
         "engine.booking",
         "engine.handout",
         "engine.moments",
+        "engine.orderbook",
         "engine.leads",
         *WORDS,
         "engine.core.model",  # values

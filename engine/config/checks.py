@@ -17,6 +17,7 @@ from engine.config.schema import AgentSettings, CampaignSettings, Config, Langua
 DISPOSITIONS_WITH_KEY_MAX: Final = 9  # keys 1 to 9 on the desk
 DETECTION_MS_MIN: Final = 1_500
 LABEL_CHARACTERS_MAX: Final = 30  # more does not fit a button
+_NO_BUTTONS: Final = (("lead_fields",), ("orders", "fields"))
 SCRIPT_NAMES: Final = ("name", "agent", "campaign")  # what a script may use beside the lead's fields
 
 #: Where the file names something that stands in another section; `*` is any key or item.
@@ -93,6 +94,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
         yield from _script_mistakes(config, name, campaign)
     yield from _inbound_contradictions(config)
     yield from _tasks_contradictions(config)
+    yield from _orders_contradictions(config)
     if config.demo and config.demo.seat in config.demo.robots:
         yield ("demo", "seat"), f"{config.demo.seat} is also a robot"
 
@@ -101,6 +103,14 @@ def _tasks_contradictions(config: Config) -> Iterator[Finding]:
     for index, name in enumerate(config.tasks.recovery if config.tasks else ()):
         if config.campaigns[name].pacing.mode != "manual":
             yield ("tasks", "recovery", index), f"{name} is dialed by itself: a recovery stack needs `mode: manual`"
+
+
+def _orders_contradictions(config: Config) -> Iterator[Finding]:
+    if config.orders is None:
+        return
+    first, state = next(iter(config.orders.states.items()))
+    if state.over:
+        yield ("orders", "states", first), "a new order is in the first state: it would be over at once"
 
 
 def _inbound_contradictions(config: Config) -> Iterator[Finding]:
@@ -156,13 +166,15 @@ def doubts(config: Config) -> Iterator[Finding]:
         (("pauses",), config.pauses),
         (("lead_fields",), config.lead_fields),
         (("tasks", "types"), config.tasks.types if config.tasks else {}),
+        (("orders", "fields"), config.orders.fields if config.orders else {}),
+        (("orders", "states"), config.orders.states if config.orders else {}),
     ):
         for key, entry in entries.items():
             labels: dict[Language, str] = entry.labels
             if missing := [language for language in config.languages if language not in labels]:
                 yield (*section, key, "labels"), f"no text for {', '.join(missing)}: another language's is shown"
             for language, label in labels.items():
-                if section != ("lead_fields",) and len(label) > LABEL_CHARACTERS_MAX:
+                if section not in _NO_BUTTONS and len(label) > LABEL_CHARACTERS_MAX:
                     yield (
                         (*section, key, "labels", language),
                         f"longer than {LABEL_CHARACTERS_MAX} characters: cut on the button",

@@ -32,6 +32,9 @@ from engine.core.model import (
     InboundQueue,
     LegKind,
     Message,
+    OrderField,
+    OrderPolicy,
+    OrderState,
     Outcome,
     PhoneId,
     PhoneNumber,
@@ -98,7 +101,29 @@ def policy_of(config: Config, packs: Mapping[str, Pack] = NO_PACKS) -> Policy:
         agents=MappingProxyType(agents),
         queues=MappingProxyType(queues),
         tasks=_tasks(config.tasks) if config.tasks else None,
+        orders=_orders(config.orders) if config.orders else None,
     )
+
+
+def _orders(orders: schema.OrdersSettings) -> OrderPolicy:
+    return OrderPolicy(
+        fields=MappingProxyType(
+            {
+                name: OrderField(name=name, labels=_labels(f.labels), required=f.required, repeats=f.repeat)
+                for name, f in orders.fields.items()
+            }
+        ),
+        states=MappingProxyType(
+            {
+                name: OrderState(id=name, labels=_labels(s.labels), edits=s.edit, over=s.over)
+                for name, s in orders.states.items()
+            }
+        ),
+    )
+
+
+def _labels(labels: Mapping[schema.Language, str]) -> Mapping[str, str]:
+    return MappingProxyType({str(language): label for language, label in labels.items()})
 
 
 def _tasks(tasks: schema.TasksSettings) -> TaskPolicy:
@@ -107,7 +132,7 @@ def _tasks(tasks: schema.TasksSettings) -> TaskPolicy:
             {
                 name: TaskType(
                     id=name,
-                    labels=MappingProxyType({str(language): label for language, label in t.labels.items()}),
+                    labels=_labels(t.labels),
                     tier=t.tier,
                     calls=t.calls,
                 )
@@ -282,7 +307,7 @@ def _disposition(name: str, disposition: DispositionSettings) -> Disposition:
     return Disposition(
         id=DispositionId(name),
         kind=DispositionKind(disposition.kind),
-        labels=MappingProxyType({str(language): label for language, label in disposition.labels.items()}),
+        labels=_labels(disposition.labels),
         retry_after_ms=disposition.after or 0,
         contact=disposition.contact,
         machine=disposition.machine,

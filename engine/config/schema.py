@@ -294,6 +294,48 @@ class TasksSettings(_Section):
     )
 
 
+class OrderFieldSettings(_Section):
+    """A field of clients' orders; they stand in the form in the order of the file."""
+
+    labels: Labels = Field(description="The field's name by language.")
+    required: Flag = Field(
+        default=False, description="An order without it is saved, but stands on top until it is filled in."
+    )
+    repeat: Flag = Field(default=True, description="“Repeat the order” takes its value over from the last order.")
+
+
+class OrderStateSettings(_Section):
+    """How far a client's order is."""
+
+    labels: Labels = Field(description="What the state is called, by language.")
+    edit: Flag = Field(default=False, description="The values of an order in this state may be changed.")
+    over: Flag = Field(default=False, description="It is done with: it sinks to the end of the list and moves no more.")
+
+
+class OrdersSettings(_Section):
+    """What clients order (docs/orders.md)."""
+
+    fields: dict[NameKey, OrderFieldSettings] = Field(
+        min_length=1, max_length=30, description="What an order says, in the form's order."
+    )
+    states: dict[NameKey, OrderStateSettings] = Field(
+        default_factory=lambda: dict(USUAL_ORDER_STATES),
+        min_length=1,
+        max_length=20,
+        description="How far an order may be; a new one is in the first. Without it: new and in work (both may be "
+        "edited), done and cancelled (both over), break.",
+    )
+
+
+USUAL_ORDER_STATES: Final[Mapping[str, OrderStateSettings]] = {
+    "new": OrderStateSettings(labels={"ru": "Новый", "uk": "Новий", "en": "New"}, edit=True),
+    "in_work": OrderStateSettings(labels={"ru": "В работе", "uk": "В роботі", "en": "In work"}, edit=True),
+    "done": OrderStateSettings(labels={"ru": "Завершён", "uk": "Завершений", "en": "Done"}, over=True),
+    "cancelled": OrderStateSettings(labels={"ru": "Отменён", "uk": "Скасований", "en": "Cancelled"}, over=True),
+    "break": OrderStateSettings(labels={"ru": "Перерыв", "uk": "Перерва", "en": "Break"}),
+}
+
+
 class Numbering(_Section):
     """How telephone numbers are read."""
 
@@ -837,6 +879,10 @@ class Config(_Section):
     tasks: TasksSettings | None = Field(
         default=None,
         description='Tasks beside the dialer\'s calls; without it the desk has no "Next".',
+    )
+    orders: OrdersSettings | None = Field(
+        default=None,
+        description="What clients order; without it the pages know no orders.",
     )
     recordings: Recordings = Field(default=Recordings(), description="Where recordings are kept, and for how long.")
     demo: Demo | None = Field(

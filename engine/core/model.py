@@ -33,6 +33,7 @@ PhoneId = NewType("PhoneId", str)  # a desk phone's name in config.yaml, and its
 DispositionId = NewType("DispositionId", str)
 CommandId = NewType("CommandId", str)
 TaskId = NewType("TaskId", int)
+OrderId = NewType("OrderId", int)  # of what a client orders
 
 #: The dialplan's own message: it names no company.
 PACKAGED_MESSAGE: Final = "zvonar-sorry"
@@ -444,6 +445,52 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderField:
+    """A field of clients' orders. `required`: an order without it has doubts; `repeats`: a repeated one has it too."""
+
+    name: str
+    labels: Mapping[str, str]
+    required: bool = False
+    repeats: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderState:
+    """How far an order is. `edits`: its values may be changed; `over`: it is done with and moves no more."""
+
+    id: str
+    labels: Mapping[str, str]
+    edits: bool = False
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPolicy:
+    """What clients' orders look like (`engine.core.clientorders`); a new one is in the first state."""
+
+    fields: Mapping[str, OrderField]
+    states: Mapping[str, OrderState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOrder:
+    """What a client has ordered. `values` by the name of their field; `version` grows with each change."""
+
+    id: OrderId
+    lead: LeadId
+    state: str
+    values: Mapping[str, str]
+    version: int
+    made_at_ms: int
+    made_by: str
+    changed_at_ms: int
+    changed_by: str
+    attempt: AttemptId | None = None  # the call during which it was made
+    undone: bool = False  # the last change took the one before it back
+    taken_back: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """All that config.yaml decides about live calls; swapped whole by `ConfigChanged`."""
 
@@ -452,6 +499,7 @@ class Policy:
     agents: Mapping[AgentId, AgentProfile]
     queues: Mapping[QueueId, InboundQueue] = field(default_factory=dict)
     tasks: TaskPolicy | None = None
+    orders: OrderPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -694,6 +742,18 @@ class Refusal(StrEnum):
     LIFT_HANDSET = "lift_handset"
     NOT_RECORDED = "not_recorded"
     ALWAYS_RECORDED = "always_recorded"
+
+
+class OrderRefusal(StrEnum):
+    """Why a client's order was not saved."""
+
+    EMPTY = "order_empty"
+    NO_EDITS = "order_no_edits"  # not in this state
+    OVER = "order_over"
+    UNKNOWN_STATE = "order_unknown_state"
+    NO_UNDO = "order_no_undo"  # not yours, too long ago, or changed since
+    GONE = "order_gone"
+    BUSY = "order_busy"
 
 
 class NotDialing(StrEnum):

@@ -54,6 +54,8 @@ class _Sql:
     wait_for_callback: Query
     cancel_callback: Query
     move_tasks: Query
+    move_orders: Query
+    put_back_orders: Query
     note_merge: Query
     how_it_was: Query
     merges: Query
@@ -180,6 +182,7 @@ class Cards:
             "next_at_ms": rows[merged]["next_at_ms"],
             "hold": rows[merged]["hold"],
             "promise": rows[merged]["promise"],
+            "orders": orjson.loads(rows[merged]["orders"]),
             "kept": {name: rows[kept][name] for name in ("state", "next_at_ms", "owner", "hold")},
         }
         both, rule = {"kept": kept, "merged": merged}, _rule(kept)
@@ -198,6 +201,7 @@ class Cards:
             SQL.wait_for_callback(**both, at_ms=now_ms),
             SQL.cancel_callback(merged=merged, rule=rule, at_ms=now_ms),
             SQL.move_tasks(**both),
+            SQL.move_orders(**both),
             SQL.close_merged(merged=merged, rule=rule, at_ms=now_ms),
             _audit(login, "leads_merged", kept, f"with {merged}", now_ms),
         )
@@ -219,6 +223,9 @@ class Cards:
             SQL.put_back_phones(lead=merge.kept, last=was["last_phone"]),
             SQL.leave_line_of(lead=merge.kept),
             *self._promise_put_back(merge, now_ms),
+            SQL.put_back_orders(
+                kept=merge.kept, merged=merge.merged, orders=orjson.dumps(was.get("orders", [])).decode()
+            ),
             SQL.put_back_state(
                 lead=merge.merged, state=was["state"], next_at_ms=was["next_at_ms"], hold=was["hold"], at_ms=now_ms
             ),

@@ -57,6 +57,9 @@ class _Sql:
     forget_drafts: Query
     forget_edits: Query
     forget_merges: Query
+    forget_order_versions: Query
+    forget_orders: Query
+    forget_order_drafts: Query
     forget_tasks: Query
     forget_callbacks: Query
 
@@ -173,6 +176,9 @@ def _erasure(lead: LeadId, by: str, at_ms: int) -> Iterator[Statement]:
     yield SQL.forget_notes(lead=lead)
     yield SQL.forget_hand_outs(lead=lead)
     yield SQL.forget_tasks(lead=lead)
+    yield SQL.forget_order_versions(lead=lead)
+    yield SQL.forget_orders(lead=lead)
+    yield SQL.forget_order_drafts(lead=lead)
     yield SQL.forget_callbacks(lead=lead, by=by, at_ms=at_ms)
     yield SQL.forget_called_numbers(lead=lead)
     yield SQL.forget_numbers(lead=lead)

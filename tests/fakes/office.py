@@ -117,6 +117,16 @@ campaigns:
     dispositions: [sale, refusal]
 """
 
+#: What a water delivery's clients order; beside CONFIG.
+ORDERS = """
+orders:
+  fields:
+    items: {labels: {ru: Что заказано, uk: Що замовлено, en: Items}, required: yes}
+    quantity: {labels: {ru: Количество, uk: Кількість, en: Quantity}, required: yes}
+    address: {labels: {ru: Адрес, uk: Адреса, en: Address}, required: yes}
+    comment: {labels: {ru: Комментарий, uk: Коментар, en: Comment}, repeat: no}
+"""
+
 PEOPLE: tuple[tuple[str, str, Mapping[str, str]], ...] = (
     ("Іваненко Петро", "+380671234501", {"city": "Київ", "product": "Вода 19 л", "Источник": "сайт"}),
     ("Сидорова Анна Викторовна", "+380671234502", {"city": "Одесса", "product": "Кулер"}),

@@ -150,6 +150,7 @@ async def test_passwords_are_hashed_with_argon2(place: Office) -> None:
 def filled(path: str) -> str:
     path = re.sub(r"\{lead:[^}]*\}\}", "1", path)
     path = re.sub(r"\{task:[^}]*\}\}", "1", path)
+    path = re.sub(r"\{order:[^}]*\}\}", "1", path)
     path = re.sub(r"\{name:[^}]*\}\}", "none", path)
     path = re.sub(r"\{number:[^}]*\}\}", "99", path)
     return path.replace("{campaign}", "spring").replace("{attempt}", "1-1")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.store import dnc, imports, partners, records, search, store
+from engine.store import clientorders, dnc, imports, partners, records, search, store
 from engine.store.database import InlineDatabase, connect
 from engine.store.queries import Query
 
@@ -23,6 +23,8 @@ GROWING = (
     "agent_log",
     "audit",
     "suppressions",
+    "client_orders",
+    "client_order_versions",
 )
 #: Walks that are meant: only what is open, or a sample, is in these partial indexes; the audit is read from its end.
 MEANT = {
@@ -41,7 +43,7 @@ ENDS = {"leave_line", "next_times", "zones_in_line"}
 COUNTS = {"count_leads", "held_by_rule", "due_in_line", "count_due"}
 QUERIES: dict[str, Query] = {
     name: query
-    for module in (store, records, imports, dnc, search, partners)
+    for module in (store, records, imports, dnc, search, partners, clientorders)
     for name, query in vars(module.SQL).items()
 }
 

@@ -5,6 +5,7 @@ import { fillWhenLetGo } from "./islands.js";
 import { isTyping, onKey, pressable } from "./keys.js";
 import { clearNote, forgetNotes, readNote, sweepNotes, writeNote } from "./notes.js";
 import { fillIn, isPending, resendPending, save, showResult } from "./result.js";
+import { isOrdering, serveOrders } from "./orders.js";
 import { askToNotify, canSound, hush, notify, play, unlock } from "./sound.js";
 import { Tabs } from "./tabs.js";
 import { serveTasks } from "./tasks.js";
@@ -44,6 +45,11 @@ tabs.show("home");
 const bus = openBus({ feed: "desk", reader, build, onFrame, onStatus, onSound });
 serveCaller(desk, { current: () => tabs.current, send: (verb, args) => bus.send(verb, args) });
 const tasks = serveTasks(desk, { press, open: (lead) => openLead(lead, false) });
+const orders = serveOrders(desk, {
+  panes: () => [...tabs.all.values()].map((tab) => tab.pane),
+  send: async (text, order) => (await bus.send("draft", { order, text })).type === "ack",
+  attempt: () => tabs.current.attempt || "",
+});
 resendPending(bus, person, afterResult);
 for (const lead of JSON.parse(sessionStorage.getItem(OPEN_LEADS) || "[]")) openLead(lead, false);
 
@@ -76,6 +82,7 @@ function onFrame(frame) {
         const island = pane?.querySelector(`#${id}`);
         if (island) island.innerHTML = html;
       }
+      orders.restore(pane);
       if (pane && frame.name) tabs.rename(frame.attempt, frame.name);
       if (frame.attempt === call.attempt) call.name = frame.name;
     }
@@ -98,6 +105,7 @@ function pop(attempt, name, html, draft) {
   const tab = tabs.put(attempt, "call", name || t("Unknown client"), html, { attempt });
   fillIn(tab, draft);
   fillCaller(tab);
+  orders.restore(tab.pane);
   if (busy) tabs.mark(attempt, "fresh");
   else showCall(tab);
   if (document.visibilityState === "hidden" && canSound()) notify(`☎ ${name || t("Unknown client")}`, attempt);
@@ -111,6 +119,7 @@ function showCall(tab) {
 
 function goHome(html, name) {
   const home = tabs.put("home", "home", name || t("Desk"), html);
+  orders.restore(home.pane);
   settle();
   hush();
   const { current } = tabs;
@@ -126,12 +135,20 @@ function settle() {
     tab.closes = true;
     const note = readNote(tab.attempt);
     if (note?.open && !tab.talked && !note.text) clearNote(tab.attempt); // nobody was on the line: nothing to say of it
-    if (!readNote(tab.attempt)?.open) tabs.close(tab.key);
+    if (!readNote(tab.attempt)?.open) leave(tab);
     else if (tab.mark !== "unsaved" && !isPending(tab.attempt)) {
       tabs.mark(tab.key, "unsaved");
       toast("warn", t("No result was given for %(name)s. The note is kept.", { name: tab.title || "…" }));
     }
   }
+}
+
+/** An order that is being typed is not lost with the call's tab: it waits on the client's card. */
+function leave(tab) {
+  const { lead } = tab.pane.querySelector("[data-lead]").dataset;
+  const unsaved = orders.left(tab.pane);
+  tabs.close(tab.key);
+  if (unsaved) toast("warn", t("The order of %(name)s is not saved yet.", { name: tab.title || "…" }), { title: t("Open the order"), run: () => openLead(Number(lead)) });
 }
 
 function showBar(frame) {
@@ -233,7 +250,7 @@ ears();
 // ── the note ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const firstChoice = (tab) => tab.pane.querySelector('[name="disposition"]:checked, [name="disposition"]');
-const justTyped = () => isTyping() && Date.now() - typedAt < TYPING_MS;
+const justTyped = () => isOrdering() || (isTyping() && Date.now() - typedAt < TYPING_MS);
 
 desk.addEventListener("input", (event) => {
   typedAt = Date.now();
@@ -314,6 +331,7 @@ async function openCall(attempt) {
   const name = page.content.querySelector(".card-name")?.textContent || "";
   const tab = tabs.put(attempt, "call", name, html, { attempt, reopened: true, closes: true });
   fillIn(tab, null);
+  orders.restore(tab.pane);
   tabs.show(attempt);
   firstChoice(tab)?.focus();
   return undefined;
@@ -329,6 +347,7 @@ async function openLead(lead, show = true) {
     const page = document.createElement("template");
     page.innerHTML = html;
     tabs.put(key, "lead", page.content.querySelector(".card-name")?.textContent || "", html, { lead, closes: true });
+    orders.restore(tabs.get(key).pane);
     rememberLeads();
   }
   if (show) tabs.show(key, true);

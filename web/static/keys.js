@@ -14,6 +14,7 @@ export const KEYS = [
   ["F9", t("Hang up")],
   ["1–9", t("Result of the call")],
   ["Alt+C", t("Call back: choose when")],
+  ["Alt+R", t("Repeat the last order")],
   ["Ctrl+Enter", t("Save and next")],
   ["Ctrl+S", t("Save and stay")],
   ["Ctrl+Z", t("Undo, outside of text")],

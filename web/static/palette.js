@@ -36,7 +36,7 @@ function open() {
 function commands(text) {
   const wanted = text.toLocaleLowerCase();
   const withKeys = pressable();
-  const others = [...document.querySelectorAll("[data-do]:not(:disabled)")].filter(
+  const others = [...document.querySelectorAll("[data-do]:not(:disabled), [data-command]")].filter(
     (button) => button.offsetParent !== null && !withKeys.includes(button),
   );
   const buttons = [...withKeys, ...others].flatMap((button) => [command(button), ...(wanted ? choicesOf(button) : [])]);

@@ -98,6 +98,12 @@ WHERE lead_id = :merged AND closed_at_ms IS NULL;
 -- What is still to be done is done on the card that stays.
 UPDATE tasks SET lead_id = :kept WHERE lead_id = :merged AND state = 'open';
 
+-- name: move_orders
+UPDATE client_orders SET lead_id = :kept WHERE lead_id = :merged;
+
+-- name: put_back_orders
+UPDATE client_orders SET lead_id = :merged WHERE lead_id = :kept AND id IN (SELECT value FROM json_each(:orders));
+
 -- name: note_merge
 INSERT INTO lead_merges (kept_id, merged_id, before, login, at_ms) VALUES (:kept, :merged, :before, :login, :at_ms)
 RETURNING id;
@@ -105,7 +111,8 @@ RETURNING id;
 -- name: how_it_was
 SELECT id, name, name_folded, fields, tags, keeper, state, next_at_ms, owner, hold, version,
   (SELECT b.id FROM callbacks b WHERE b.lead_id = leads.id AND b.closed_at_ms IS NULL) AS promise,
-  (SELECT json_group_array(p.position) FROM phones p WHERE p.lead_id = leads.id) AS positions
+  (SELECT json_group_array(p.position) FROM phones p WHERE p.lead_id = leads.id) AS positions,
+  (SELECT json_group_array(o.id) FROM client_orders o WHERE o.lead_id = leads.id) AS orders
 FROM leads WHERE id IN (:kept, :merged);
 
 -- name: merges

@@ -108,6 +108,15 @@ UPDATE lead_merges SET before = '{}' WHERE kept_id = :lead OR merged_id = :lead;
 -- name: forget_tasks
 DELETE FROM tasks WHERE lead_id = :lead;
 
+-- name: forget_order_versions
+DELETE FROM client_order_versions WHERE order_id IN (SELECT id FROM client_orders WHERE lead_id = :lead);
+
+-- name: forget_orders
+DELETE FROM client_orders WHERE lead_id = :lead;
+
+-- name: forget_order_drafts
+DELETE FROM client_order_drafts WHERE lead_id = :lead;
+
 -- name: forget_callbacks
 UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :by
 WHERE lead_id = :lead AND closed_at_ms IS NULL;

@@ -231,4 +231,6 @@ WHERE import_id = :import_id AND import_line >= :first AND import_line <= :last
   AND NOT EXISTS (SELECT 1 FROM import_changes c WHERE c.lead_id = leads.id)
   AND NOT EXISTS (SELECT 1 FROM intake i WHERE i.lead_id = leads.id)
   AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.lead_id = leads.id)
+  AND NOT EXISTS (SELECT 1 FROM client_orders o WHERE o.lead_id = leads.id)
+  AND NOT EXISTS (SELECT 1 FROM client_order_drafts d WHERE d.lead_id = leads.id)
 RETURNING id;

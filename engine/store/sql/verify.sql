@@ -55,6 +55,12 @@ SELECT 'a row of ' || f."table" || ' refers to one of ' || f.parent || ' that is
        END, '') AS ids
 FROM pragma_foreign_key_check AS f LIMIT :limit;
 
+-- name: order_against_its_changes
+SELECT 'a client''s order is not as its last change left it' AS what, 'order:' || o.id AS ids
+FROM client_orders o
+LEFT JOIN client_order_versions v ON v.order_id = o.id AND v.version = o.version AND v.state = o.state AND v.fields = o.fields
+WHERE v.key IS NULL LIMIT :limit;
+
 -- name: said_of_no_call
 SELECT 'a disposition was saved, its conversation was not' AS what, d.attempt_id AS ids
 FROM dispositions d LEFT JOIN calls c ON c.attempt_id = d.attempt_id WHERE c.attempt_id IS NULL LIMIT :limit;
