@@ -81,6 +81,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler, Right], ...]] = (
     ("GET", "/leads/{lead:[0-9]{1,15}}", leads.lead_page, Right.READ_LEADS),
     ("POST", "/leads/{lead:[0-9]{1,15}}/dial", leads.dial_lead, Right.DESK),
     ("POST", "/leads/{lead:[0-9]{1,15}}/edit", leads.edit_lead, Right.EDIT_LEADS),
+    ("GET", "/leads/{lead:[0-9]{1,15}}/callback", leads.callback_heard, Right.EDIT_LEADS),
+    ("POST", "/leads/{lead:[0-9]{1,15}}/callback", leads.change_callback, Right.EDIT_LEADS),
     ("GET", "/leads/{lead:[0-9]{1,15}}/recordings/{name:[\\w.-]{1,120}}", leads.recording, Right.HEAR_RECORDINGS),
     ("POST", "/leads/{lead:[0-9]{1,15}}/do-not-call", leads.call_no_more, Right.EDIT_LEADS),
     ("POST", "/leads/{lead:[0-9]{1,15}}/call-again", leads.call_again, Right.EDIT_LEADS),

@@ -22,7 +22,17 @@ from crm_lite.orders import book_of, sheet_of
 from crm_lite.settings import Settings
 from crm_lite.shift import shift_of
 from crm_lite.tasks import TaskList, hand_next, is_for, task_list
-from crm_lite.words import OUTCOMES, REFUSALS, SYSTEM_PAUSES, agent_state, dialing_words, handout_words, rule_words
+from crm_lite.words import (
+    OUTCOMES,
+    REFUSALS,
+    SYSTEM_PAUSES,
+    agent_state,
+    check_words,
+    dialing_words,
+    handout_words,
+    refusal,
+    rule_words,
+)
 from engine.booking import Booking, Taken, book
 from engine.core.events import (
     AgentAnswer,
@@ -218,9 +228,9 @@ class Desk(Channel):
         self.touch()
 
     def stale(self) -> None:
-        """The operator's tasks have changed, or the orders of the client who is shown."""
+        """The operator's tasks or promised calls have changed, or the orders of the client who is shown."""
         self._plate = self._previewed = None
-        self._orders_changed = True
+        self._orders_changed, self._day_of = True, ()
         self.touch()
 
     def shows(self, lead: LeadId) -> bool:
@@ -569,6 +579,8 @@ def why_this_client(
     if isinstance(attempt, Attempt) and attempt.queue is not None:
         return [words.gettext("Called us")]
     promised = past[0].callback_at_ms if past else None
+    if isinstance(attempt, Attempt | None) and conversation.card is not None:  # it may have been moved on the card
+        promised = conversation.card.promised_at_ms or promised
     why = [conversation.handed] if conversation.handed else []
     if promised is not None and promised <= (attempt.planned_at_ms if attempt else now_ms):
         why.append(words.gettext("Callback promised for %(time)s") % {"time": words.when(promised, now_ms, zone)})
@@ -636,6 +648,11 @@ def callback_at_ms(text: str, zone: ZoneInfo, now_ms: int) -> int:
     return at_ms
 
 
+def as_local(at_ms: int, zone: ZoneInfo) -> str:
+    """A moment as a datetime field takes it."""
+    return f"{dt.datetime.fromtimestamp(at_ms / 1000, zone):%Y-%m-%dT%H:%M}"
+
+
 async def room_for(crm: Crm, attempt: AttemptId, at_ms: int, owner: AgentId | None) -> str:
     """Why no call can be promised to this conversation's customer for then; "" when it can."""
     known = crm.live.board.attempts.get(attempt)
@@ -657,13 +674,15 @@ def heard_words(viewer: Viewer, booking: Booking, zone: str | None, now_ms: int)
     """What was understood, on the operator's clock and on the client's, and why it is not what was asked for."""
     words = viewer.words
     if booking.at_ms is None:
-        return words.gettext(REFUSALS[booking.taken or Taken.NEVER])
+        return refusal(words, booking.rule or booking.taken or Taken.NEVER)
     said = words.when(booking.at_ms, now_ms, viewer.zone)
     if zone:
         said = f"{said} · {words.gettext('their time')} {words.when(booking.at_ms, now_ms, ZoneInfo(zone))}"
     if booking.taken is None:
         return said
     why = words.gettext(REFUSALS[booking.taken])
+    if booking.rule:
+        why = f"{why} {check_words(words, booking.rule)}."
     return f"{why} {words.gettext('Next free:')} {said}"
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from crm_lite.auth import Right, may
+from crm_lite.callbacks import NOT_UNDERSTOOD
 from crm_lite.crm import Crm, Viewer
-from crm_lite.desk import Desk, carry_out, heard_words, zones_of_card
+from crm_lite.desk import Desk, as_local, carry_out, heard_words, zones_of_card
 from crm_lite.live import Reader, desk_key, is_from_our_page, open_socket
 from crm_lite.live_protocol import Do
 from crm_lite.web_keys import CRM, SESSION, language_of, page, reader_of, user_of
@@ -140,11 +140,8 @@ async def when(request: web.Request) -> web.StreamResponse:
     viewer, now_ms = crm.viewer(user), crm.clock.now_ms()
     at_ms = moment(text, now_ms, ZoneInfo(card.zone) if card.zone else viewer.zone)
     if at_ms is None:
-        words = viewer.words.gettext(
-            "Not understood. Say it like “tomorrow 15” or “in half an hour”, or choose a time."
-        )
-        return web.json_response({"at": "", "words": words})
+        return web.json_response({"at": "", "words": viewer.words.gettext(NOT_UNDERSTOOD)})
     owner = user.agent if request.query.get("mine") else None
     booking = await book(crm.database, campaign, at_ms, zones=zones_of_card(card), owner=owner)
-    at = "" if booking.at_ms is None else f"{datetime.fromtimestamp(booking.at_ms / 1000, viewer.zone):%Y-%m-%dT%H:%M}"
+    at = "" if booking.at_ms is None else as_local(booking.at_ms, viewer.zone)
     return web.json_response({"at": at, "words": heard_words(viewer, booking, card.zone, now_ms)})

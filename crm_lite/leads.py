@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from aiohttp import web
 
-from crm_lite.auth import Right, may
+from crm_lite import callbacks
+from crm_lite.auth import LOGIN_CHARS_MAX, Right, may
 from crm_lite.crm import Crm
 from crm_lite.desk import card_fields
 from crm_lite.i18n import Words
@@ -22,6 +24,7 @@ from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, check_words, re
 from engine.core.events import AgentDial
 from engine.core.model import AgentId, AttemptId, CampaignId, CommandId, LeadId, LeadState
 from engine.explain import explain
+from engine.moments import TEXT_MAX
 from engine.store.cards import NAME, OF_THE_CARD, OWNER, TAGS, ZONE, Cards, Conflict, Edit, NotMergeable
 from engine.store.dnc import REASON_MAX, SYSTEM, DoNotCall, Entry
 from engine.store.folding import TAG_CHARS_MAX, TAGS_MAX, tags_of, tags_text
@@ -317,7 +320,36 @@ async def dial_lead(request: web.Request) -> web.StreamResponse:
     return await _lead_page(request, reason) if reason else see_other("/desk")
 
 
-async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
+async def callback_heard(request: web.Request) -> web.StreamResponse:
+    """When to call, in words: what was understood, on both clocks, and whether it can be promised."""
+    crm, user, card = request.app[CRM], user_of(request), await own_card(request)
+    at, words = await callbacks.heard(
+        crm, user, card, request.query.get("text", ""), request.query.get("owner", "")[:LOGIN_CHARS_MAX]
+    )
+    return web.json_response({"at": at, "words": words})
+
+
+async def change_callback(request: web.Request) -> web.StreamResponse:
+    """Promise a call on the card, move it, give it to somebody else, take it back, or undo that."""
+    crm, user, card = request.app[CRM], user_of(request), await own_card(request)
+    said = {name: str(value)[:TEXT_MAX] for name, value in (await request.post()).items()}
+    change = {"plan": callbacks.plan, "cancel": callbacks.take_back, "undo": callbacks.undo}.get(said.get("act", ""))
+    if change is None or not _KEY.fullmatch(said.get("key", "")):
+        raise web.HTTPBadRequest
+    try:
+        await change(crm, user, card, said)
+    except TimeoutError:
+        return await _lead_page(request, "not_saved")
+    except callbacks.NotPlanned as problem:
+        return await _lead_page(request, planning=(said, problem))
+    return see_other(f"/leads/{card.id}?planned#callback")
+
+
+async def _lead_page(
+    request: web.Request,
+    problem: str = "",
+    planning: tuple[Mapping[str, str], callbacks.NotPlanned] | None = None,
+) -> web.Response:
     crm = request.app[CRM]
     user = user_of(request)
     card = await own_card(request)
@@ -344,6 +376,7 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
     explained = await explain(crm.database, policy, card.id, crm.clock.now_ms())
     cards = Cards(crm.database)
     listed = await _listed(crm, card)
+    said, not_planned = planning or ({}, None)
     twins = [await crm.records.lead_card(twin) for twin in await cards.twins(card.id, crm.campaigns_of(user))]
     return page(
         request,
@@ -370,6 +403,9 @@ async def _lead_page(request: web.Request, problem: str = "") -> web.Response:
             **{one.name: one.title for one in fields},
         },
         problem=refusal(viewer.words, problem) if problem else "",
-        code=409 if problem else 200,
+        callback=await callbacks.panel(crm, user, card, said, not_planned),
+        just_planned="planned" in request.query,
+        text_max=TEXT_MAX,
+        code=not_planned.code if not_planned else 409 if problem else 200,
         **context,
     )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from crm_lite.callbacks import NOT_UNDERSTOOD
 from crm_lite.crm import Viewer
-from crm_lite.desk import BadCallback, callback_at_ms
+from crm_lite.desk import BadCallback, as_local, callback_at_ms
 from crm_lite.tasks import Misplaced, look_again, make_task
 from crm_lite.web_keys import CRM, page, see_other, user_of
 from crm_lite.words import REFUSALS
@@ -26,7 +25,6 @@ from engine.store.errors import StoreError
 from engine.store.tasks import TITLE_MAX, Tasks
 
 KEY_CHARS_MAX: Final = 64
-NOT_UNDERSTOOD: Final = N_("Not understood. Say it like “tomorrow 15” or “in half an hour”, or choose a time.")
 
 
 async def add_task(request: web.Request) -> web.StreamResponse:
@@ -97,7 +95,7 @@ async def give_task(request: web.Request) -> web.StreamResponse:
     except Misplaced:
         return await _tasks_page(request, said, problem=viewer.words.gettext(NO_CLIENT), code=422)
     if free != at_ms:
-        offer = {**said, "when": "" if free is None else _local(free, viewer.zone)}
+        offer = {**said, "when": "" if free is None else as_local(free, viewer.zone)}
         return await _tasks_page(request, offer, problem=_full_words(viewer, free, now_ms), code=409)
     return see_other(f"/tasks?given={owner}")
 
@@ -200,7 +198,7 @@ def _full(viewer: Viewer, free_ms: int | None, now_ms: int) -> web.Response:
     said = _full_words(viewer, free_ms, now_ms)
     if free_ms is None:
         return _problem(said, "when")
-    return _problem(said, "when", 409, offer=_local(free_ms, viewer.zone))
+    return _problem(said, "when", 409, offer=as_local(free_ms, viewer.zone))
 
 
 def _full_words(viewer: Viewer, free_ms: int | None, now_ms: int) -> str:
@@ -208,7 +206,3 @@ def _full_words(viewer: Viewer, free_ms: int | None, now_ms: int) -> str:
     if free_ms is None:
         return words.gettext(REFUSALS[Taken.NEVER])
     return words.gettext("That day is full. Next free: %(time)s") % {"time": words.when(free_ms, now_ms, viewer.zone)}
-
-
-def _local(at_ms: int, zone: ZoneInfo) -> str:
-    return f"{dt.datetime.fromtimestamp(at_ms / 1000, zone):%Y-%m-%dT%H:%M}"

@@ -197,6 +197,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.NO_COLLEAGUE: N_("The colleague is no longer on the line."),
     Refusal.CONSULTING: N_("First go back to the client or hand them over: a colleague is on the line."),
     Refusal.LIFT_HANDSET: N_("This phone cannot be lifted from here: lift the handset."),
+    Refusal.NO_PROMISE: N_("No call is promised to this client any more."),
+    Refusal.OWNER_ELSEWHERE: N_("This operator does not work in the client’s campaign."),
     Refusal.NOT_RECORDED: N_("Conversations of this campaign are not recorded."),
     Refusal.ALWAYS_RECORDED: N_("This campaign records every conversation; the recording can be paused."),
     Taken.HOURS: N_("The client may not be called then."),
@@ -251,7 +253,8 @@ def refusal(words: Words, reason: str) -> str:
     """Why a command was refused, also by a rule about the lead; an unknown reason as it is."""
     if reason.split(":", maxsplit=1)[0] in HANDOUTS:
         return handout_words(words, reason)
-    if reason not in REFUSALS and reason.split(":", maxsplit=1)[0] in RULES:
+    code = reason.split(":", maxsplit=1)[0]
+    if reason not in REFUSALS and (code in RULES or code in CHECKS):
         return words.gettext("Not called: %(reason)s.") % {"reason": rule_words(words, reason)}
     return (
         words.gettext(REFUSALS[reason])
@@ -269,6 +272,8 @@ RULES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "not_due": (N_("not due yet"), ()),
     "burst": (N_("no answer: call %(n)s of %(max)s of the first try"), ("n", "max")),
     "import_reverted": (N_("the import was undone"), ()),
+    "planned": (N_("promised on the card"), ()),
+    "plan_taken_back": (N_("the promise was taken back on the card"), ()),
     "recycled": (N_("to be called again, by the supervisor"), ()),
     "retry_otherwise": (N_("%(outcome)s: again after the usual time"), ("outcome",)),
     "no_valid_phone": (N_("no phone that can be called"), ()),

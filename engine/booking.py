@@ -9,9 +9,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from engine.core import attempts
+from engine.core import attempts, promises
 from engine.core.hours import day_of, instants, wall_minute, zone_of
-from engine.core.model import AgentId, AttemptId, Campaign
+from engine.core.model import AgentId, AttemptId, Campaign, Lead
 from engine.store.database import Database
 from engine.store.queries import Params
 from engine.store.records import SQL
@@ -36,6 +36,7 @@ class Booking:
 
     at_ms: int | None
     taken: Taken | None = None
+    rule: str = ""  # the rule of dialing that forbids the wanted moment, where the lead was given
 
 
 async def book(
@@ -46,16 +47,19 @@ async def book(
     zones: Sequence[str],
     owner: AgentId | None,
     attempt: AttemptId | None = None,
+    lead: Lead | None = None,
 ) -> Booking:
     """Look for room at that moment; nothing is written.
 
-    `zones`: where the person may be; `owner`: who will call themselves; `attempt`: whose own promise is no rival.
+    `zones`: where the person may be; `owner`: who will call themselves; `attempt`, `lead`: whose own promise is no
+    rival. Of a `lead` all rules of dialing are asked, without it the hours alone: it is being talked with.
     """
     rules = campaign.callbacks
     span: Params = {
         "from_ms": at_ms - at_ms % rules.slot_ms - 86_400_000,
         "until_ms": at_ms + AHEAD_MS,
         "but_attempt": attempt,
+        "but_lead": lead.id if lead is not None else None,
     }
     of_campaign, of_owner = await database.read(
         SQL.promised(campaign=campaign.id, owner=None, **span),
@@ -67,10 +71,14 @@ async def book(
     own_max = rules.own_per_day_max if owner is not None else None
     asked_ms = at_ms
     taken: Taken | None = None
+    forbids = promises.refused(lead, campaign, at_ms) if lead is not None else ""
     for _ in range(STEPS_MAX):
-        open_ms = attempts.opens_ms(campaign, zones, at_ms)
+        if lead is None:
+            open_ms = attempts.opens_ms(campaign, zones, at_ms)
+        else:
+            open_ms = promises.opens_ms(lead, campaign, at_ms)
         if open_ms is None or at_ms >= asked_ms + AHEAD_MS:
-            return Booking(None, taken or Taken.NEVER)
+            return Booking(None, taken or Taken.NEVER, forbids)
         if open_ms != at_ms:
             taken, at_ms = taken or Taken.HOURS, open_ms
         elif rules.per_slot_max is not None and slots[at_ms // rules.slot_ms] >= rules.per_slot_max:
@@ -79,5 +87,5 @@ async def book(
             tomorrow = day_of(at_ms, here) + timedelta(days=1)
             taken, at_ms = taken or Taken.DAY_FULL, instants(tomorrow, wall_minute(at_ms, here), here)[1]
         else:
-            return Booking(at_ms, taken)
-    return Booking(None, taken or Taken.NEVER)
+            return Booking(at_ms, taken, forbids)
+    return Booking(None, taken or Taken.NEVER, forbids)

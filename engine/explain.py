@@ -31,10 +31,15 @@ class Explained:
     verdict: law.Verdict
 
 
+async def read_lead(database: Database, policy: Policy, lead_id: LeadId, now_ms: int) -> Lead | None:
+    """The lead with all that the rules ask of it; None: there is no such lead."""
+    history_ms = max((lawful.of_campaign_ms(campaign) for campaign in policy.campaigns.values()), default=0)
+    return (await Store(database, zones_of=zones_of).leads([lead_id], now_ms - history_ms)).get(lead_id)
+
+
 async def explain(database: Database, policy: Policy, lead_id: LeadId, now_ms: int) -> Explained | None:
     """The rules for that lead now; None: there is no such lead."""
-    history_ms = max((lawful.of_campaign_ms(campaign) for campaign in policy.campaigns.values()), default=0)
-    lead = (await Store(database, zones_of=zones_of).leads([lead_id], now_ms - history_ms)).get(lead_id)
+    lead = await read_lead(database, policy, lead_id, now_ms)
     if lead is None:
         return None
     campaign = policy.campaigns.get(lead.campaign)

@@ -283,7 +283,10 @@ class Conversation:
                 self._take(self._handle(events.CallerFetched(order.attempt, tuple(found_leads))))
             elif isinstance(order, effects.SaveAttempt) and order.attempt.lead is not None:
                 self._book(order.attempt.lead, state=LeadState.DIALING)
-            elif isinstance(order, effects.SaveEnd | effects.SaveLead | effects.SaveDisposition) and order.change:
+            elif (
+                isinstance(order, effects.SaveEnd | effects.SaveLead | effects.SaveDisposition | effects.SavePlan)
+                and order.change
+            ):
                 next_at_ms = order.change.next_at_ms or 0
                 self._book(order.change.lead, state=order.change.state, next_at_ms=next_at_ms)
 

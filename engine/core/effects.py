@@ -331,6 +331,15 @@ class SaveLead:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavePlan:
+    """A call was promised on a lead's card, or taken back there: the lead, its callback, and how it was before."""
+
+    change: LeadChange
+    at_ms: int
+    by: str
+
+
 @dataclass(frozen=True, slots=True)
 class SaveOptOut:
     """The customer of this attempt wants no more calls: their numbers are suppressed, and that is audited, once."""
@@ -498,6 +507,7 @@ Write = (
     | SaveHandOut
     | SaveCampaignRun
     | SaveLead
+    | SavePlan
     | SaveOptOut
     | SavePacing
     | SaveAudit

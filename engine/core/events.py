@@ -17,6 +17,7 @@ from engine.core.model import (
     DispositionId,
     Lead,
     LeadId,
+    LeadState,
     LegId,
     NotDialing,
     PhoneId,
@@ -472,6 +473,29 @@ class LeadSuppressed(DeskCommand):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadWas:
+    """How a lead was before a call was promised on its card."""
+
+    state: LeadState
+    next_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanCallback(DeskCommand):
+    """Promises a call to this lead on its card, by `owner` or by whoever is free; an earlier promise gives way.
+
+    `at_ms` None takes the promise back: the lead is again as it `was`, or comes after the campaign's usual time.
+    `undo`: the promise is put back as it had been, so no rule is asked.
+    """
+
+    lead: LeadId
+    at_ms: int | None
+    owner: AgentId | None = None
+    was: LeadWas | None = None
+    undo: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class DrainStarted:
     """The engine is asked to end: no new dials, live calls go on until they end or `until_ms`."""
@@ -517,6 +541,7 @@ DeskEvent = (
     | AgentAttach
     | CampaignSwitched
     | LeadSuppressed
+    | PlanCallback
 )
 StoreEvent = (
     LeadsFetched

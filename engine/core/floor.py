@@ -19,6 +19,7 @@ from engine.core import (
     inbound,
     outside,
     previews,
+    promises,
     recording,
     recovery,
 )
@@ -170,6 +171,7 @@ def _opted_out(live: Live, event: events.LegOptedOut, now_ms: int) -> None:
 def _lead_fetched(live: Live, event: events.LeadFetched, now_ms: int) -> None:
     inbound.lead_fetched(live, event, now_ms)
     previews.lead_fetched(live, event, now_ms)
+    promises.lead_fetched(live, event, now_ms)
 
 
 def _command_failed(live: Live, event: events.CommandFailed, now_ms: int) -> None:
@@ -320,6 +322,7 @@ _OF_ONE_CAMPAIGN: Final = (
     events.AgentConsult,
     events.AgentAnswer,
     events.Dispose,
+    events.PlanCallback,
 )
 _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.OriginateAccepted: _accepted,
@@ -373,4 +376,5 @@ _COMMANDS: Final[Mapping[type, Callable[[Live, Any, int], str | None]]] = {
     events.AgentAttach: inbound.attach,
     events.CampaignSwitched: desk.switch_campaign,
     events.LeadSuppressed: desk.suppress,
+    events.PlanCallback: promises.plan,
 }

@@ -14,7 +14,7 @@ from typing import Any, Final
 from engine.core import attempts as rules
 from engine.core import effects, pacing, trunks
 from engine.core.books import PRESENT, Attempts, Recent, Roster
-from engine.core.events import DeskCommand
+from engine.core.events import DeskCommand, PlanCallback
 from engine.core.law import Pack
 from engine.core.machines import AGENT, CUSTOMER, JOINT_AGENT, AgentEvent, CustomerEvent, step
 from engine.core.model import (
@@ -143,6 +143,7 @@ class Live:
         self.leg_since_ms: dict[AgentId, int] = {}  # when an agent's leg was ordered or found
         self.skips: Counter[AgentId] = Counter()  # of previews, since their last dial
         self.to_dial: dict[LeadId, Wanted] = {}  # leads that the store is asked for because an agent dials them
+        self.to_plan: dict[LeadId, PlanCallback] = {}  # leads that the store is asked for because a call is promised
         self.recent = Recent(CORRECTIONS_MAX)
         self.queues: dict[QueueId, InboundQueue] = {}  # of the policy, and older ones that still have calls
         self.callers: dict[AttemptId, tuple[Lead, ...]] = {}  # who a caller may be, once the store has said

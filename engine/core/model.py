@@ -740,6 +740,8 @@ class Refusal(StrEnum):
     NO_COLLEAGUE = "no_colleague"  # nobody is being asked
     CONSULTING = "consulting"  # first end the asking
     LIFT_HANDSET = "lift_handset"
+    NO_PROMISE = "no_promise"  # no call is promised to this lead
+    OWNER_ELSEWHERE = "owner_elsewhere"  # this agent does not serve the lead's campaign
     NOT_RECORDED = "not_recorded"
     ALWAYS_RECORDED = "always_recorded"
 

@@ -29,6 +29,7 @@ from engine.store.rows import (
     AgentTime,
     AuditRow,
     Callback,
+    CallbackChange,
     CallIn,
     CampaignCounts,
     Draft,
@@ -51,6 +52,8 @@ ROWS_PER_PAGE_MAX: Final = 200
 TAGS_SHOWN_MAX: Final = 500
 #: Attempts of one lead that its history shows; more would be a bug of the attempt limits.
 HISTORY_MAX: Final = 500
+#: Changes of promised calls that a card shows.
+CALLBACK_CHANGES_MAX: Final = 20
 #: Characters of a note that is being typed.
 DRAFT_MAX: Final = 20_000
 
@@ -86,6 +89,7 @@ class _Sql:
     list_tagged_leads: Query
     tags: Query
     callbacks_due: Query
+    callback_changes: Query
     promised: Query
     promises: Query
     overdue: Query
@@ -383,6 +387,24 @@ class Records:
             for row in await rows_of(self._database, bound)
         )
 
+    async def callback_changes(self, lead: LeadId) -> tuple[CallbackChange, ...]:
+        """Calls promised on this card and taken back there, the newest first."""
+        bound = SQL.callback_changes(lead=lead, limit=CALLBACK_CHANGES_MAX)
+        return tuple(
+            CallbackChange(
+                id=row["id"],
+                at_ms=row["at_ms"],
+                login=row["login"],
+                was_state=LeadState(row["was_state"]),
+                was_next_at_ms=row["was_next_at_ms"],
+                was_owner=_agent(row["was_owner"]),
+                due_at_ms=row["due_at_ms"],
+                owner=_agent(row["owner"]),
+                called=bool(row["called"]),
+            )
+            for row in await rows_of(self._database, bound)
+        )
+
     # ── counts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def campaign_counts(
@@ -524,6 +546,7 @@ def _card(row: Row) -> LeadCard:
         tags=tuple(orjson.loads(row["tags"])),
         keeper=_agent(row["keeper"]),
         source=row["source"],
+        promised_at_ms=row["promised_at_ms"],
     )
 
 

@@ -75,6 +75,7 @@ class LeadCard:
     tags: tuple[str, ...] = ()
     keeper: AgentId | None = None  # whose client it is
     source: str = ""  # the partner that it came from
+    promised_at_ms: int | None = None  # a call is promised for then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,26 @@ class Callback:
     due_at_ms: int
     owner: AgentId | None  # None is anyone
     state: CallbackState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackChange:
+    """A call that somebody promised on a lead's card (`due_at_ms` None: took back), and how the lead was before."""
+
+    id: int
+    at_ms: int
+    login: str
+    was_state: LeadState
+    was_next_at_ms: int
+    was_owner: AgentId | None
+    due_at_ms: int | None
+    owner: AgentId | None
+    called: bool  # since then
+
+    @property
+    def was_due_ms(self) -> int | None:
+        """For when the call was promised before; None: it was not."""
+        return self.was_next_at_ms if self.was_state is LeadState.CALLBACK else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

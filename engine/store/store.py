@@ -28,6 +28,7 @@ from engine.core.effects import (
     SaveMissed,
     SaveOptOut,
     SavePacing,
+    SavePlan,
     SaveRecording,
     Write,
 )
@@ -61,7 +62,7 @@ from engine.core.screening import SAMPLES_MAX
 from engine.store import queries
 from engine.store.database import Database, Row, Rows, rows_of
 from engine.store.errors import StoreBug
-from engine.store.queries import Query, Statement
+from engine.store.queries import Params, Query, Statement
 
 #: Leads that one fetch may return, and leads that it may be told to leave out.
 LEADS_PER_FETCH_MAX: Final = 2_000
@@ -127,6 +128,9 @@ class _Sql:
     insert_disposition: Query
     dispose_call: Query
     insert_callback: Query
+    note_callback_change: Query
+    plans_off: Query
+    plan_callback: Query
     forget_draft: Query
     save_agent: Query
     log_agent: Query
@@ -670,6 +674,17 @@ def _save_lead(write: SaveLead) -> Iterator[Statement]:
     yield from _change_lead(write.change, at_ms=write.at_ms, by="desk")
 
 
+def _save_plan(write: SavePlan) -> Iterator[Statement]:
+    change = write.change
+    due_at_ms = change.next_at_ms if change.state is LeadState.CALLBACK else None
+    about: Params = {"lead": change.lead, "at_ms": write.at_ms, "by": write.by}
+    yield SQL.note_callback_change(**about, due_at_ms=due_at_ms, owner=change.owner)
+    yield SQL.plans_off(**about)
+    yield from _change_lead(change, at_ms=write.at_ms, by=write.by)
+    if due_at_ms is not None:
+        yield SQL.plan_callback(**about, due_at_ms=due_at_ms, owner=change.owner)
+
+
 def _save_opt_out(write: SaveOptOut) -> Iterator[Statement]:
     for query in (SQL.suppress_numbers_of_attempt, SQL.suppress_leads_of_attempt, SQL.callbacks_off_of_attempt):
         yield query(attempt=write.attempt, at_ms=write.at_ms)
@@ -713,6 +728,7 @@ _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveAgent: _save_agent,
     SaveCampaignRun: _save_campaign_run,
     SaveLead: _save_lead,
+    SavePlan: _save_plan,
     SaveOptOut: _save_opt_out,
     SavePacing: _save_pacing,
     SaveAudit: _save_audit,

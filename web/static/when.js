@@ -10,6 +10,15 @@ document.addEventListener("input", (event) => {
   timer = setTimeout(() => ask(event.target), ASKED_AFTER_MS);
 });
 
+document.addEventListener("change", ({ target }) => {
+  const { form } = target;
+  const said = form?.querySelector("[data-when-url]");
+  if (!said) return;
+  if (target.name === "owner" && said.value.trim()) ask(said);
+  if (target.name === "when") form.elements.at.value = said.value = "";
+  if (target.name === "at") for (const preset of form.querySelectorAll('[name="when"]')) preset.checked = false;
+});
+
 async function ask(field) {
   const form = field.form;
   const heard = form.querySelector("#callback-heard");
@@ -20,10 +29,10 @@ async function ask(field) {
     heard.textContent = "";
     return;
   }
-  const query = new URLSearchParams({ lead: field.dataset.when, text: field.value, mine });
+  const query = new URLSearchParams({ lead: field.dataset.when, text: field.value, mine, owner: form.elements.owner?.value || "" });
   let said = { words: "", at: "" };
   try {
-    const response = await fetch(`/desk/when?${query}`);
+    const response = await fetch(`${field.dataset.whenUrl || "/desk/when"}?${query}`);
     if (response.ok) said = await response.json();
   } catch {
     // The desk says itself that the server is gone; the field beside still works.

@@ -214,6 +214,24 @@ FROM leads l WHERE l.id = :lead AND l.state <> 'suppressed'
 ON CONFLICT (attempt_id, created_at_ms) DO UPDATE SET
   due_at_ms = excluded.due_at_ms, owner = excluded.owner, state = 'scheduled', closed_at_ms = NULL, closed_by = '';
 
+-- name: note_callback_change
+-- How the lead was, so that the change can be taken back.
+INSERT INTO callback_changes (lead_id, at_ms, login, was_state, was_next_at_ms, was_owner, due_at_ms, owner)
+SELECT :lead, :at_ms, :by, l.state, l.next_at_ms, l.owner, :due_at_ms, :owner
+FROM leads l WHERE l.id = :lead AND l.state <> 'suppressed'
+ON CONFLICT (lead_id, at_ms) DO NOTHING;
+
+-- name: plans_off
+-- The earlier promise; not the one that this very write has made, if it is written again.
+UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = :by
+WHERE lead_id = :lead AND closed_at_ms IS NULL AND NOT (attempt_id IS NULL AND created_at_ms = :at_ms);
+
+-- name: plan_callback
+INSERT INTO callbacks (lead_id, campaign_id, promised_at_ms, due_at_ms, owner, state, created_at_ms, created_by)
+SELECT :lead, l.campaign_id, :due_at_ms, :due_at_ms, :owner, 'scheduled', :at_ms, :by
+FROM leads l WHERE l.id = :lead AND l.state = 'callback'
+  AND NOT EXISTS (SELECT 1 FROM callbacks b WHERE b.lead_id = :lead AND b.closed_at_ms IS NULL);
+
 -- name: forget_draft
 DELETE FROM drafts WHERE agent_id = :agent AND attempt_id = :attempt AND at_ms <= :at_ms;
 

@@ -57,13 +57,19 @@ SELECT l.*,
      SELECT a.ended_at_ms AS at_ms, a.rule FROM attempts a WHERE a.lead_id = l.id AND a.rule <> ''
      UNION ALL
      SELECT d.at_ms, d.rule FROM attempts a JOIN dispositions d ON d.attempt_id = a.id WHERE a.lead_id = l.id
-   ) ORDER BY at_ms DESC LIMIT 1) AS rule
+   ) ORDER BY at_ms DESC LIMIT 1) AS rule,
+  (SELECT b.due_at_ms FROM callbacks b WHERE b.lead_id = l.id AND b.closed_at_ms IS NULL) AS promised_at_ms
 FROM leads l WHERE l.id = :lead;
+
+-- name: callback_changes
+-- The newest first; `called`: the lead has been called since.
+SELECT c.*, EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = c.lead_id AND a.planned_at_ms >= c.at_ms) AS called
+FROM callback_changes c WHERE c.lead_id = :lead ORDER BY c.id DESC LIMIT :limit;
 
 -- name: lead_history
 SELECT a.*, coalesce(c.agent_id, a.agent_id) AS talked_with, c.disposition_id, coalesce(c.note, '') AS note,
   (SELECT p.usable FROM lead_phones p WHERE p.lead_id = a.lead_id AND p.position = a.phone_position) AS usable,
-  (SELECT b.due_at_ms FROM callbacks b WHERE b.attempt_id = a.id ORDER BY b.created_at_ms DESC LIMIT 1) AS callback_at_ms,
+  (SELECT b.due_at_ms FROM callbacks b WHERE b.attempt_id = a.id AND b.state <> 'cancelled' ORDER BY b.created_at_ms DESC LIMIT 1) AS callback_at_ms,
   (SELECT d.rule FROM dispositions d WHERE d.attempt_id = a.id ORDER BY d.at_ms DESC LIMIT 1) AS disposition_rule
 FROM attempts a
 LEFT JOIN calls c ON c.attempt_id = a.id
@@ -101,7 +107,7 @@ WHERE p.number = :number AND l.external_id = :key ORDER BY l.id LIMIT 1;
 SELECT * FROM dispositions WHERE attempt_id = :attempt ORDER BY at_ms;
 
 -- name: list_leads
-SELECT l.*, '' AS rule,
+SELECT l.*, '' AS rule, NULL AS promised_at_ms,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.id > :after
@@ -110,7 +116,7 @@ WHERE l.id > :after
 ORDER BY l.id LIMIT :limit;
 
 -- name: list_leads_of_keeper
-SELECT l.*, '' AS rule,
+SELECT l.*, '' AS rule, NULL AS promised_at_ms,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.keeper = :keeper AND l.id > :after
@@ -119,7 +125,7 @@ WHERE l.keeper = :keeper AND l.id > :after
 ORDER BY l.id LIMIT :limit;
 
 -- name: list_tagged_leads
-SELECT l.*, '' AS rule,
+SELECT l.*, '' AS rule, NULL AS promised_at_ms,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM lead_tags t CROSS JOIN leads l
 WHERE t.tag = :tag AND t.lead_id > :after AND l.id = t.lead_id
@@ -146,7 +152,7 @@ ORDER BY b.due_at_ms, b.id LIMIT :limit;
 SELECT due_at_ms FROM callbacks
 WHERE closed_at_ms IS NULL AND due_at_ms >= :from_ms AND due_at_ms < :until_ms
   AND (:campaign IS NULL OR campaign_id = :campaign) AND (:owner IS NULL OR owner = :owner)
-  AND (:but_attempt IS NULL OR attempt_id IS NOT :but_attempt)
+  AND (:but_attempt IS NULL OR attempt_id IS NOT :but_attempt) AND lead_id IS NOT :but_lead
 LIMIT 50000;
 
 -- name: promises

@@ -16,7 +16,7 @@ INSERT INTO lead_words (rowid, words) VALUES (:lead, :words);
 DELETE FROM unindexed WHERE lead_id = :lead AND version = :version;
 
 -- name: leads_by_words
-SELECT l.*, '' AS rule,
+SELECT l.*, '' AS rule, NULL AS promised_at_ms,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM lead_words w CROSS JOIN leads l
 WHERE w.lead_words MATCH :query AND w.rowid > :after AND l.id = w.rowid AND instr(w.words, :part) > 0
