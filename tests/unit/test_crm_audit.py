@@ -37,7 +37,11 @@ def audited(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] != "add_argument":
             said += [keyword.value for keyword in node.keywords if keyword.arg == "action"]
-            said += node.args[1:2] if ast.unparse(node.func).split(".")[-1] == "_audit" else []
+            said += [
+                word
+                for word in node.args[:3]
+                if ast.unparse(node.func).split(".")[-1] == "_audit" and isinstance(word, ast.Constant | ast.IfExp)
+            ]
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "action":
             said.append(node.value)
     found: set[str] = set()
