@@ -73,6 +73,8 @@ INBOX_MAX: Final = 10_000
 BATCH_MAX: Final = 64
 #: Batches that may wait for the disk; beyond that the Floor stops taking facts.
 COMMITS_MAX: Final = 10_000
+#: Look-ups that may wait for the store; the same holds beyond them.
+READS_MAX: Final = 10_000
 #: How long a desk command may wait for the disk before the operator is told "not saved".
 COMMAND_TIMEOUT_MS: Final = 5_000
 #: Answers kept so that a repeated command is done once.
@@ -166,6 +168,7 @@ class Driver:
         self._commit_wake = asyncio.Event()
         self._reads: deque[effects.Read] = deque()
         self._read_wake = asyncio.Event()
+        self._unchecked: list[effects.CheckHeld] = []  # the store did not answer: asked again at the next look around
         self._timers = Timers(clock, self._offer)
         self._hub = Hub()
         self._answers: OrderedDict[CommandId, asyncio.Future[str]] = OrderedDict()
@@ -288,7 +291,7 @@ class Driver:
             if not self._inbox:
                 self._idle.set()
                 await self._wake.wait()
-            while len(self._commits) >= COMMITS_MAX:
+            while len(self._commits) >= COMMITS_MAX or len(self._reads) + len(self._unchecked) >= READS_MAX:
                 self._room.clear()
                 await self._room.wait()
             for _ in range(min(len(self._inbox), BATCH_MAX)):
@@ -481,19 +484,23 @@ class Driver:
             if not self._reads:
                 await self._read_wake.wait()
             order = self._reads.popleft()
-            if isinstance(order, effects.FetchLead):
-                self._offer(await self._one_lead(order.lead, order.history_ms))
-                continue
-            if isinstance(order, effects.CheckHeld):
-                self._offer(await self._held_checked(order.leads))
-                continue
-            if isinstance(order, effects.FetchCaller):
-                self._offer(await self._caller(order))
-                continue
-            if isinstance(order, effects.CheckNumber):
-                self._offer(await self._number(order))
-                continue
-            self._offer(await self._some_leads(order))
+            answer = await self._answered(order)
+            if answer is not None:
+                self._offer(answer)
+            self._room.set()
+
+    async def _answered(self, order: effects.Read) -> Event | None:
+        match order:
+            case effects.FetchLeads():
+                return await self._some_leads(order)
+            case effects.FetchLead():
+                return await self._one_lead(order.lead, order.history_ms)
+            case effects.CheckHeld():
+                return await self._held_checked(order)
+            case effects.FetchCaller():
+                return await self._caller(order)
+            case effects.CheckNumber():
+                return await self._number(order)
 
     async def _some_leads(self, order: effects.FetchLeads) -> LeadsFetched:
         campaign, now_ms = order.campaign, self._clock.now_ms()
@@ -522,16 +529,17 @@ class Driver:
             log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
             return LeadFetched(lead, None)
 
-    async def _held_checked(self, leads: Iterable[LeadId]) -> HeldChecked:
-        """Which of these must not be called: asked again until the store answers, for calls to them ring."""
-        while True:
-            try:
-                return HeldChecked(await self._store.blocked(leads))
-            except StoreBug:
-                raise
-            except StoreError as problem:
-                log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
-                await asyncio.sleep(LOOK_EVERY_MS / 1000)
+    async def _held_checked(self, order: effects.CheckHeld) -> HeldChecked | None:
+        """Which of these must not be called. Without an answer it is asked again, for calls to them ring; meanwhile the
+        reader goes on with others, for whoever calls us waits for their name."""
+        try:
+            return HeldChecked(await self._store.blocked(order.leads))
+        except StoreBug:
+            raise
+        except StoreError as problem:
+            log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
+            self._unchecked.append(order)
+            return None
 
     async def _look_around(self) -> None:
         """Tell the Floor what other processes have changed: leads of a campaign, the do-not-call lists."""
@@ -550,6 +558,10 @@ class Driver:
                 else:
                     self._offer(DoNotCallChanged())
             seen = now
+            if self._unchecked:
+                self._reads.extend(self._unchecked)
+                self._unchecked.clear()
+                self._read_wake.set()
             await self._feel_pulse()
             await asyncio.sleep(LOOK_EVERY_MS / 1000)
 

@@ -813,6 +813,7 @@ def outside_leg(attempt: AttemptId, number: str) -> LegId:
     return LegId(f"o.{attempt}.{number}")
 
 
+@lru_cache(LEGS_MAX)
 def attempt_of_outside(leg: str) -> AttemptId | None:
     """The attempt whose customer they are asked about, or None for any other channel."""
     match leg.split("."):

@@ -55,6 +55,13 @@ BUGS: Final = (
         f"{LANES}::test_a_dial_taken_back_while_it_waited_is_not_sent",
     ),
     Bug(
+        "a check against the do-not-call lists that failed is forgotten",
+        "engine/driver.py",
+        "            self._unchecked.append(order)\n",
+        "            pass\n",
+        f"{LANES}::test_lists_that_cannot_be_read_are_asked_again_and_hold_up_no_other_look_up",
+    ),
+    Bug(
         "a recording begins before its row is on disk",
         "engine/driver.py",
         "                commit.recorders.append(order)\n",

@@ -20,6 +20,8 @@ from engine.core.model import (
     PhoneNumber,
     Recorded,
     RecordingRule,
+    TrunkId,
+    inbound_leg,
 )
 from engine.driver import INBOX_MAX, SAVE_LATE_MS, Driver
 from engine.sim.virtual import VirtualClock, run
@@ -27,7 +29,7 @@ from engine.store.database import PULSE_TIMEOUT_MS
 from engine.store.errors import StoreBug, StoreIoError, StoreLockedError
 from engine.store.store import LineUp
 from engine.switch import Sink
-from tests.conversation import ANNA, MONDAY_MS, SPRING, campaign, lead, policy, profile
+from tests.conversation import ANNA, MONDAY_MS, OUR_NUMBER, SPRING, campaign, lead, policy, profile, queue
 
 
 class Switch:
@@ -57,6 +59,7 @@ class Disk:
         self.slow_ms = 0
         self.fails = 0
         self.locked = False
+        self.silent = False  # about the do-not-call lists
         self.error: type[Exception] = StoreIoError
         self.waiting = [lead(n) for n in range(1, 9)]
 
@@ -97,6 +100,8 @@ class Disk:
         return False
 
     async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
+        if self.silent:
+            raise StoreIoError("the lists cannot be read")
         return ()
 
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
@@ -118,7 +123,7 @@ class House:
         self.clock = VirtualClock(asyncio.get_running_loop(), MONDAY_MS)
         self.switch, self.disk = Switch(), Disk()
         recorded = campaign(recording=RecordingRule(mode=Recorded.ALWAYS))
-        self.floor = Floor(policy(recorded, agents=[profile(ANNA)]), epoch=1)
+        self.floor = Floor(policy(recorded, agents=[profile(ANNA)], queues=[queue()]), epoch=1)
         self.driver = Driver(self.floor, switch=self.switch, store=self.disk, clock=self.clock)
         self._commands = 0
 
@@ -303,6 +308,28 @@ def test_a_promised_call_that_could_not_be_read_is_read_again() -> None:
         await house.passes(600)
         assert hopper.leads[0].id == 50
         assert not hopper.owed
+
+    lived(story)
+
+
+def test_lists_that_cannot_be_read_are_asked_again_and_hold_up_no_other_look_up() -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        await house.command(events.AgentReady, agent=ANNA)
+        await house.passes(100)
+        assert house.floor.live.attempts, "somebody is called who may be on a list"
+        house.disk.silent = True
+        assert house.driver.offer(events.DoNotCallChanged())
+        await house.passes(1_000)
+        caller = house.disk.waiting[-1].phones[0].number
+        dialed = PhoneNumber(OUR_NUMBER)
+        house.tell(events.CallArrived(leg=inbound_leg("1.1"), trunk=TrunkId("carrier"), dialed=dialed, caller=caller))
+        await house.passes(100)
+        assert house.floor.live.callers, "the store has said who calls"
+        assert house.floor.live.checks == 1, "and not who may not be called"
+        house.disk.silent = False
+        await house.passes(1_000)
+        assert house.floor.live.checks == 0
 
     lived(story)
 
