@@ -14,6 +14,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from crm_lite.words import UNEXPECTED
 from engine.core.model import CampaignId
 from engine.leads.columns import Choice, Column, Layout, Role
 from engine.leads.files import (
+    MENDED_MAX,
     ImportChoice,
     ImportedElsewhere,
     ImportReport,
@@ -75,11 +77,13 @@ FORM_FIELD_BYTES_MAX: Final = 1_024
 PROBLEMS_SHOWN_MAX: Final = 100
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _PLACE: Final = re.compile(r"column-(\d{1,3})")
+_MENDED: Final = re.compile(r"mend-(\d{1,7})-(\d{1,3})")
 
 NO_FILE: Final = N_("Choose a file.")
 UNKNOWN_CAMPAIGN: Final = N_("There is no such campaign in the configuration.")
 TOO_SLOW: Final = N_("The upload took too long. Try again.")
 NO_PHONE: Final = N_("Say which column holds the phone numbers.")
+TOO_MANY_MENDED: Final = N_("So many rows are not corrected by hand: the others go to the file of rejected rows.")
 FILE_GONE: Final = N_("The file is not kept any more. Choose it again.")
 
 #: What a column may be, as the page names it.
@@ -372,7 +376,12 @@ async def _chosen(request: web.Request) -> ImportJob:
     }
     header = form.get("header_row", "")
     before = ImportChoice.of(job.settings)
-    columns = Choice(header_row=int(header) if re.fullmatch(r"\d{1,2}", header) else None, roles=roles)
+    mended = {} if form.get("mend") == "none" else _mended(before.columns.mended, form, request.app[SHELF], job)
+    columns = Choice(
+        header_row=int(header) if re.fullmatch(r"\d{1,2}", header) else None,
+        roles=roles,
+        mended=dict(islice(mended.items(), MENDED_MAX)),
+    )
     if form.get("look") == "again":  # another header row: other columns, to be guessed anew
         columns = replace(columns, roles={})
     meaning, defaults, wrong = meaning_of(crm.loaded.config), dict[str, str](), list[RowReason]()
@@ -396,7 +405,30 @@ async def _chosen(request: web.Request) -> ImportJob:
     request.app[SHELF].checks.pop(job.id, None)
     if wrong:
         raise web.HTTPSeeOther(f"/import/{job.id}?wrong={wrong[0].name}")
+    if len(mended) > MENDED_MAX:
+        raise web.HTTPSeeOther(f"/import/{job.id}?wrong=TOO_MANY_MENDED")
     return await import_of(crm.database, job.id)
+
+
+def _mended(
+    before: Mapping[str, Mapping[str, str]], form: Mapping[str, str], shelf: Shelf, job: ImportJob
+) -> dict[str, dict[str, str]]:
+    """What was corrected before, and now: cells of rows that the page showed otherwise."""
+    mended = {line: dict(cells) for line, cells in before.items()}
+    found = shelf.checks.get(job.id)
+    bad = found.report.bad if found and found.report else ()
+    shown = {str(row.line): row.cells for row in bad}
+    for key, value in form.items():
+        if (place := _MENDED.fullmatch(key)) is None:
+            continue
+        line, index = place.groups()
+        said, cells = value.strip()[:FIELD_CHARACTERS_MAX], shown.get(line, [])
+        as_shown = mended.get(line, {}).get(index)
+        if as_shown is None:
+            as_shown = cell_text(cells[int(index)]) if int(index) < len(cells) else ""
+        if said != as_shown:
+            mended.setdefault(line, {})[index] = said
+    return mended
 
 
 async def choose(request: web.Request) -> web.StreamResponse:
@@ -418,6 +450,15 @@ class ShownCell:
     text: str
     read: str = ""
     bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MendedCell:
+    """A cell of a row that is corrected by hand; of a row that is good by now, only what was corrected is at hand."""
+
+    text: str
+    reason: str = ""
+    editable: bool = False
 
 
 async def _form(request: web.Request, *, code: int = 200, problem: str = "", chosen: str = "") -> web.Response:
@@ -448,6 +489,8 @@ async def _job_page(request: web.Request) -> web.Response:
     problem = job.problem or (found.problem if found else "")
     if (wrong := request.query.get("wrong", "")) in RowReason.__members__:
         problem = RowReason[wrong]
+    elif wrong == "TOO_MANY_MENDED":
+        problem = TOO_MANY_MENDED
     if job.state is ImportState.CHOOSING and not begun and not (found and found.running):
         try:
             path = folder_of(crm.database) / job.kept
@@ -470,7 +513,9 @@ async def _job_page(request: web.Request) -> web.Response:
         shown=_shown(file, crm) if file else [],
         asked=_asked(file.layout) if file else {},
         problems=_problems(found.report) if found and found.report else [],
+        to_mend=_to_mend(found.report, choice.columns.mended) if found and found.report else [],
         has_rejects=await asyncio.to_thread(rejects_of_job(crm.database, job.id).exists),
+        mended_max=MENDED_MAX,
         roles=ROLES,
         modes=MODES,
         fields=labels_of_fields(crm.loaded.config, language_of(request)),
@@ -484,7 +529,31 @@ async def _job_page(request: web.Request) -> web.Response:
 
 
 def _problems(report: ImportReport) -> Sequence[Any]:
-    return sorted([*report.rejects, *report.remarks], key=lambda one: one.line)[:PROBLEMS_SHOWN_MAX]
+    """What a person cannot correct here."""
+    here = {row.line for row in report.bad}
+    rejects = [one for one in report.rejects if one.line not in here]
+    return sorted([*rejects, *report.remarks], key=lambda one: one.line)[:PROBLEMS_SHOWN_MAX]
+
+
+def _to_mend(report: ImportReport, mended: Mapping[str, Mapping[str, str]]) -> list[tuple[int, list[MendedCell]]]:
+    """Rows to correct, by their number: bad ones, and those that were corrected already."""
+    columns = report.layout.columns
+    rows = {
+        int(line): [MendedCell(cells.get(at, ""), editable=at in cells) for at in (str(one.index) for one in columns)]
+        for line, cells in mended.items()
+    }
+    for row in report.bad:
+        wrong = {problem.field: problem.reason for problem in row.problems}
+        already = mended.get(str(row.line), {})
+        rows[row.line] = [
+            MendedCell(
+                cell_text(row.cells[column.index]) if column.index < len(row.cells) else "",
+                reason=wrong.get(column.title, ""),
+                editable=column.title in wrong or str(column.index) in already,
+            )
+            for column in columns
+        ]
+    return sorted(rows.items())
 
 
 def _asked(layout: Layout) -> dict[int, str]:

@@ -139,12 +139,14 @@ class Choice:
 
     `header_row`: None is to be guessed, 0 is none. `roles`: by the column's place, a role's value, or `field:` and the
     key of a configured field. `defaults`: of rows that say nothing themselves; `zone`, `priority`, `owner`, `source` or
-    a field's key; `tags` are given to all rows.
+    a field's key; `tags` are given to all rows. `mended`: cells of this very file that a person has corrected: by the
+    row's number, then by the column's place.
     """
 
     header_row: int | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    mended: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 NOTHING_CHOSEN: Final = Choice()

@@ -51,6 +51,10 @@ from engine.store.rows import ImportCounts, ImportMode, ImportReject
 
 #: Rejects that a report carries; all of them are in the reject file and in the store.
 REJECTS_REPORTED_MAX: Final = 200
+#: Rows of a file that a person may correct by hand; the others go to the reject file.
+MENDED_MAX: Final = 100
+#: Bad rows that a report carries whole, to be corrected.
+BAD_REPORTED_MAX: Final = 50
 #: Files that nobody came back for, and reject files, are kept for so long.
 KEPT_S: Final = 7 * 24 * 3_600
 NO_CAMPAIGN: Final = CampaignId("")
@@ -67,6 +71,7 @@ class ImportReport:
     counts: ImportCounts
     rejects: tuple[ImportReject, ...]
     remarks: tuple[ImportReject, ...] = ()  # of a dry run: good rows that make no new lead, and why
+    bad: tuple[RejectedRow, ...] = ()  # of a dry run: the first rejected rows as they stand
 
     def __str__(self) -> str:
         counts = self.counts
@@ -133,6 +138,7 @@ class _Tally:
         self._file = file
         self._rejected = rejected
         self.first_rejects: list[ImportReject] = []
+        self.first_bad: list[RejectedRow] = []
 
     def __iter__(self) -> Iterator[Piece]:
         for found in self._file.pieces:
@@ -140,6 +146,7 @@ class _Tally:
                 self._rejected(row)
             room = REJECTS_REPORTED_MAX - len(self.first_rejects)
             self.first_rejects += found.piece.rejects[:room]
+            self.first_bad += found.bad[: BAD_REPORTED_MAX - len(self.first_bad)]
             yield found.piece
 
 
@@ -332,7 +339,8 @@ async def run_import(
             raise
         path.unlink(missing_ok=True)
     if choice.headings:
-        settings = {**choice.as_settings(), "mode": job.mode.value}
+        usual = replace(choice, columns=replace(choice.columns, mended={}))  # the next file has other rows
+        settings = {**usual.as_settings(), "mode": job.mode.value}
         await save_profile(database, choice.headings, settings, name=choice.profile, by=job.by, now_ms=now_ms)
     return ImportReport(file_name=job.file_name, layout=file.layout, counts=counts, rejects=tuple(tally.first_rejects))
 
@@ -402,6 +410,7 @@ async def check_file(
             counts=dry.counts,
             rejects=tuple(tally.first_rejects),
             remarks=tuple(dry.remarks),
+            bad=tuple(tally.first_bad),
         )
 
 

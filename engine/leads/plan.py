@@ -115,6 +115,21 @@ def plan_import(
             yield _Plan(line, cells, phones, others, meaning, usual).decide()
 
 
+def mend(rows: Iterable[Row], mended: Mapping[str, Mapping[str, str]]) -> Iterator[Row]:
+    """The rows with the cells that a person has corrected; `mended` as `Choice` has it."""
+    for line, cells in rows:
+        said = mended.get(str(line))
+        yield (line, _corrected(cells, said)) if said else (line, cells)
+
+
+def _corrected(cells: Sequence[Cell], said: Mapping[str, str]) -> list[Cell]:
+    width = max(len(cells), *(int(place) + 1 for place in said))
+    row: list[Cell] = [*cells, *[None] * (width - len(cells))]
+    for place, value in said.items():
+        row[int(place)] = value or None
+    return row
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Usual:
     """What holds for rows that say nothing themselves; tags are given to all."""

@@ -16,7 +16,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import IO, Any, Final
 import orjson
 
 from engine.leads.columns import NOTHING_CHOSEN, SAMPLE_ROWS_MAX, Choice, Column, Layout, Meaning, Role, recognise
-from engine.leads.plan import ImportRow, RejectedRow, plan_import
+from engine.leads.plan import ImportRow, RejectedRow, mend, plan_import
 from engine.leads.sheets import Cell, Refused, RefusedReason, Row, count, read
 from engine.phones import Numbering
 from engine.store import imports
@@ -73,18 +73,19 @@ def open_lead_file(
     # -I: neither the environment nor the working directory decides which code reads the file.
     where = [str(Path(__file__).parents[2]), *sys.path]
     boot = f"import sys; sys.path[:0] = {where!r}; from engine.leads.reader import main; main()"
-    command = [
-        sys.executable,
-        "-I",
-        "-c",
-        boot,
-        str(path.absolute()),
-        orjson.dumps([meaning, choice, only_look, imports.PIECE_MAX]).decode(),
-    ]
+    command = [sys.executable, "-I", "-c", boot, str(path.absolute())]
     with subprocess.Popen(
-        command, PIPE_BYTES, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pipesize=PIPE_BYTES
+        command,
+        PIPE_BYTES,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pipesize=PIPE_BYTES,
     ) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
+        with suppress(BrokenPipeError), child.stdin:  # a child that died at once is told of below
+            child.stdin.write(orjson.dumps([meaning, choice, only_look, imports.PIECE_MAX]))
         lines = received(child, child.stdout)
         try:
             first = next(lines)
@@ -150,7 +151,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
     gc.disable()  # nothing here is a cycle, and looking for them takes a fifth of the time
-    told, choice, only_look, piece_max = orjson.loads(sys.argv[2])
+    told, choice, only_look, piece_max = orjson.loads(sys.stdin.buffer.read())
     numbering = Numbering(**{key: tuple(value) for key, value in told["numbering"].items()})
     fields = {key: tuple(names) for key, names in told["fields"].items()}
     meaning = Meaning(numbering=numbering, fields=fields, agents=told["agents"])
@@ -191,4 +192,7 @@ def decide(
         "first_rows": [row for row in sample if row[0] > layout.header_row][:SHOWN_ROWS_MAX],
         "rows_total": rows_total,
     }
-    return opened, iter(()) if only_look else plan_import(read(path), layout, meaning, choice.defaults)
+    if only_look:
+        return opened, iter(())
+    body = mend(read(path), choice.mended) if choice.mended else read(path)
+    return opened, plan_import(body, layout, meaning, choice.defaults)

@@ -54,6 +54,42 @@ async def test_a_file_is_looked_at_checked_imported_and_undone(
     await expect(page.locator(".note.info")).to_contain_text("Партнёр")
 
 
+async def test_bad_rows_are_corrected_from_the_keyboard_with_the_error_beside_the_cell(
+    tmp_path: Path, sign_in: SignIn, place: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "REVERT_SETTLE_S", 0.5)
+    path = tmp_path / "bad.csv"
+    path.write_text(
+        "ФИО;Телефон;Пояс\nМостовой Ян;12;\nЗаречный Лев;067 123-45-82;Марс\nТихий Ким;067 123-45-83;\n",
+        encoding="utf-8",
+    )
+    page = await sign_in("boss")
+    await chosen(page, path)
+    await page.get_by_role("button", name="Проверить").click()
+    phone, zone = page.get_by_label("Строка 2, Телефон"), page.get_by_label("Строка 3, Пояс")
+    await expect(phone).to_be_focused()
+    await expect(phone).to_have_accessible_description("номер короче, чем нужно")
+    await page.keyboard.press("Control+a")
+    await page.keyboard.type("067 123-45-81")
+    await page.keyboard.press("Tab")
+    await expect(zone).to_be_focused()
+    await page.keyboard.press("Control+a")
+    await page.keyboard.type("Венера")
+    await page.keyboard.press("Enter")
+    await expect(zone).to_be_focused()  # what is still wrong, and nothing was imported
+    await expect(zone).to_have_value("Венера")
+    await expect(phone).not_to_have_attribute("aria-invalid", "true")
+    await page.keyboard.press("Control+a")
+    await page.keyboard.press("Delete")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#checked [aria-invalid]")).to_have_count(0)
+    await expect(phone).to_have_value("067 123-45-81")
+    await page.locator("#checked").get_by_role("button", name="Импорт").click()
+    await expect(page.locator(".note.ok")).to_contain_text("3 новых лида")
+    await page.get_by_role("button", name="Отменить импорт").click()
+    await expect(page.get_by_role("heading", name="Отменено")).to_be_visible()
+
+
 async def test_a_long_import_shows_its_progress_after_a_reload_and_is_cancelled(
     tmp_path: Path, sign_in: SignIn, place: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,13 +13,14 @@ import pytest
 
 from crm_lite.app import ROUTES
 from crm_lite.auth import RIGHTS, Right, WeakPassword, create_user, token_hash
-from crm_lite.imports import SHELF, carry_on
+from crm_lite.imports import SHELF, DryRun, _check, carry_on
 from crm_lite.security import LOGIN_FAILURES_PER_ACCOUNT_MAX, LOGIN_WINDOW_S, FailureLimit, own_origin, same_origin
+from crm_lite.web_keys import CRM
 from crm_lite.words import check_words, rule_words
 from engine.core.effects import SaveLead
 from engine.core.model import AmdPolicy, AttemptId, CampaignId, LeadChange, LeadId, LeadState
 from engine.core.screening import Checked
-from engine.leads.files import folder_of
+from engine.leads.files import ImportChoice, folder_of
 from engine.store import imports as store_imports
 from engine.store.imports import ImportState, begin_import, import_of, start_import
 from engine.store.rows import Role
@@ -602,3 +603,63 @@ async def test_rules_of_the_law_have_words(place: Office, rule: str, said: str) 
     words = place.crm.pages.words["ru"]
     assert check_words(words, rule) == said
     assert rule_words(words, rule) == said
+
+
+async def test_a_bug_in_a_dry_run_is_said_and_does_not_go_on_for_ever(place: Office) -> None:
+    crm, shelf = place.app[CRM], place.app[SHELF]
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        job = re.search(r"/import/([0-9]+)", (await send(boss, PEOPLE))[1])
+        assert job is not None
+        asked = await import_of(place.database, int(job[1]))
+        found = DryRun(ImportChoice.of(asked.settings), asked.mode, asked.campaign)
+        shelf.begin_check(asked.id, found)
+        shelf.do(_check(crm, shelf, asked, found, "a language that nobody speaks"), f"check-{asked.id}")
+        html = await settled(boss, job[0], 'id="problem"')
+        assert "Сбой на нашей стороне" in html
+        assert "Колонки" in html, "and the file may be checked again"
+
+
+async def test_bad_rows_are_corrected_in_the_dry_run_imported_and_undone(
+    place: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_imports, "REVERT_SETTLE_S", 0)
+    rows = ("Плохой;12;", "Поздний;067 123-45-79;Марс", "Без номера;;", "Гончар Олесь;067 123-45-77;Самара")
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        job = re.search(r"/import/[0-9]+", (await send(boss, csv_of("ФИО;Телефон;Пояс", *rows)))[1])
+        assert job is not None
+        await press(boss, f"{job[0]}/check")
+        html = await settled(boss, job[0], 'id="checked"')
+        for cell in ("mend-2-1", "mend-3-2", "mend-4-1"):
+            assert f'id="{cell}"' in html
+        assert 'id="mend-5-' not in html, "a good row"
+        asked = {"mend-2-1": "067 123-45-78", "mend-3-2": "", "mend-4-1": "7"}
+        await press(boss, f"{job[0]}/check", **asked)
+        html = await settled(boss, job[0], 'aria-describedby="mend-4-1-why"')
+        assert 'name="mend-2-1" value="067 123-45-78"' in html, "what is good by now may be corrected still"
+        assert "mend-2-1-why" not in html
+        await press(boss, f"{job[0]}/check", mend="none")
+        html = await settled(boss, job[0], 'aria-describedby="mend-2-1-why"')
+        await press(boss, f"{job[0]}/check", **asked)
+        await settled(boss, job[0], 'id="checked"')
+        await press(boss, f"{job[0]}/run", **asked)
+        assert "3 новых лида" in await settled(boss, job[0], "/revert")
+        kept = await import_of(place.database, int(job[0].rpartition("/")[2]))
+        assert "mended" not in kept.settings["columns"], "what was corrected is in the leads, and nowhere else"
+        html = (await boss.get("/leads"))[1]
+        assert ("+380671234578" in html, "+380671234579" in html, "Без номера" in html) == (True, True, False)
+        await press(boss, f"{job[0]}/revert")
+        await settled(boss, job[0], "Импорт отменён: ")
+        assert "+380671234578" not in (await boss.get("/leads"))[1]
+
+
+async def test_more_rows_than_a_person_may_correct_are_said(place: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crm_lite.imports.MENDED_MAX", 1)
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        job = re.search(r"/import/[0-9]+", (await send(boss, csv_of("ФИО;Телефон", "Плохой;12", "Хуже;13")))[1])
+        assert job is not None
+        said = {"mend-2-1": "067 123-45-78", "mend-3-1": "067 123-45-79"}
+        async with boss.session.post(f"{job[0]}/check", data=said) as response:
+            assert "Столько строк вручную не исправляют" in await response.text()

@@ -23,6 +23,7 @@ from engine.leads.files import (
     chosen_for,
     folder_of,
     import_file,
+    keep_file,
     meaning_of,
     resume_imports,
 )
@@ -33,7 +34,17 @@ from engine.phones import Numbering, PhoneReason
 from engine.store import imports
 from engine.store.database import Database, InlineDatabase
 from engine.store.dnc import DoNotCall
-from engine.store.imports import ImportState, import_rejects, latest_imports, open_imports, revert_import
+from engine.store.imports import (
+    ImportState,
+    begin_import,
+    import_of,
+    import_rejects,
+    latest_imports,
+    open_imports,
+    profile_of,
+    revert_import,
+    start_import,
+)
 from engine.store.rows import ImportMode
 from scripts.make_ugly_leads import CORPUS, text, write_corpus
 from tests.contract.store_people import NOON, SPRING, add_lead
@@ -540,6 +551,24 @@ async def test_an_update_that_was_killed_is_carried_to_its_end_and_undone_whole(
         assert ids[0]["n"] == 400
         await revert_import(database, job.id, by="anna", now_ms=NOON)
         assert (await stored(database, "SELECT count(*) AS n FROM leads WHERE external_id <> ''"))[0]["n"] == 0
+
+
+async def test_what_a_person_corrected_is_imported_also_by_the_next_start(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ("Тел", "Пояс"), ("12", ""), ("8 916 123-45-68", "Марс"), ("13", ""))
+    mended = {"2": {"0": "8 916 123-45-67"}, "3": {"1": ""}}
+    with InlineDatabase.open(tmp_path / "zvonar.db", now_ms=0, durable=False) as database:
+        kept = keep_file(database, path)
+        settings = ImportChoice(columns=Choice(mended=mended), headings="[]").as_settings()
+        number = await begin_import(
+            database, SPRING, file_name="a.csv", by="boss", now_ms=1, kept=kept, settings=settings
+        )
+        await start_import(database, number, now_ms=1)  # and the program died
+        assert await resume_imports(database, meaning=MEANING, now_ms=2) == 1
+        counts = (await import_of(database, number)).counts
+        assert (counts.leads, counts.rejects) == (2, 1)
+        known = await profile_of(database, headings="[]")
+        assert known is not None
+        assert known.settings["columns"]["mended"] == {}, "the next file has other rows"
 
 
 async def test_an_import_that_lives_elsewhere_is_left_alone(tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ SELECT j.key AS place,
 FROM json_each(:numbers) j;
 
 -- name: end_import
-UPDATE imports SET state = 'done', ended_at_ms = :at_ms, kept = '' WHERE id = :import_id AND state = 'publishing'
+-- What was corrected by hand is in its leads now, and nowhere else.
+UPDATE imports SET state = 'done', ended_at_ms = :at_ms, kept = '',
+  settings = json_remove(settings, '$.columns.mended') WHERE id = :import_id AND state = 'publishing'
 RETURNING campaign_id;
 
 -- name: ask_to_cancel
@@ -134,7 +136,8 @@ UPDATE imports SET cancel_asked_at_ms = :at_ms, problem = :problem
 WHERE id = :import_id AND ended_at_ms IS NULL AND cancel_asked_at_ms IS NULL;
 
 -- name: cancelled
-UPDATE imports SET state = 'cancelled', ended_at_ms = :at_ms, kept = '' WHERE id = :import_id AND ended_at_ms IS NULL;
+UPDATE imports SET state = 'cancelled', ended_at_ms = :at_ms, kept = '',
+  settings = json_remove(settings, '$.columns.mended') WHERE id = :import_id AND ended_at_ms IS NULL;
 
 -- name: open_imports
 SELECT * FROM imports
