@@ -251,16 +251,21 @@ def bridged(live: Live, attempt: Attempt, now_ms: int, *, over: bool = False) ->
     agent = live.agents.get(attempt.agent) if attempt.agent else None
     if attempt.state in CONVERSING or attempt.id in live.outside:
         return  # taken off hold, or told twice; or with somebody outside
+    leaving = attempt.state is CustomerState.LEAVING
+    if leaving and attempt.bridged_at_ms is not None:
+        return  # told late: their conversation is over
     if agent is None or not _legal(live, attempt, CustomerEvent.BRIDGED):
         return
     # Of a customer whose agent was lost: the call is now the other agent's, from now on.
-    attempt = live.move_attempt(attempt, CustomerEvent.BRIDGED, now_ms, bridged_at_ms=now_ms)
+    goes_on = attempt.bridged_at_ms is not None and live.restored_talk.get(attempt.id) == agent.id
+    at_ms = attempt.bridged_at_ms if goes_on else now_ms
+    attempt = live.move_attempt(attempt, CustomerEvent.BRIDGED, now_ms, bridged_at_ms=at_ms)
     live.emit(
         effects.CancelTimer(("abandon", attempt.id)),
         effects.CancelTimer(("offer", agent.id)),
         effects.SaveAnswer(attempt),
     )
-    if not over:
+    if not over and not leaving:
         recording.talk_begins(live, live.agents[agent.id], live.attempts[attempt.id], now_ms)
 
 

@@ -296,7 +296,9 @@ def _leg_of_others_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: in
     if leg.handed_out or outsider is not None:
         if attempt.state is CustomerState.WAITING and (outsider is None or attempt.id in live.restored_talk):
             partner = live.restored_talk.get(attempt.id)
-            if partner is not None:
+            if partner is not None and attempt.id in live.decided:
+                live.attempts[attempt.id] = replace(attempt, agent=partner)  # who has said how it went, and is free
+            elif partner is not None:
                 _talk_on(live, attempt, partner, now_ms, over=True)  # their agent owes the word
             if outsider is not None:
                 live.outside[attempt.id] = outsider

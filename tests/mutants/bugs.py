@@ -369,10 +369,17 @@ BUGS: Final = (
         f"{RECOVERY}::test_who_was_on_hold_when_the_engine_died_returns_to_the_same_agent",
     ),
     Bug(
+        "a restart begins the time of a conversation anew",
+        "engine/core/customers.py",
+        "    at_ms = attempt.bridged_at_ms if goes_on else now_ms\n",
+        "    at_ms = now_ms\n",
+        f"{RECOVERY}::test_a_live_conversation_is_taken_over_without_touching_it",
+    ),
+    Bug(
         "a conversation that is over is recorded",
         "engine/core/customers.py",
-        "    if not over:\n",
-        "    if True:\n",
+        "    if not over and not leaving:\n",
+        "    if not leaving:\n",
         f"{RECOVERY}::test_a_conversation_that_ended_while_no_engine_ran_is_not_recorded_any_more",
     ),
     Bug(

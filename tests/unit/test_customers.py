@@ -11,6 +11,7 @@ from engine.config.loading import load_pack
 from engine.core import effects, events
 from engine.core.budget import AbandonRule
 from engine.core.customers import MESSAGE_START_MS
+from engine.core.invariants import violations
 from engine.core.law import Pack
 from engine.core.model import (
     AgentState,
@@ -22,6 +23,8 @@ from engine.core.model import (
     Message,
     Outcome,
     Past,
+    Recorded,
+    RecordingRule,
     customer_leg,
 )
 from engine.core.pacing import Predictive
@@ -450,6 +453,21 @@ def test_a_failed_order_asks_the_switch_what_it_has() -> None:
 def on_demand(*leads: object, **changes: object) -> Conversation:
     people = tuple(profile(agent, leg_kind=LegKind.ON_DEMAND) for agent in (ANNA, BORYS))
     return Conversation(*leads, policy=policy(campaign(**changes), agents=people))  # type: ignore[arg-type]
+
+
+def test_a_bridge_that_is_told_late_begins_nothing_anew() -> None:
+    recorded = campaign(recording=RecordingRule(mode=Recorded.ALWAYS))
+    floor = Conversation(lead(1), policy=policy(recorded, agents=(profile(ANNA),)))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    began_ms = floor.talk(leg).bridged_at_ms
+    floor.wait(30_000)
+    floor.command(events.AgentHangup, agent=ANNA)
+    assert floor.attempt(leg).state is CustomerState.LEAVING
+    orders = floor.tell(events.LegBridged(leg))
+    assert floor.all(effects.StartRecording, orders) == [], "their conversation is over"
+    assert floor.attempt(leg).bridged_at_ms == began_ms
+    assert violations(floor.live) == []
 
 
 def test_an_on_demand_phone_is_called_when_the_customer_answers() -> None:

@@ -17,6 +17,7 @@ from engine.core.model import (
     ConsultAct,
     ConsultPhase,
     CustomerState,
+    LeadState,
     LegId,
     Outcome,
     PhoneNumber,
@@ -42,13 +43,16 @@ def to_music(leg: LegId, agent: Agent) -> effects.Hold:
     return effects.Hold(leg, agent.bridge, on=True)
 
 
-def restarted(floor: Conversation, *found: events.LegFound) -> tuple[Conversation, list[effects.Effect]]:
-    """The next engine, with what is on disk and what the switch has; what it orders first."""
+def restarted(
+    floor: Conversation, *found: events.LegFound, said: bool = False
+) -> tuple[Conversation, list[effects.Effect]]:
+    """The next engine, with what is on disk and what the switch has; what it orders first. `said`: how it went."""
     (attempt,) = floor.live.attempts.values()
     attempt = replace(attempt, state=CustomerState.TALKING, out=None)  # as the disk has it
     again = Conversation(policy=policy(campaign(), agents=(profile(ANNA),)), epoch=2, link=False, running=False)
     assert attempt.lead is not None
-    taken_up = ((attempt, floor.live.leads[attempt.lead]),)
+    state = LeadState.CLOSED if said else LeadState.IN_CALL
+    taken_up = ((attempt, replace(floor.live.leads[attempt.lead], state=state)),)
     again.tell(events.Restored(attempts=taken_up, undisposed=(), logged_in=((ANNA, True),), running=()))
     orders = again.tell(events.SwitchUp(found))
     assert violations(again.live) == []
@@ -120,6 +124,24 @@ def test_who_talks_with_somebody_outside_is_cut_by_no_snapshot_and_no_restart() 
     again.hang_up(leg)
     assert again.end().attempt.outcome is Outcome.CONNECTED
     assert violations(again.live) == []
+
+
+def test_who_has_said_how_it_went_is_not_asked_again_by_a_restart() -> None:
+    floor = talking()
+    leg, anna = floor.dialed()[0], floor.agent(ANNA)
+    out(floor)
+    began_ms = floor.attempt(leg).bridged_at_ms
+    assert floor.dispose(floor.attempt(leg), SOLD) == ""
+    found = (events.LegFound(leg, True, False, handed_out=True), events.LegFound(LegId(str(anna.leg)), True, True))
+
+    again, orders = restarted(floor, *found, said=True)
+    assert again.all(effects.Hangup, orders) == []
+    assert again.agent(ANNA).state is AgentState.READY, "free for the next one while they talk outside"
+    attempt = again.attempt(leg)
+    assert (attempt.state, attempt.agent, attempt.bridged_at_ms) == (CustomerState.LEAVING, ANNA, began_ms)
+    again.hang_up(leg)
+    end = again.end()
+    assert (end.attempt.outcome, end.change) == (Outcome.CONNECTED, None), "her word stands"
 
 
 def test_a_switch_that_did_not_do_it_plays_the_message() -> None:

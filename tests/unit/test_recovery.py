@@ -112,6 +112,7 @@ def test_a_live_conversation_is_taken_over_without_touching_it() -> None:
     assert effects.Mute(ANNAS, on=False) in orders, "the desk shows her unmuted: so she is"
     now = floor.attempt(CUSTOMER)
     assert (now.state, now.agent, floor.agent().state) == (CustomerState.TALKING, ANNA, AgentState.TALKING)
+    assert now.bridged_at_ms == MONDAY_MS - MINUTE_MS, "they talk since then, whoever was killed meanwhile"
     assert floor.all(effects.ScreenPop, orders)[0].agent == ANNA, "the card opens again"
     assert floor.agent(BORYS).state is AgentState.READY
     floor.hang_up(CUSTOMER)
