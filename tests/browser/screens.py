@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -12,11 +13,12 @@ from typing import Final
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
-from engine.core.model import AttemptId, CampaignId, PhoneNumber
+from engine.core.model import AttemptId, CampaignId, LeadId, PhoneNumber
+from engine.orderbook import STATE, Wanted, save
 from engine.store.imports import import_leads
 from tests.browser.conftest import WAIT_MS
 from tests.browser.steps import in_state, on_shift
-from tests.fakes.office import CAMPAIGN, CONFIG, PASSWORD, PEOPLE, Office, Person, office
+from tests.fakes.office import CAMPAIGN, CONFIG, ORDERS, PASSWORD, PEOPLE, Office, Person, office
 from tests.fakes.waiting import poll
 
 NOTE: Final = "Просит перезвонить завтра после обеда"
@@ -29,6 +31,7 @@ ROOMS: Final = (
         'name: "Осень"\n    pacing: {mode: preview, seconds: 90, max_skips: 2}',
     )
     + "tasks: {types: {letter: {labels: {ru: Письмо, uk: Лист, en: Letter}, tier: 2}}}\n"
+    + ORDERS
 )
 THEMES: Final = ("light", "dark")
 
@@ -98,6 +101,14 @@ async def people(place: Office) -> None:
         fields={"city": "Полтава"},
         now_ms=now_ms,
     )
+    orders = place.loaded.policy.orders
+    assert orders is not None
+    done = {"items": "Вода 19 л", "quantity": "2", "address": "вул. Хрещатик 1, кв. 5", STATE: "done"}
+    doubtful = {"items": "Кулер", "quantity": "1", "comment": "подзвонити за годину", STATE: "in_work"}
+    for lead, after in itertools.product((1, 2), (done, doubtful)):
+        key = f"{lead}-{after[STATE]}"
+        wanted = Wanted(lead=LeadId(lead), order=None, before={}, after=after, key=key, login="olena", at_ms=now_ms)
+        await save(place.database, orders, wanted)
 
 
 async def tour(browser: Browser, directory: Path, language: str, show: Show, script: Path | None = None) -> None:
@@ -176,6 +187,10 @@ async def _conversation(visitor: Visitor, maria: Page) -> Page:
     await in_state(page, "talking")
     await page.fill("#note", NOTE)
     await show("desk-talking", page)
+    await page.keyboard.press("Alt+KeyR")
+    await expect(page.locator("#order-1")).to_be_focused()
+    await show("order-form", page)
+    await page.locator("[data-order-shut]").click()
     await place.dial(running=False)
     await page.keyboard.press("Alt+KeyT")
     await page.wait_for_selector("#digits-menu:popover-open")
