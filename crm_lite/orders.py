@@ -26,7 +26,7 @@ _ATTEMPT_CHARS_MAX: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLine:
-    """One order as a list shows it. `form`: what its form is filled with, JSON."""
+    """One order as a list shows it. `form`: what its form is filled with, JSON; "" of one that is over."""
 
     of: Listed
     state: str
@@ -69,13 +69,13 @@ def sheet_of(crm: Crm, viewer: Viewer, lead: LeadId, book: Book, now_ms: int) ->
         order = listed.order
         named = [*titles, *(name for name in order.values if name not in titles)]
         said = {name: order.values.get(name, "") for name in titles} | {STATE: order.state}
-        form = {"order": order.id, "before": said, "after": said, "locked": not listed.may_edit}
+        form = {"order": order.id, "values": said, "locked": not listed.may_edit}
         return OrderLine(
             of=listed,
             state=states.get(order.state, order.state),
             values=tuple((titles.get(name, name), order.values[name]) for name in named if order.values.get(name)),
             missing=tuple(titles[name] for name in listed.missing),
-            form=_json(form),
+            form="" if listed.over else _json(form),
         )
 
     return OrderSheet(
@@ -85,7 +85,7 @@ def sheet_of(crm: Crm, viewer: Viewer, lead: LeadId, book: Book, now_ms: int) ->
         fields=tuple((one.name, titles[one.name], one.required) for one in policy.fields.values()),
         states=tuple(states.items()),
         first_state=page.first_state,
-        repeats="" if page.repeats is None else _json({"order": None, "before": {}, "after": page.repeats}),
+        repeats="" if page.repeats is None else _json({"order": None, "values": page.repeats}),
         draft=page.draft.text if page.draft else "",
     )
 

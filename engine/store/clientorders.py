@@ -16,7 +16,7 @@ from engine.store.rows import Draft
 from engine.store.store import SQL as DIALING
 
 #: Orders of one client that are looked at: the newest ones.
-ORDERS_MAX: Final = 100
+ORDERS_MAX: Final = 30
 
 
 class _Sql:

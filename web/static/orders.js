@@ -45,7 +45,8 @@ export function serveOrders(root, { panes, send = null, attempt = () => "" }) {
       toast("warn", t("First save or cancel the order that is open."));
       return field(form).focus();
     }
-    open(form, { ...JSON.parse(button.dataset.orderFill), key: newId() });
+    const { order, values: seen, locked } = JSON.parse(button.dataset.orderFill);
+    open(form, { order, before: order === null ? {} : seen, after: seen, locked, key: newId() });
     return field(form).focus();
   }
 
