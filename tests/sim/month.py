@@ -105,6 +105,7 @@ class Lived:
     attempts: int = 0
     talks: int = 0
     callbacks: int = 0
+    several: int = 0  # attempts on who may be in several zones
     lives: int = 1
     broken: list[str] = field(default_factory=list)
 
@@ -129,6 +130,11 @@ def _at_once(work: Coroutine[Any, Any, T]) -> T:
         result: T = done.value
         return result
     raise AssertionError("the inline database waited")
+
+
+def _zones_of(number: PhoneNumber) -> tuple[str, ...]:
+    """What the number plan of this world leaves open."""
+    return next((zones for prefix, zones in rules.SEVERAL_ZONES.items() if number.e164.startswith(prefix)), ())
 
 
 def policy(plan: Plan) -> Policy:
@@ -192,7 +198,7 @@ class _Month:
     def __init__(self, plan: Plan, database: InlineDatabase, path: Path) -> None:
         self.plan, self.path = plan, path
         self.chance = random.Random(plan.seed)
-        self.store = Store(database)
+        self.store = Store(database, zones_of=_zones_of)
         self.policy = policy(plan)
         self.now_ms = plan.start_ms
         self.world: list[tuple[int, int, Callable[[], None]]] = []
@@ -208,16 +214,18 @@ class _Month:
         self._fill(path)
 
     def _fill(self, path: Path) -> None:
-        """People: one or two phones, some shared with somebody of either campaign."""
-        leads, phones, numbers = [], [], [f"+38067{n:07}" for n in range(self.plan.leads)]
+        """People: one or two phones, some shared with somebody of either campaign; one in nine is in several zones."""
+        leads, phones, begins = [], [], list(rules.SEVERAL_ZONES)
+        several = {id_: begins[id_ // 9 % len(begins)] for id_ in range(9, self.plan.leads + 1, 9)}
+        numbers = [f"{several.get(n + 1, '+38067')}{n:07}" for n in range(self.plan.leads)]
         for id_ in range(1, self.plan.leads + 1):
             campaign = (DEBTS, SALES)[id_ % 2]
-            zone = ZONES[id_ % len(ZONES)]
+            zone = None if id_ in several else ZONES[id_ % len(ZONES)]
             leads.append((id_, campaign, zone, self.chance.randint(-5, 5), '{"representative": "no", "refused": ""}'))
             own = {numbers[id_ - 1]: None}
             if self.chance.random() < 0.3:
-                own[f"+38050{id_:07}"] = None
-            if self.chance.random() < 0.1:  # a number of somebody in the same zone
+                own[f"{several.get(id_, '+38050')}5{id_:06}"] = None
+            if self.chance.random() < 0.1 and id_ not in several:  # a number of somebody in the same zone
                 other = id_ - len(ZONES) * self.chance.randint(1, 3)
                 if other > 0:
                     own[numbers[other - 1]] = None
@@ -420,6 +428,9 @@ class _Month:
             lived.attempts, lived.talks = database.execute(
                 "SELECT count(*), count(bridged_at_ms) FROM attempts"
             ).fetchone()
+            (lived.several,) = database.execute(
+                "SELECT count(*) FROM attempts a JOIN leads l ON l.id = a.lead_id WHERE l.zone IS NULL"
+            ).fetchone()
             (lived.callbacks,) = database.execute("SELECT count(*) FROM callbacks").fetchone()
             lived.broken = rules.broken(database, self.now_ms, invites=self.invites, stops=self.stops)
         return lived
@@ -438,6 +449,7 @@ def main() -> int:
         "attempts": lived.attempts,
         "talks": lived.talks,
         "callbacks": lived.callbacks,
+        "several_zones": lived.several,
         "lives": lived.lives,
         "broken": len(lived.broken),
         "seconds": round(time.monotonic() - began, 1),

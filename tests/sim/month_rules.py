@@ -15,7 +15,16 @@ from zoneinfo import ZoneInfo
 HOUR_MS: Final = 3_600_000
 WEEK_MS: Final = 7 * 24 * HOUR_MS
 
+#: Where somebody may be whose lead names no zone, by how their numbers begin: it must be lawful to call them in each
+#: of these zones. London and Sydney have no common hour for debts once London's clocks are back.
+SEVERAL_ZONES: Final = {
+    "+7916": ("Europe/Kaliningrad", "Europe/Moscow", "Asia/Yekaterinburg"),
+    "+614": ("Australia/Sydney", "Australia/Adelaide", "Australia/Perth"),
+    "+4478": ("Europe/London", "Australia/Sydney"),
+}
+
 # The campaigns' own rules.
+CAMPAIGN_ZONE: Final = "Europe/Kyiv"
 LEAD_MAX: Final = 12  # calls of a lead in all
 SALES_FROM, SALES_UNTIL = 8, 22  # every day, where the person is
 LEAD_PER_DAY: Final = 4
@@ -41,16 +50,14 @@ def broken(
     database: sqlite3.Connection, now_ms: int, *, invites: Sequence[tuple[int, str]], stops: Sequence[tuple[int, int]]
 ) -> list[str]:
     """Every rule that was broken, in words."""
-    attempts = database.execute(
-        "SELECT a.*, l.zone FROM attempts a JOIN leads l ON l.id = a.lead_id ORDER BY a.planned_at_ms, a.id"
-    ).fetchall()
-    persons = _persons(database)
+    attempts = database.execute("SELECT * FROM attempts ORDER BY planned_at_ms, id").fetchall()
+    persons, places = _persons(database), _places(database)
     return [
-        *_at_wrong_hours(attempts),
-        *_too_often(attempts, persons, _promised(database)),
+        *_at_wrong_hours(attempts, places),
+        *_too_often(attempts, persons, places, _promised(database)),
         *_doubled(attempts, invites),
         *_after_a_stop(database, attempts, stops),
-        *_promises(database, now_ms, attempts, persons),
+        *_promises(database, now_ms, attempts, persons, places),
     ]
 
 
@@ -76,6 +83,17 @@ def _persons(database: sqlite3.Connection) -> dict[int, frozenset[int]]:
     return {lead: frozenset(leads) for lead, leads in found.items()}
 
 
+def _places(database: sqlite3.Connection) -> dict[int, tuple[str, ...]]:
+    """The zones in which each lead may be."""
+    found = {}
+    for lead, zone, numbers in database.execute(
+        "SELECT l.id, l.zone, group_concat(p.number) FROM leads l JOIN phones p ON p.lead_id = l.id GROUP BY l.id"
+    ):
+        begins = [prefix for prefix in SEVERAL_ZONES if any(one.startswith(prefix) for one in numbers.split(","))]
+        found[lead] = (zone,) if zone else tuple({one for prefix in begins for one in SEVERAL_ZONES[prefix]})
+    return found
+
+
 def _wall(at_ms: int, zone: str) -> datetime:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(ZoneInfo(zone))
 
@@ -88,33 +106,30 @@ def _open(campaign: str, wall: datetime) -> bool:
     return _debts_open(wall) if campaign == "debts" else SALES_FROM <= wall.hour < SALES_UNTIL
 
 
-def _at_wrong_hours(attempts: Iterable[sqlite3.Row]) -> Iterator[str]:
+def _at_wrong_hours(attempts: Iterable[sqlite3.Row], places: dict[int, tuple[str, ...]]) -> Iterator[str]:
     for row in attempts:
-        wall = _wall(row["planned_at_ms"], row["zone"])
-        if not _open(row["campaign_id"], wall):
-            yield f"{row['id']} was dialed at {wall:%a %F %T} there"
+        for wall in (_wall(row["planned_at_ms"], zone) for zone in places[row["lead_id"]]):
+            if not _open(row["campaign_id"], wall):
+                yield f"{row['id']} was dialed at {wall:%a %F %T} there"
 
 
 def _too_often(
-    attempts: Sequence[sqlite3.Row], persons: dict[int, frozenset[int]], promised: frozenset[str]
+    attempts: Sequence[sqlite3.Row],
+    persons: dict[int, frozenset[int]],
+    places: dict[int, tuple[str, ...]],
+    promised: frozenset[str],
 ) -> Iterator[str]:
     of_lead: dict[int, list[sqlite3.Row]] = defaultdict(list)
     of_number: dict[str, list[sqlite3.Row]] = defaultdict(list)
     for row in attempts:
         of_person = [past for lead in persons[row["lead_id"]] for past in of_lead[lead]]
-        at_ms, here = row["planned_at_ms"], row["zone"]
+        zones = places[row["lead_id"]]
         if row["campaign_id"] == "sales":
             kept = row["id"] in promised
-            yield from _sales(row, of_lead[row["lead_id"]], of_number[row["number"]], of_person, promised=kept)
+            yield from _sales(row, zones, of_lead[row["lead_id"]], of_number[row["number"]], of_person, promised=kept)
         else:
-            today = _wall(at_ms, here).date()
-            same_day = [past for past in of_person if _wall(past["planned_at_ms"], here).date() == today]
-            talks = sum(_may_have_talked(past, at_ms) for past in same_day)
-            if talks >= TALKS_PER_DAY:
-                yield f"{row['id']}: {talks} conversations that day before it"
-            ringing_ms = sum(_ringing_ms(past) for past in same_day)
-            if ringing_ms > RINGING_PER_DAY_MS:
-                yield f"{row['id']}: {ringing_ms} ms of ringing that day before it"
+            for here in zones:
+                yield from _debts(row, here, of_person)
         of_lead[row["lead_id"]].append(row)
         of_number[row["number"]].append(row)
     for lead, rows in of_lead.items():
@@ -123,18 +138,34 @@ def _too_often(
             yield f"lead {lead} was tried {tries} times"
 
 
+def _debts(row: sqlite3.Row, here: str, of_person: list[sqlite3.Row]) -> Iterator[str]:
+    at_ms = row["planned_at_ms"]
+    same_day = [past for past in of_person if _same_day(past, at_ms, here)]
+    talks = sum(_may_have_talked(past, at_ms) for past in same_day)
+    if talks >= TALKS_PER_DAY:
+        yield f"{row['id']}: {talks} conversations that day before it"
+    ringing_ms = sum(_ringing_ms(past) for past in same_day)
+    if ringing_ms > RINGING_PER_DAY_MS:
+        yield f"{row['id']}: {ringing_ms} ms of ringing that day before it"
+
+
+def _same_day(past: sqlite3.Row, at_ms: int, here: str) -> bool:
+    return _wall(past["planned_at_ms"], here).date() == _wall(at_ms, here).date()
+
+
 def _sales(
     row: sqlite3.Row,
+    zones: Sequence[str],
     of_lead: list[sqlite3.Row],
     of_number: list[sqlite3.Row],
     of_person: list[sqlite3.Row],
     *,
     promised: bool,
 ) -> Iterator[str]:
-    at_ms, here = row["planned_at_ms"], row["zone"]
+    at_ms, here = row["planned_at_ms"], zones[0] if len(zones) == 1 else CAMPAIGN_ZONE
     wall = _wall(at_ms, here)
     rung = [past for past in of_lead if past["outcome"] not in _NO_RING]
-    same_day = sum(_wall(past["planned_at_ms"], here).date() == wall.date() for past in rung)
+    same_day = max(sum(_same_day(past, at_ms, zone) for past in rung) for zone in zones)
     same_hour = 0 if promised else sum(_wall(past["planned_at_ms"], here).hour == wall.hour for past in rung)
     for what, used, most in (
         ("calls of the lead that day", same_day, LEAD_PER_DAY),
@@ -212,7 +243,11 @@ def _after_a_stop(
 
 
 def _promises(
-    database: sqlite3.Connection, now_ms: int, attempts: Sequence[sqlite3.Row], persons: dict[int, frozenset[int]]
+    database: sqlite3.Connection,
+    now_ms: int,
+    attempts: Sequence[sqlite3.Row],
+    persons: dict[int, frozenset[int]],
+    places: dict[int, tuple[str, ...]],
 ) -> Iterator[str]:
     """No promise is forgotten: an open one has its lead waiting, and one that may be kept is dialed in time."""
     for row in database.execute(
@@ -230,12 +265,12 @@ def _promises(
     for attempt in attempts:
         of_lead[attempt["lead_id"]].append(attempt)
     for row in database.execute(
-        "SELECT b.*, l.zone FROM callbacks b JOIN leads l ON l.id = b.lead_id WHERE b.promised_at_ms < ?",
+        "SELECT * FROM callbacks WHERE promised_at_ms < ?",
         (now_ms - 2 * PROMISE_MS,),
     ):
-        wall = _wall(row["promised_at_ms"], row["zone"])
-        later = _wall(row["promised_at_ms"] + PROMISE_MS, row["zone"])
-        if not (_open(row["campaign_id"], wall) and _open(row["campaign_id"], later)):
+        zones = places[row["lead_id"]]
+        span = [_wall(row["promised_at_ms"] + ms, zone) for zone in zones for ms in (0, PROMISE_MS)]
+        if not all(_open(row["campaign_id"], wall) for wall in span):
             continue  # it was promised for a time when the person may not be called
         closed_ms = row["closed_at_ms"]
         if closed_ms is not None and closed_ms <= row["promised_at_ms"] + PROMISE_MS:
@@ -251,25 +286,21 @@ def _promises(
                 "SELECT number FROM phones WHERE lead_id = ? AND valid", (row["lead_id"],)
             )
         ]
-        if not dialed and not _held_back(row, of_lead[row["lead_id"]], of_person, numbers):
+        held = any(_held_back(row, here, of_lead[row["lead_id"]], of_person, numbers) for here in zones)
+        if not dialed and not held:
             yield f"promise {row['id']} of lead {row['lead_id']} was not dialed in time"
 
 
 def _held_back(
-    row: sqlite3.Row, of_lead: list[sqlite3.Row], of_person: list[sqlite3.Row], numbers: Sequence[str]
+    row: sqlite3.Row, here: str, of_lead: list[sqlite3.Row], of_person: list[sqlite3.Row], numbers: Sequence[str]
 ) -> bool:
     """Whether a limit, or a call with a number of theirs, forbade the call all the time in which it was promised."""
-    since_ms, here = row["promised_at_ms"], row["zone"]
+    since_ms = row["promised_at_ms"]
     until_ms = since_ms + PROMISE_MS
     if any(past["planned_at_ms"] < until_ms and past["ended_at_ms"] >= since_ms for past in of_person):
         return True
-    today = _wall(since_ms, here).date()
     lead_today, person_today = (
-        [
-            past
-            for past in some
-            if past["planned_at_ms"] < since_ms and _wall(past["planned_at_ms"], here).date() == today
-        ]
+        [past for past in some if past["planned_at_ms"] < since_ms and _same_day(past, since_ms, here)]
         for some in (of_lead, of_person)
     )
     if row["campaign_id"] == "debts":
