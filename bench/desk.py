@@ -40,8 +40,10 @@ from engine.core.events import CampaignSwitched
 from engine.core.floor import Floor
 from engine.core.model import AgentId, CampaignId, CommandId, LegId, PhoneNumber
 from engine.driver import Driver
+from engine.store.clientorders import SQL as ORDERS
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
+from engine.store.queries import Statement
 from engine.store.records import Records
 from engine.store.rows import Role, User
 from engine.store.store import Store
@@ -117,6 +119,11 @@ dispositions:
 lead_fields:
   city: {{labels: {{ru: Город, uk: Місто, en: City}}}}
   product: {{labels: {{ru: Товар, uk: Товар, en: Product}}}}
+orders:
+  fields:
+    items: {{labels: {{ru: Что заказано, uk: Що замовлено, en: Items}}, required: yes}}
+    quantity: {{labels: {{ru: Количество, uk: Кількість, en: Quantity}}}}
+    address: {{labels: {{ru: Адрес, uk: Адреса, en: Address}}, required: yes}}
 campaigns:
   bench: &bench
     name: "Замер"
@@ -194,6 +201,15 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
     return ws
 
 
+def an_order(lead: int) -> tuple[Statement, Statement]:
+    """Each client has ordered before."""
+    fields = '{"items": "Вода 19 л", "quantity": "2", "address": "вул. Хрещатик 1"}'
+    made = ORDERS.insert_order(
+        key=f"{lead}", lead=lead, attempt=None, state="new", fields=fields, login="bench", at_ms=1
+    )
+    return made, ORDERS.note_first_version(key=f"{lead}")
+
+
 async def serve(directory: Path, desks: int, leads: int) -> None:
     """The engine, its pages and its network, until stdin says `go` and later ends."""
     names = agent_names(desks)
@@ -224,6 +240,7 @@ async def serve(directory: Path, desks: int, leads: int) -> None:
                 for line in range(2, count + 2)
             ]
             await import_leads(database, campaign, rows, file_name="bench.xlsx", by="bench", now_ms=clock.now_ms())
+        await database.write(*(statement for lead in range(1, leads + 501) for statement in an_order(lead)))
         async with (
             AioDatabase.open(directory / "floor.db", now_ms=clock.now_ms()) as floor_database,
             asyncio.TaskGroup() as group,

@@ -418,4 +418,18 @@ BUGS: Final = (
         "            3_600, self._store_is, met_by,",
         f"{LANES}::test_a_disk_that_answers_late_is_told_before_it_answers",
     ),
+    Bug(
+        "anybody takes a colleague's order back",
+        "engine/core/clientorders.py",
+        "return order.changed_by == login and not order.undone",
+        "return not order.undone",
+        "tests/unit/test_client_orders.py::test_who_may_take_a_change_back",
+    ),
+    Bug(
+        "an order with doubts sinks among the others",
+        "engine/core/clientorders.py",
+        "return is_over(policy, order.state), not missing(policy, order), -order.id",
+        "return is_over(policy, order.state), False, -order.id",
+        "tests/unit/test_client_orders.py::test_an_order_with_doubts_floats_up_and_one_that_is_over_sinks",
+    ),
 )

@@ -78,7 +78,6 @@ export function serveOrders(root, { panes, send = null, attempt = () => "" }) {
   }
 
   function reopen(form, typed) {
-    if (!form.isConnected) return;
     open(form, typed);
     keep(form);
     field(form).focus();
