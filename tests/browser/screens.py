@@ -334,7 +334,7 @@ async def _office(visitor: Visitor) -> None:
     await boss.locator("#choose button.main").click()
     await boss.wait_for_selector("#checked")
     await show("import-checked", boss)
-    await boss.locator("#checked button.main").click()
+    await boss.locator('#checked [formaction$="/run"]').click()
     await boss.wait_for_selector('form[action$="/revert"]')
     await show("import-done", boss)
     await boss.goto(f"{place.url}/leads/2")
