@@ -145,6 +145,16 @@ def _dial_campaign(live: Live, campaign: Campaign, now_ms: int) -> NotDialing | 
     if decision is None:
         said = live.dialing.get(campaign.id)
         return NotDialing(said.reason) if said is not None and said.reason else None
+    reason = _place_wanted(live, campaign, decision, now_ms)
+    # With nobody to call and no call on its way time alone changes nothing: the store's next lead will wake us.
+    idle = reason is NotDialing.NO_LEADS and not live.attempts.unserved[campaign.id]
+    if decision.weighed and live.roster.present[campaign.id] and not idle:
+        _look_again(live, campaign.id, now_ms + LOOK_AGAIN_MS, now_ms)
+    return reason
+
+
+def _place_wanted(live: Live, campaign: Campaign, decision: pacing.PacingDecision, now_ms: int) -> NotDialing | None:
+    """Place the calls of the decision in force; returns as `_dial_campaign`."""
     if live.wanted[campaign.id] and not any(live.trunks[t].room(now_ms) for t in campaign.trunks):
         return _await_room(live, campaign, now_ms)
     while live.wanted[campaign.id] > 0:
@@ -177,8 +187,6 @@ def _decide(live: Live, campaign: Campaign, now_ms: int) -> pacing.PacingDecisio
     if decision.dialing > decision.ready:
         for call in pacer.cancel_now(now_ms, elsewhere=elsewhere):
             take_back(live, live.attempts[AttemptId(call)], now_ms)
-    if decision.weighed and live.roster.present[campaign.id]:
-        _look_again(live, campaign.id, now_ms + LOOK_AGAIN_MS, now_ms)
     return decision
 
 

@@ -179,6 +179,18 @@ def test_lines_are_a_cap() -> None:
     assert len(floor.dialed()) == 2
 
 
+def test_with_nobody_to_call_nothing_is_weighed_again_until_there_is_somebody() -> None:
+    floor = Conversation(pacing=Predictive())
+    floor.ready(ANNA, BORYS)
+    floor.wait(1_000)
+    assert reason(floor) == NotDialing.NO_LEADS
+    assert not [key for key in floor.timers if key[0] == "pace"]
+    floor.leads += [lead(1)]
+    floor.tell(events.LeadsChanged(SPRING))
+    assert len(floor.dialed()) == 1
+    assert [key for key in floor.timers if key[0] == "pace"], "while a call is on its way, time changes its chances"
+
+
 def test_calls_per_second_spread_the_dials() -> None:
     leads = [lead(n) for n in range(1, 5)]
     floor = Conversation(*leads, policy=policy(campaign(), agents=(profile(ANNA), profile(BORYS)), per_second=2))
