@@ -21,7 +21,7 @@ from crm_lite.live_protocol import NOTE_CHARS_MAX, Do, Feed, Verb
 from crm_lite.orders import book_of, sheet_of
 from crm_lite.settings import Settings
 from crm_lite.shift import shift_of
-from crm_lite.tasks import TaskList, hand_next, is_for, task_list
+from crm_lite.tasks import Handing, TaskList, hand_next, is_for, task_list
 from crm_lite.words import (
     OUTCOMES,
     REFUSALS,
@@ -94,6 +94,8 @@ OWN_CALLBACKS_MAX: Final = 5
 #: As many are watched: when one falls due, the operator hears it.
 OWN_CALLBACKS_READ_MAX: Final = 100
 PROMISED_AHEAD_MS: Final = 2 * 86_400_000
+#: Who waits for "Next" is asked for at least so often: promised calls and leads come up that are nobody's tasks.
+NEXT_ASKED_EVERY_MS: Final = 10_000
 _RELATIVE: Final = re.compile(r"\+(\d{1,4})m")
 
 
@@ -159,6 +161,9 @@ class Desk(Channel):
         self._due_told_ms = crm.clock.now_ms()  # promised calls of before are in the list, and no news
         self._next_due: asyncio.TimerHandle | None = None
         self._orders_changed = False
+        self._awaits = ""  # who has pressed "Next" and got nothing yet
+        self._next_asked_ms = 0  # when it is asked for again
+        self._next_over: asyncio.TimerHandle | None = None
 
     def whole(self) -> Mapping[str, object]:
         """The content of a snapshot."""
@@ -166,6 +171,7 @@ class Desk(Channel):
 
     async def look(self) -> Mapping[str, Mapping[str, object]]:
         """What changed on the desk: `pop` or `idle` (the work area), `card` (read at last), `agent` (the bar)."""
+        await self._ask_for_next()
         agent = self._crm.live.board.agents.get(self._agent_id, Agent(id=self._agent_id))
         attempt = self._attempt(agent)
         campaign = self._crm.engine.policy().campaigns.get(attempt.campaign) if attempt else None
@@ -227,10 +233,40 @@ class Desk(Channel):
         self._day_of = ()
         self.touch()
 
+    def await_next(self, login: str, handing: Handing) -> None:
+        """ "Next" was pressed: what has not come up yet is handed out when it does."""
+        now_ms = self._clock.now_ms()
+        self._awaits = login if handing.waits else ""
+        self._next_asked_ms = min(now_ms + NEXT_ASKED_EVERY_MS, handing.at_ms or now_ms + NEXT_ASKED_EVERY_MS)
+        self.touch()
+
+    async def _ask_for_next(self) -> None:
+        """Hand out what has come up. A call, a pause or a task in hand ends the waiting."""
+        agent = self._crm.live.board.agents.get(self._agent_id)
+        if self._next_over is not None:
+            self._next_over.cancel()
+        if agent is None or agent.state not in {AgentState.READY, AgentState.PREVIEW}:
+            self._awaits = ""
+        if not self._awaits:
+            return
+        now_ms = self._clock.now_ms()
+        if now_ms >= self._next_asked_ms:
+            id_ = f"next-{self._crm.live.epoch}-{self._crm.live.next_number()}"
+            try:
+                self.await_next(
+                    self._awaits, await hand_next(self._crm, self._awaits, self._agent_id, Do(id_, Verb.NEXT, {}))
+                )
+            except TimeoutError:  # not saved yet: the next look asks again
+                self._next_asked_ms = now_ms + NEXT_ASKED_EVERY_MS
+        if self._awaits:
+            after_s = max(0.0, (self._next_asked_ms - now_ms) / 1000)
+            self._next_over = asyncio.get_running_loop().call_later(after_s, self.touch)
+
     def stale(self) -> None:
         """The operator's tasks or promised calls have changed, or the orders of the client who is shown."""
         self._plate = self._previewed = None
         self._orders_changed, self._day_of = True, ()
+        self._next_asked_ms = 0
         self.touch()
 
     def shows(self, lead: LeadId) -> bool:
@@ -450,6 +486,7 @@ class Desk(Channel):
             store_problem=self._crm.live.board.store_problem,
             dialing_words=dialing_words,
             tasks=await self._tasks(agent),
+            awaits=bool(self._awaits),
             callback_presets=callback_presets(self._viewer, None, self._clock.now_ms()),
         )
 
@@ -801,7 +838,7 @@ async def _by_the_pages(crm: Crm, login: str, agent: AgentId, said: Do) -> str |
                 return await _save_order_draft(crm, login, said.args)
             return await _save_draft(crm, agent, said.args, crm.clock.now_ms())
         case Verb.NEXT:
-            return await hand_next(crm, login, agent, said)
+            return await _next(crm, login, agent, said)
         case Verb.ATTACH:
             return await caller.attach(crm, login, agent, said.id, said.args)
         case Verb.CALLER:
@@ -842,6 +879,15 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
         return await crm.engine.do(event)
     except TimeoutError:
         return "not_saved"
+
+
+async def _next(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
+    """What comes next; who gets nothing yet need not ask again: their desk does."""
+    handing = await hand_next(crm, login, agent, said)
+    desk = crm.live.find(desk_key(agent))
+    if isinstance(desk, Desk):
+        desk.await_next(login, handing)
+    return "" if handing.waits else handing.reason
 
 
 async def _to_number(crm: Crm, login: str, agent: AgentId, said: Do) -> str:

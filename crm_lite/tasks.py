@@ -139,37 +139,48 @@ async def make_task(
 # ── next ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def hand_next(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
-    """Give the operator what comes next. Returns "" when they have it, else why not. Raises StoreError, TimeoutError.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handing:
+    """`reason` "": the operator has what comes next; else why not. `waits`: for nothing else than that it comes up."""
+
+    reason: str = ""
+    waits: bool = False
+    at_ms: int | None = None  # when it is known to come up
+
+
+async def hand_next(crm: Crm, login: str, agent: AgentId, said: Do) -> Handing:
+    """Give the operator what comes next. Raises StoreError, TimeoutError.
 
     A task whose call reached nobody is put off by itself, one whose conversation has its result is done.
     """
     rules, tasks, now_ms = crm.engine.policy().tasks, Tasks(crm.database), crm.clock.now_ms()
     current = crm.live.board.agents.get(agent)
     if rules is None or current is None:
-        return "bad_command"
+        return Handing(reason="bad_command")
     state = current.state
     if state is AgentState.PAUSED and current.pause_reason == SystemPause.TASK:
-        return "task_in_hand"
+        return Handing(reason="task_in_hand")
     if state not in {AgentState.READY, AgentState.PREVIEW}:
-        return Refusal.NOT_READY
+        return Handing(reason=Refusal.NOT_READY)
     plate = await tasks.plate(agent, now_ms)
     if plate.in_hand is not None and plate.handed is not None:
         if not await _called(crm, agent, rules, plate.in_hand, plate.handed, now_ms):
-            return "task_in_hand"
+            return Handing(reason="task_in_hand")
         plate = await tasks.plate(agent, now_ms)
     found = await next_for(
         crm.database, crm.engine.policy(), rules, agent, plate, now_ms, leads=state is AgentState.READY
     )
     if found.task is not None:
-        return await _hand_task(crm, login, agent, said, found.task, found.why)
+        return Handing(reason=await _hand_task(crm, login, agent, said, found.task, found.why))
+    if not found.leads:
+        return Handing(reason=found.why, waits=True, at_ms=found.at_ms)
     reason = found.why
     for lead in found.leads:
         await tasks.hand(agent, task=None, lead=lead, why=found.why, by=login, at_ms=now_ms)
         reason = await crm.engine.do(_dial(login, said, agent, lead))
         if not reason or reason in _OF_THE_AGENT:
             break
-    return reason
+    return Handing(reason=reason)
 
 
 async def _called(crm: Crm, agent: AgentId, rules: TaskPolicy, task: Task, handed: Handed, now_ms: int) -> bool:

@@ -23,9 +23,10 @@ _DAY_MS: Final = 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
-    """What to do next: a task, or one of these leads; or neither, and `why`."""
+    """What to do next: a task, or one of these leads; or neither, and `why`. `at_ms`: when there may be something."""
 
     why: str
+    at_ms: int | None = None
     task: Task | None = None
     leads: tuple[LeadId, ...] = ()
 
@@ -61,7 +62,7 @@ async def next_for(
         stack=bool(stack),
     )
     found = {tasks.Source.PROMISE: promised, tasks.Source.STACK: stack}.get(decided.source, [])
-    return Next(why=decided.why, task=decided.task, leads=tuple(found[:CANDIDATES_MAX]))
+    return Next(why=decided.why, at_ms=decided.at_ms, task=decided.task, leads=tuple(found[:CANDIDATES_MAX]))
 
 
 async def _due(database: Database, campaign: Campaign, now_ms: int) -> tuple[Lead, ...]:

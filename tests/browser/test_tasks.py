@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from engine.core.model import AgentId, CampaignId, LeadId, PhoneNumber
+from crm_lite.tasks import look_again, make_task
+from engine.core.events import PlanCallback
+from engine.core.model import AgentId, CampaignId, CommandId, LeadId, PhoneNumber
 from engine.store.imports import import_leads
 from engine.store.tasks import Tasks
 from tests.browser.conftest import SignIn
-from tests.browser.steps import hung_up, in_state, on_shift
+from tests.browser.steps import at_work, hung_up, in_state, on_shift
 from tests.browser.test_access import AXE, VIOLATIONS
 from tests.fakes.office import CONFIG, Office, Person, office
 from tests.fakes.waiting import poll
@@ -110,6 +112,64 @@ async def test_one_key_hands_out_what_comes_next(tmp_path: Path, sign_in: SignIn
         await expect(page.locator(".work .why b")).to_contain_text("резерв")
         assert (await tasks.plate(OLENA, 0)).tasks == ()
         assert place.crm.csp_reports == 0
+
+
+async def test_who_waits_for_next_is_handed_it_at_its_moment_without_another_key(
+    tmp_path: Path, sign_in: SignIn
+) -> None:
+    directory = tmp_path / "waits"
+    directory.mkdir()
+    async with office(directory, text=WORK) as place:
+        await place.driver.do(PlanCallback(command=CommandId("far"), by="test", lead=LeadId(2), at_ms=far(place, 3)))
+        page = await sign_in("olena", url=place.url)
+        await at_work(place, page)
+        await page.keyboard.press("F2")
+        await expect(page.locator("#awaits")).to_contain_text("начнётся")
+        await expect(page.locator("#toasts")).to_be_empty()
+
+        # A supervisor gives them a task: it is theirs at once.
+        kinds = place.loaded.policy.tasks
+        assert kinds is not None
+        boss = await place.records.user_by_login("boss")
+        assert boss is not None
+        now_ms = place.clock.now_ms()
+        given = await make_task(
+            place.crm, boss, owner=OLENA, of=kinds.types["letter"], title="Письмо", lead=None, due_at_ms=now_ms, key="k"
+        )
+        assert given == now_ms
+        await expect(page.locator(".in-hand")).to_contain_text("Письмо")
+        await page.keyboard.press("Control+Enter")
+        await in_state(page, "ready")
+        await expect(page.locator("#awaits")).to_be_visible()
+
+        # A call of their own falls due: it is dialed in its second.
+        due_ms = place.clock.now_ms() + 2_000
+        plan = PlanCallback(command=CommandId("near"), by="olena", lead=LeadId(1), at_ms=due_ms, owner=OLENA)
+        assert await place.driver.do(plan) == ""
+        look_again(place.crm, OLENA)
+        await expect(page.locator("#nearest")).to_contain_text("Іваненко Петро")
+        await in_state(page, "reserved")
+        (dialed,) = await place.records.lead_history(LeadId(1))
+        assert 0 <= dialed.at_ms - due_ms < 1_000
+        assert place.crm.csp_reports == 0
+
+
+async def test_a_promised_call_is_made_earlier_by_one_button(tmp_path: Path, sign_in: SignIn) -> None:
+    directory = tmp_path / "earlier"
+    directory.mkdir()
+    async with office(directory, text=WORK) as place:
+        plan = PlanCallback(command=CommandId("p"), by="t", lead=LeadId(1), at_ms=far(place, 1), owner=OLENA)
+        assert await place.driver.do(plan) == ""
+        page = await sign_in("olena", url=place.url)
+        await at_work(place, page)
+        await page.locator("#nearest [data-do=dial]").click()
+        await in_state(page, "reserved")
+        await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
+
+
+def far(place: Office, hours: int) -> int:
+    """So many hours from now."""
+    return place.clock.now_ms() + hours * 3_600_000
 
 
 async def test_a_task_is_put_off_and_a_full_day_offers_the_next_free_one(tmp_path: Path, sign_in: SignIn) -> None:

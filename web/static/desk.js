@@ -61,10 +61,13 @@ function onFrame(frame) {
     case "welcome":
       document.getElementById("outdated").hidden = frame.build === build;
       break;
-    case "snapshot":
+    case "snapshot": {
+      const waited = tasks.waits();
       showWork(frame);
       showBar(frame);
+      if (waited && !tasks.waits()) tasks.after(); // the server that waited with them was restarted
       break;
+    }
     case "pop":
     case "idle":
       showWork(frame);
@@ -118,14 +121,16 @@ function showCall(tab) {
 }
 
 function goHome(html, name) {
-  const home = tabs.put("home", "home", name || t("Desk"), html);
-  orders.restore(home.pane);
   settle();
   hush();
-  const { current } = tabs;
-  const back = tasks.handed(home.pane) || (current.kind === "call" && !current.reopened);
-  if (back && !justTyped()) tabs.show("home");
-  else tabs.shown(current);
+  fillWhenLetGo(tabs.get("home").pane, () => {
+    const home = tabs.put("home", "home", (!call.attempt && name) || t("Desk"), html);
+    orders.restore(home.pane);
+    const { current } = tabs;
+    const back = tasks.handed(home.pane) || (current.kind === "call" && !current.reopened);
+    if (back && !call.attempt && !justTyped()) tabs.show("home");
+    else tabs.shown(current);
+  });
 }
 
 /** Calls that are over: gone when their result is saved, else marked and kept. */
@@ -408,7 +413,7 @@ async function press(button, unasked = false) {
     for (const menu of desk.querySelectorAll(".menu")) menu.hidePopover?.();
   }
   if (verb === "transfer" || act === "complete") await saveNote(tabs.current); // it travels along
-  const lead = Number(desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
+  const lead = Number(button.dataset.lead || desk.querySelector("#bar_buttons [data-lead]")?.dataset.lead || 0);
   const answer = await bus.send(verb, { reason, attempt, lead, on: on === "1", digits, act, to: to || colleague, team, queue, number });
   button.removeAttribute("aria-busy");
   if (answer.type === "nack" && !unasked) toast("bad", answer.words || t("No connection to the server. Use the buttons of the phone."));

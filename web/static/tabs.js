@@ -1,6 +1,7 @@
 // Work tabs: a pane per call or card. Only the pane that is looked at stands in the page, so ids stay unique, and what
 // was typed in the others stays as it was.
 import { icon } from "./icons.js";
+import { fillWhenLetGo } from "./islands.js";
 import { t } from "./words.js";
 
 const ICONS = { home: "layout-dashboard", call: "phone-call", lead: "user" };
@@ -84,6 +85,10 @@ export class Tabs {
   }
 
   draw() {
+    fillWhenLetGo(this.strip, () => this.fill());
+  }
+
+  fill() {
     const focused = this.strip.contains(document.activeElement) ? document.activeElement.dataset.tab : null;
     this.strip.replaceChildren(...[...this.all.values()].map((tab) => this.button(tab)));
     this.strip.hidden = this.all.size < 2;

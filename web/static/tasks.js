@@ -110,5 +110,8 @@ export function serveTasks(desk, { press, open }) {
     return fresh;
   }
 
-  return { after, follow, handed };
+  /** "Next" was pressed, and nothing has come up yet. */
+  const waits = () => !!document.getElementById("awaits");
+
+  return { after, follow, handed, waits };
 }
