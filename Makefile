@@ -177,6 +177,11 @@ bench-desk: python3  ## 300 desks on one engine: answer to painted card, button 
 	@$(SETUP) test
 	@$(PY) -m bench.desk $(ARGS)
 
+.PHONY: bench-returning
+bench-returning: python3  ## 300 desks in calls, the server killed: how soon each has its screen again
+	@$(SETUP) test
+	@$(PY) -m bench.returning $(ARGS)
+
 .PHONY: bench-floor
 bench-floor: python3  ## What one fact costs the core, with 30, 100 and 300 agents
 	@$(SETUP) unit

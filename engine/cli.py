@@ -1097,7 +1097,7 @@ def demo(path: Path) -> None:
     """Show the main job by itself: a demo carrier, robot operators, 200 leads, a free seat for you."""
     from engine.demo import show
 
-    serve(show(_loaded(path)))
+    serve(show(_loaded(path)), quiet=True)
 
 
 @zvonar.command()
@@ -1133,15 +1133,15 @@ def demo_call(path: Path, caller: str | None, dialed: str | None) -> None:
     click.echo(f"{number} calls {dialed or ours[0]}")
 
 
-def serve(work: Coroutine[Any, Any, None]) -> None:
-    """Run the engine to its end; what keeps it from starting is one line and an exit code."""
+def serve(work: Coroutine[Any, Any, None], *, quiet: bool = False) -> None:
+    """Run the engine to its end; what keeps it from starting is one line and an exit code. `quiet`: as of `logs`."""
     import uvloop
 
     from engine import logs
     from engine.app import CannotStart
     from engine.store.errors import StoreError
 
-    logs.set_up()
+    logs.set_up(quiet=quiet)
     reasons: list[str] = []
     try:
         uvloop.run(work)

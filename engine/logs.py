@@ -13,12 +13,12 @@ import orjson
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def set_up(stream: IO[str] | None = None) -> None:
-    """Send log lines to standard error, as JSON unless a person reads there."""
+def set_up(stream: IO[str] | None = None, *, quiet: bool = False) -> None:
+    """Send log lines to standard error, as JSON unless a person reads there; `quiet`: only what went wrong."""
     out = stream or sys.stderr
     handler = logging.StreamHandler(out)
     handler.setFormatter(_ForPeople() if out.isatty() else _ForMachines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler], force=True)
     for library in ("watchfiles", "panoramisk"):  # what changed in config.yaml, and of AMI's link, we say ourselves
         logging.getLogger(library).setLevel(logging.WARNING)
 

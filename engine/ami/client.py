@@ -122,10 +122,6 @@ class AmiClient:
         """Ask a phone to answer, or to hold, its call on `channel` (Asterisk's channel name). `AmiError`."""
         await self._act({"Action": "PJSIPNotify", "Channel": channel, "Variable": f"Event={event}"})
 
-    async def reload_pjsip(self) -> None:
-        """Make Asterisk read phones and trunks anew; live calls go on. `AmiError`."""
-        await self._act({"Action": "Reload", "Module": "res_pjsip.so"})
-
     async def contacts(self) -> list[ContactSeen]:
         """All contacts that Asterisk knows now. `AmiError`."""
         events = await self._act({"Action": "PJSIPShowContacts"}, empty="No Contacts found")

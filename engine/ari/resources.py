@@ -208,12 +208,6 @@ class Channels:
     def unmute(self, channelId: str, *, direction: Literal["in", "out", "both"] = "in") -> Request[None]:
         return _request("DELETE", "/channels/{channelId}/mute", _nothing, channelId, direction=direction)
 
-    def hold(self, channelId: str) -> Request[None]:
-        return _request("POST", "/channels/{channelId}/hold", _nothing, channelId)
-
-    def unhold(self, channelId: str) -> Request[None]:
-        return _request("DELETE", "/channels/{channelId}/hold", _nothing, channelId)
-
     def startMoh(self, channelId: str, *, mohClass: str | None = None) -> Request[None]:
         return _request("POST", "/channels/{channelId}/moh", _nothing, channelId, mohClass=mohClass)
 

@@ -114,7 +114,6 @@ async def test_registrations_over_ami_are_those_of_the_phones(
     await until(lambda: ContactSeen("102", registered=False) in facts)
     assert {contact.name for contact in await client.contacts()} == {"101", "103"}
     assert not [fact for fact in facts if isinstance(fact, TrunkRegistered)]
-    await client.reload_pjsip()
 
 
 async def test_a_switch_without_its_phones_in_asterisk_still_works(asterisk_pair: AsteriskPair) -> None:

@@ -35,6 +35,15 @@ def test_a_machine_reads_json_with_what_the_event_carries() -> None:
 
 
 @pytest.mark.usefixtures("root")
+def test_who_tries_the_demo_reads_only_what_went_wrong() -> None:
+    out = io.StringIO()
+    logs.set_up(out, quiet=True)
+    logging.getLogger("engine.ari").info("ARI link up")
+    logging.getLogger("engine.ari").warning("ARI link down")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["ARI link down"]
+
+
+@pytest.mark.usefixtures("root")
 def test_a_person_reads_one_line() -> None:
     out = Terminal()
     logs.set_up(out)
