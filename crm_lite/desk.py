@@ -196,8 +196,9 @@ class Desk(Channel):
             changes["card"] = self._card(attempt, campaign, self._conversation)
         elif self._orders_changed and self._conversation.card is not None:
             book = await book_of(self._crm, self._viewer, self._conversation.card.id)
-            self._conversation = replace(self._conversation, orders=book)
-            changes["card"] = self._card(attempt, campaign, self._conversation, {"orders": "leads/orders.html"})
+            if book != self._conversation.orders:
+                self._conversation = replace(self._conversation, orders=book)
+                changes["card"] = self._card(attempt, campaign, self._conversation, {"orders": "leads/orders.html"})
         self._orders_changed = False
         shift = await self._shift(agent)
         bar = self._bar(agent, attempt, campaign) | shift
@@ -273,6 +274,10 @@ class Desk(Channel):
         """Whether this client's card is open."""
         shown = self._conversation or (self._previewed[1] if self._previewed is not None else None)
         return shown is not None and shown.card is not None and shown.card.id == lead
+
+    def ordering(self) -> None:
+        """An order is being typed: whoever opens the desk anew gets it, nobody else needs to hear of it."""
+        self._orders_changed = True
 
     def noted(self, attempt: str, text: str, at_ms: int) -> None:
         """The note was saved: a snapshot brings it to the next reader."""
@@ -835,7 +840,7 @@ async def _by_the_pages(crm: Crm, login: str, agent: AgentId, said: Do) -> str |
     match said.verb:
         case Verb.DRAFT:
             if "order" in said.args:
-                return await _save_order_draft(crm, login, said.args)
+                return await _save_order_draft(crm, login, agent, said.args)
             return await _save_draft(crm, agent, said.args, crm.clock.now_ms())
         case Verb.NEXT:
             return await _next(crm, login, agent, said)
@@ -914,9 +919,12 @@ async def _save_draft(crm: Crm, agent: AgentId, args: Mapping[str, Any], now_ms:
     return ""
 
 
-async def _save_order_draft(crm: Crm, login: str, args: Mapping[str, Any]) -> str:
+async def _save_order_draft(crm: Crm, login: str, agent: AgentId, args: Mapping[str, Any]) -> str:
     lead, text = args["order"], _text(args, "text", NOTE_CHARS_MAX)
     if not isinstance(lead, int) or isinstance(lead, bool):
         raise NotACommand("order")
     await ClientOrders(crm.database).save_draft(login, LeadId(lead), text, crm.clock.now_ms())
+    desk = crm.live.find(desk_key(agent))
+    if isinstance(desk, Desk):
+        desk.ordering()
     return ""

@@ -130,6 +130,21 @@ async def test_what_is_typed_of_an_order_outlives_the_page_and_the_call(place: O
     assert (await ClientOrders(place.database).book(LEAD, "olena")).draft is None
 
 
+async def test_another_computer_goes_on_with_the_order_that_is_typed(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await page.locator("#orders [data-order-fill]").click()
+    await page.keyboard.type("Вода 19 л")
+    await expect(page.locator("[data-kept]")).to_have_text("Черновик сохранён")
+    elsewhere = await sign_in("olena")
+    await elsewhere.locator("#occupied [data-take]").click()
+    await expect(elsewhere.locator("#order-1")).to_have_value("Вода 19 л")
+    await elsewhere.locator("#order-1").press("Enter")
+    await expect(elsewhere.locator("#orders li")).to_contain_text("Новый")
+    assert len(await kept(place)) == 1
+
+
 async def test_doubts_float_up_and_of_two_changes_of_one_value_the_person_chooses(
     place: Office, sign_in: SignIn
 ) -> None:

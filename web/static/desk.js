@@ -124,8 +124,10 @@ function goHome(html, name) {
   settle();
   hush();
   fillWhenLetGo(tabs.get("home").pane, () => {
+    const field = isOrdering() ? document.activeElement.id : "";
     const home = tabs.put("home", "home", (!call.attempt && name) || t("Desk"), html);
     orders.restore(home.pane);
+    if (field) document.getElementById(field)?.focus();
     const { current } = tabs;
     const back = tasks.handed(home.pane) || (current.kind === "call" && !current.reopened);
     if (back && !call.attempt && !justTyped()) tabs.show("home");
