@@ -180,7 +180,7 @@ def _campaign(loaded: Loaded, name: str, hint: str = "--campaign") -> Campaign:
     "defaults",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Of rows that say nothing themselves: zone, priority, or a field of lead_fields.",
+    help="Of rows that say nothing themselves: zone, priority, owner, source, a field; of all: tags.",
 )
 @click.option("--profile", help="Read the file by this profile; see: zvonar profiles.")
 @click.option("--save-profile", "profile_name", help="Keep what was chosen under this name, for the next such file.")

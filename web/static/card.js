@@ -73,7 +73,8 @@ async function send(field, before, after) {
 function conflict(field, said) {
   const place = tell(field, "bad", said.words);
   field.dataset.theirs = said.theirs;
-  for (const [settles, title] of [["theirs", t("Take theirs: %(value)s", { value: said.theirs || "—" })], ["mine", t("Keep mine")]]) {
+  const shown = [...(field.options || [])].find(({ value }) => value === said.theirs)?.textContent || said.theirs;
+  for (const [settles, title] of [["theirs", t("Take theirs: %(value)s", { value: shown || "—" })], ["mine", t("Keep mine")]]) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "button slim", textContent: title });
     button.dataset.settle = settles;
     place.append(button);
