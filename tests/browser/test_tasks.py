@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from crm_lite.live import desk_key
 from crm_lite.tasks import look_again, make_task
 from engine.core.events import PlanCallback
 from engine.core.model import AgentId, CampaignId, CommandId, LeadId, PhoneNumber
 from engine.store.imports import import_leads
 from engine.store.tasks import Tasks
 from tests.browser.conftest import SignIn
-from tests.browser.steps import at_work, hung_up, in_state, on_shift
+from tests.browser.steps import answered, at_work, hung_up, in_state, on_shift, saved_as
 from tests.browser.test_access import AXE, VIOLATIONS
 from tests.fakes.office import CONFIG, Office, Person, office
 from tests.fakes.waiting import poll
@@ -165,6 +166,55 @@ async def test_a_promised_call_is_made_earlier_by_one_button(tmp_path: Path, sig
         await page.locator("#nearest [data-do=dial]").click()
         await in_state(page, "reserved")
         await expect(page.locator(".card-name")).to_have_text("Іваненко Петро")
+
+
+async def test_a_button_of_the_home_page_that_is_being_pressed_stays_until_it_is_let_go(
+    tmp_path: Path, sign_in: SignIn
+) -> None:
+    directory = tmp_path / "pressed"
+    directory.mkdir()
+    async with office(directory, text=WORK) as place:
+        page = await sign_in("olena", url=place.url)
+        other = await page.context.new_page()  # another window of the same desk
+        await other.goto(f"{place.url}/desk")
+        await on_shift(page)
+        await page.locator("#tasks [data-new-task]").hover()
+        await page.mouse.down()
+        kinds, olena = place.loaded.policy.tasks, await place.records.user_by_login("olena")
+        assert kinds is not None
+        assert olena is not None
+        await make_task(
+            place.crm,
+            olena,
+            owner=OLENA,
+            of=kinds.types["letter"],
+            title="Письмо",
+            lead=None,
+            due_at_ms=far(place, 1),
+            key="k",
+        )
+        await expect(other.locator(".task-list")).to_contain_text("Письмо")
+        await page.mouse.up()
+        await expect(page.locator("#new-task")).to_be_visible()
+        await expect(page.locator(".task-list")).to_contain_text("Письмо")
+
+
+async def test_a_new_version_of_the_page_is_offered_between_calls_only(tmp_path: Path, sign_in: SignIn) -> None:
+    directory = tmp_path / "version"
+    directory.mkdir()
+    async with office(directory) as place:
+        page = await sign_in("olena", url=place.url)
+        await at_work(place, page)
+        await answered(place, page)
+        place.crm.pages.build = "another"
+        place.crm.live.forget(desk_key(OLENA))
+        await expect(page.locator("#desk")).to_have_attribute("data-state", "talking")
+        await poll(lambda: place.crm.live.desk_readers(OLENA) > 0)
+        await expect(page.locator("#outdated")).to_be_hidden()
+        await hung_up(place, page)
+        await place.dial(running=False)
+        await saved_as(page, "sale")
+        await expect(page.locator("#outdated")).to_be_visible()
 
 
 def far(place: Office, hours: int) -> int:

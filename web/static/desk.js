@@ -26,7 +26,7 @@ const build = document.documentElement.dataset.build;
 const { reader, person } = desk.dataset;
 const prefs = JSON.parse(document.getElementById("prefs").textContent);
 // What the engine says; what is looked at is `tabs.current`.
-const call = { attempt: "", state: "", name: "", live: false };
+const call = { attempt: "", state: "", name: "", live: false, outdated: false };
 const noteTimers = new Map();
 const tabIcon = document.querySelector('link[rel="icon"]');
 let typedAt = 0;
@@ -59,7 +59,8 @@ function onFrame(frame) {
   if (frame.now) setNow(frame.now);
   switch (frame.type) {
     case "welcome":
-      document.getElementById("outdated").hidden = frame.build === build;
+      call.outdated = frame.build !== build;
+      offerReload();
       break;
     case "snapshot": {
       const waited = tasks.waits();
@@ -92,10 +93,16 @@ function onFrame(frame) {
   }
 }
 
+/** A new version of the page is offered between calls: nobody reloads in the middle of one. */
+function offerReload() {
+  document.getElementById("outdated").hidden = !call.outdated || !!call.attempt;
+}
+
 function showWork({ work: html, attempt, draft, name }) {
   if (html === undefined) return; // the server could not read it yet; a frame follows
   call.attempt = attempt || "";
   call.name = name || "";
+  offerReload();
   if (attempt) pop(attempt, name, html, draft);
   else goHome(html, name);
 }
