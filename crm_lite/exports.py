@@ -16,6 +16,7 @@ from engine.core.model import AgentId, CampaignId, DispositionId, LeadState
 from engine.leads.export import SUFFIXES, TooManyLeads, export_leads, labels_of
 from engine.messages import N_
 from engine.store.exports import Wanted
+from engine.store.folding import list_called
 from engine.store.partners import Partners
 
 EXPORT_WITHIN_S: Final = 600
@@ -81,6 +82,7 @@ def _wanted(request: web.Request, form: dict[str, str]) -> Wanted:
         state=LeadState(state) if state else None,
         disposition=DispositionId(form["disposition"]) if form.get("disposition") else None,
         source=form.get("source") or None,
+        list_name=list_called(form.get("list", "")) or None,
         tag=form.get("tag", "").strip().casefold() or None,
         keeper=AgentId(form["owner"]) if form.get("owner") else None,
         since_ms=midnight_ms(form.get("since", ""), zone),
@@ -101,5 +103,6 @@ async def _page(request: web.Request, *, code: int = 200, problem: str = "") -> 
         dispositions=labels_of(crm.loaded.config, language_of(request)).dispositions,
         partners=await Partners(crm.database).all(),
         tags=await crm.records.tags(),
+        lists=await crm.records.lists(),
         agents=crm.engine.policy().agents,
     )

@@ -48,6 +48,7 @@ from engine.leads.sheets import FILE_BYTES_MAX, Cell, Refused, RefusedReason
 from engine.messages import N_
 from engine.phones import FoundPhone, cell_text, find_phones
 from engine.store.errors import StoreError
+from engine.store.folding import LIST_CHARS_MAX, list_called
 from engine.store.imports import (
     PROFILE_NAME_CHARS_MAX,
     ImportCancelled,
@@ -396,6 +397,7 @@ async def _chosen(request: web.Request) -> ImportJob:
         columns=replace(columns, defaults=defaults),
         everywhere=form.get("duplicates") == "everywhere",
         profile=form.get("profile", "").strip()[:PROFILE_NAME_CHARS_MAX],
+        list_name=list_called(form.get("list", "")),
     )
     mode = ImportMode(form["mode"]) if form.get("mode") in set(ImportMode) else job.mode
     try:
@@ -516,6 +518,8 @@ async def _job_page(request: web.Request) -> web.Response:
         to_mend=_to_mend(found.report, choice.columns.mended) if found and found.report else [],
         has_rejects=await asyncio.to_thread(rejects_of_job(crm.database, job.id).exists),
         mended_max=MENDED_MAX,
+        usual_list=replace(job, settings={}).list_name,
+        list_chars_max=LIST_CHARS_MAX,
         roles=ROLES,
         modes=MODES,
         fields=labels_of_fields(crm.loaded.config, language_of(request)),

@@ -18,6 +18,7 @@ from engine.leads.files import meaning_of
 from engine.leads.plan import ImportRow, RejectedRow, plan_import
 from engine.leads.sheets import Cell
 from engine.phones import PhoneReason
+from engine.store.folding import list_called
 from engine.store.partners import KeyReused, Partner, Partners, Verdict
 
 BODY_BYTES_MAX: Final = 16 * 1024
@@ -127,9 +128,10 @@ async def _verdict(
 ) -> Verdict:
     if (known := await partners.answered(partner, key, body)) is not None:
         return known
-    match _decided(body, meaning):
+    decided, list_name = _decided(body, meaning)
+    match decided:
         case ImportRow() as row:
-            return await partners.take(partner, key, body, row, at_ms=now_ms)
+            return await partners.take(partner, key, body, row, list_name=list_name, at_ms=now_ms)
         case RejectedRow(problems=(problem, *_)):
             reason = getattr(problem.reason, "name", "not_understood").lower()
             if isinstance(problem.reason, PhoneReason):
@@ -139,8 +141,8 @@ async def _verdict(
             raise AssertionError("a rejected row says why")
 
 
-def _decided(body: bytes, meaning: Meaning) -> ImportRow | RejectedRow:
-    """The lead as a row of a file would be decided: the same rules. BadRequest."""
+def _decided(body: bytes, meaning: Meaning) -> tuple[ImportRow | RejectedRow, str]:
+    """The lead as a row of a file would be decided, by the same rules, and the list it is for. BadRequest."""
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -148,6 +150,7 @@ def _decided(body: bytes, meaning: Meaning) -> ImportRow | RejectedRow:
     if not isinstance(said, dict):
         raise BadRequest("not_an_object")
     fields = said.pop("fields", {})
+    list_name = list_called(_text(said.pop("list", None), "list") or "")
     if isinstance(tags := said.get("tags"), list):
         said["tags"] = ", ".join(_text(tag, "tags") or "" for tag in tags)
     phones = said.pop("phones", None) or [said.pop("phone", "")]
@@ -171,7 +174,7 @@ def _decided(body: bytes, meaning: Meaning) -> ImportRow | RejectedRow:
         columns.append(Column(len(cells), name, Role.FIELD, known, known == "city"))
         cells.append(_text(value, name))
     (decided,) = plan_import([(1, cells)], Layout(tuple(columns), 0), meaning)
-    return decided
+    return decided, list_name
 
 
 def _text(value: Any, field: str) -> str | None:

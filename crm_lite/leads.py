@@ -27,7 +27,7 @@ from engine.explain import explain
 from engine.moments import TEXT_MAX
 from engine.store.cards import NAME, OF_THE_CARD, OWNER, TAGS, ZONE, Cards, Conflict, Edit, NotMergeable
 from engine.store.dnc import REASON_MAX, SYSTEM, DoNotCall, Entry
-from engine.store.folding import TAG_CHARS_MAX, TAGS_MAX, tags_of, tags_text
+from engine.store.folding import TAG_CHARS_MAX, TAGS_MAX, list_called, tags_of, tags_text
 from engine.store.rows import LeadCard, User
 
 ROWS_PER_PAGE: Final = 50
@@ -51,6 +51,7 @@ async def list_page(request: web.Request) -> web.StreamResponse:
     state = request.query.get("state", "")
     tag = request.query.get("tag", "")[:TAG_CHARS_MAX].strip().casefold()
     owner = AgentId(request.query.get("owner", ""))
+    list_name = list_called(request.query.get("list", ""))
     after = int(said) if _ID.fullmatch(said := request.query.get("after", "")) else 0
     offered = [policy.campaigns[c] for c in (policy.campaigns if mine is None else mine) if c in policy.campaigns]
     scope = [campaign.id for campaign in offered if not wanted or campaign.id == wanted]
@@ -62,11 +63,12 @@ async def list_page(request: web.Request) -> web.StreamResponse:
         limit=ROWS_PER_PAGE + 1,
         tag=tag,
         keeper=owner or None,
+        list_name=list_name,
     )
     context: dict[str, Any] = {
         "rows": rows[:ROWS_PER_PAGE],
         "more": rows[ROWS_PER_PAGE - 1].id if len(rows) > ROWS_PER_PAGE else None,
-        "query": {"q": text, "campaign": wanted, "state": state, "tag": tag, "owner": owner},
+        "query": {"q": text, "campaign": wanted, "state": state, "tag": tag, "owner": owner, "list": list_name},
         "names": {campaign.id: campaign.name for campaign in policy.campaigns.values()},
         "lead_states": LEAD_STATES,
         "agents": policy.agents,
@@ -80,6 +82,7 @@ async def list_page(request: web.Request) -> web.StreamResponse:
         "leads/list.html",
         offered=offered,
         tags=await crm.records.tags(),
+        lists=await crm.records.lists(),
         owners={id_: policy.agents[id_].name for id_ in owners if id_ in policy.agents},
         me=user.agent,
         **context,

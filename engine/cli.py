@@ -182,6 +182,7 @@ def _campaign(loaded: Loaded, name: str, hint: str = "--campaign") -> Campaign:
     metavar="NAME=VALUE",
     help="Of rows that say nothing themselves: zone, priority, owner, source, a field; of all: tags.",
 )
+@click.option("--list", "list_name", help="The list that the new leads come onto. Default: the file's name.")
 @click.option("--profile", help="Read the file by this profile; see: zvonar profiles.")
 @click.option("--save-profile", "profile_name", help="Keep what was chosen under this name, for the next such file.")
 @click.option("--dry-run", is_flag=True, help="Read, check and compare with the database; nothing is changed.")
@@ -196,6 +197,7 @@ def import_(
     duplicates: str,
     columns: tuple[str, ...],
     defaults: tuple[str, ...],
+    list_name: str | None,
     profile: str | None,
     profile_name: str | None,
     dry_run: bool,
@@ -215,6 +217,7 @@ def import_(
     from engine.core.model import CampaignId
     from engine.leads.files import check_file, chosen_for, import_file, meaning_of
     from engine.leads.sheets import Refused
+    from engine.store.folding import list_called
     from engine.store.imports import ImportCancelled
     from engine.store.rows import ImportMode
 
@@ -228,7 +231,12 @@ def import_(
         )
         if not columns and not profile_name:
             choice = replace(choice, headings="")  # nothing new was chosen
-        choice = replace(choice, everywhere=duplicates == "everywhere", profile=profile_name or choice.profile)
+        choice = replace(
+            choice,
+            everywhere=duplicates == "everywhere",
+            profile=profile_name or choice.profile,
+            list_name=list_called(list_name or choice.list_name),
+        )
         how: dict[str, Any] = {
             "campaign": CampaignId(campaign_name),
             "meaning": meaning,
@@ -489,6 +497,7 @@ def revert(path: Path, number: int) -> None:
 )
 @click.option("--disposition", help="Only with this last result, by its key.")
 @click.option("--partner", help="Only from this partner.")
+@click.option("--list", "list_name", help="Only of this list.")
 @click.option("--tag", help="Only with this tag.")
 @click.option("--owner", help="Only this operator's, by the log-in.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="The last result was given on this day or later.")
@@ -501,6 +510,7 @@ def export(
     state: str | None,
     disposition: str | None,
     partner: str | None,
+    list_name: str | None,
     tag: str | None,
     owner: str | None,
     since: datetime | None,
@@ -515,6 +525,7 @@ def export(
     from engine.core.model import AgentId, CampaignId, DispositionId, LeadState
     from engine.leads.export import export_leads, labels_of
     from engine.store.exports import Wanted
+    from engine.store.folding import list_called
 
     loaded = _loaded(path)
     if campaign_name:
@@ -527,6 +538,7 @@ def export(
         state=LeadState(state) if state else None,
         disposition=DispositionId(disposition) if disposition else None,
         source=partner,
+        list_name=list_called(list_name) if list_name else None,
         tag=tag.strip().casefold() if tag else None,
         keeper=AgentId(owner) if owner else None,
         since_ms=None if since is None else int(since.astimezone().timestamp() * 1000),

@@ -80,7 +80,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
     for name, campaign in config.campaigns.items():
         if not any(campaign.hours.values()):
             yield ("campaigns", name, "hours"), "no day is open: the campaign would never dial"
-        columns = {"priority", "due", "age", "attempts", "zone", "partner", "tag", *config.lead_fields}
+        columns = {"priority", "due", "age", "attempts", "zone", "partner", "list", "tag", *config.lead_fields}
         for index, term in enumerate(campaign.order):
             if term.by not in columns:
                 yield ("campaigns", name, "order", index, "by"), f"{term.by}: {choices(term.by, sorted(columns))}"

@@ -537,7 +537,7 @@ class OrderTerm(_Section):
     """One part of the order of dialing."""
 
     by: Name = Field(
-        description="`priority`; `due`: longest due first; `age`; `attempts`; `zone`; `partner`; `tag`; or a field."
+        description="`priority`; `due`: longest due; `age`; `attempts`; `zone`; `partner`; `list`; `tag`; or a field."
     )
     first: Literal["newest", "oldest", "fewest", "most"] | tuple[Text, ...] | None = Field(
         default=None,

@@ -46,7 +46,7 @@ class ByAttempts:
 
 @dataclass(frozen=True, slots=True)
 class ByValue:
-    """Leads by a column of their file (or `zone`, or `tag`: their best one): the named values first, in order."""
+    """Leads by a column of their file (or `list`, `zone`, `tag`: their best one): the named values first, in order."""
 
     column: str
     first: tuple[str, ...]

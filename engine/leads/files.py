@@ -91,6 +91,7 @@ class ImportChoice:
     everywhere: bool = False
     headings: str = ""  # under which the choice is kept for the next such file; "": it is not
     profile: str = ""  # and its name
+    list_name: str = ""  # of its new leads; "": the file's name
 
     def as_settings(self) -> dict[str, Any]:
         """As the store keeps it."""
@@ -100,7 +101,7 @@ class ImportChoice:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> ImportChoice:
         """As it was kept."""
-        known = {key: settings[key] for key in ("everywhere", "headings", "profile") if key in settings}
+        known = {key: settings[key] for key in ("everywhere", "headings", "profile", "list_name") if key in settings}
         return cls(columns=Choice(**settings.get("columns", {})), **known)
 
 
@@ -241,7 +242,7 @@ async def chosen_for(
         if profile:
             mode = ImportMode(known.settings.get("mode", mode))
         else:  # never by surprise
-            choice = replace(choice, columns=replace(choice.columns, defaults={}))
+            choice = replace(choice, columns=replace(choice.columns, defaults={}), list_name="")
     elif profile:
         raise LookupError(f"there is no profile {profile!r}; see: zvonar profiles")
     roles = dict(choice.columns.roles)

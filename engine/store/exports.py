@@ -35,6 +35,7 @@ class Wanted:
     state: LeadState | None = None
     disposition: DispositionId | None = None
     source: str | None = None
+    list_name: str | None = None
     tag: str | None = None
     keeper: AgentId | None = None
     since_ms: int | None = None
@@ -54,6 +55,7 @@ class ExportedLead:
     priority: int
     state: LeadState
     source: str
+    list_name: str
     tags: tuple[str, ...]
     keeper: str
     attempts_count: int
@@ -83,6 +85,7 @@ async def pages(database: Database, wanted: Wanted) -> AsyncIterator[list[Export
                 state=wanted.state.value if wanted.state else None,
                 disposition=wanted.disposition,
                 source=wanted.source,
+                list=wanted.list_name,
                 tag=wanted.tag,
                 keeper=wanted.keeper,
                 since_ms=wanted.since_ms,
@@ -107,6 +110,7 @@ def _lead(row: Row) -> ExportedLead:
         priority=row["priority"],
         state=LeadState(row["state"]),
         source=row["source"],
+        list_name=row["list"],
         tags=tuple(orjson.loads(row["tags"])),
         keeper=row["keeper"] or "",
         attempts_count=row["attempts_count"],

@@ -21,6 +21,7 @@ _NATIONAL_DIGITS: Final = 10
 #: Tags of one lead, and characters of one tag.
 TAGS_MAX: Final = 20
 TAG_CHARS_MAX: Final = 40
+LIST_CHARS_MAX: Final = 100
 _BETWEEN_TAGS: Final = re.compile(r"[,;\n]")
 
 
@@ -42,6 +43,11 @@ def tags_of(text: str) -> tuple[str, ...]:
 def tags_text(tags: Iterable[str]) -> str:
     """The tags as people write them."""
     return ", ".join(tags)
+
+
+def list_called(text: str) -> str:
+    """The name of a list in one spelling: a Mac writes the й of a file's name as two characters."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFC", text)).strip()[:LIST_CHARS_MAX]
 
 
 def digits_typed(text: str) -> str:

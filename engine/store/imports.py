@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
+from pathlib import PurePath
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -20,7 +21,7 @@ from engine.core.model import CampaignId
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
 from engine.store.errors import StoreError
-from engine.store.folding import TAGS_MAX, fold
+from engine.store.folding import TAGS_MAX, fold, list_called
 from engine.store.queries import Query, Statement, Value
 from engine.store.rows import ImportCounts, ImportMode, ImportReject, ImportRow
 from engine.store.store import LEADS_OF
@@ -121,6 +122,11 @@ class ImportJob:
     rows_total: int  # 0: not known yet
     through_line: int
     counts: ImportCounts
+
+    @property
+    def list_name(self) -> str:
+        """Which list its new leads come onto: as somebody called it, else as the file is called."""
+        return list_called(self.settings.get("list_name") or PurePath(self.file_name).stem)
 
 
 async def import_leads(
@@ -608,6 +614,11 @@ class _Pieces:
             yield SQL.update_leads(import_id=self._job.id, leads=piece.leads, at_ms=at_ms, tags_max=TAGS_MAX)
         if self._job.mode is not ImportMode.UPDATE:
             yield SQL.make_leads(
-                **of_import, leads=piece.leads, numbers=piece.numbers, everywhere=everywhere, at_ms=at_ms
+                **of_import,
+                list=self._job.list_name,
+                leads=piece.leads,
+                numbers=piece.numbers,
+                everywhere=everywhere,
+                at_ms=at_ms,
             )
             yield SQL.make_phones(import_id=self._job.id, numbers=piece.numbers)

@@ -123,7 +123,9 @@ class Partners:
         """Answer, for good, that the lead is of no use."""
         return await self._answer(partner, key, request, Verdict(verdict="rejected", reason=reason, field=field), at_ms)
 
-    async def take(self, partner: Partner, key: str, request: bytes, row: ImportRow, *, at_ms: int) -> Verdict:
+    async def take(
+        self, partner: Partner, key: str, request: bytes, row: ImportRow, *, list_name: str = "", at_ms: int
+    ) -> Verdict:
         """Take a good row as a lead of the partner's campaign, unless it is there or must not be called."""
         numbers = list(dict.fromkeys(phone.e164 for phone in row.phones))
         listed = orjson.dumps(numbers).decode()
@@ -145,6 +147,7 @@ class Partners:
                 **where,
                 partner=partner.key,
                 key=key,
+                list=list_name,
                 external_id=row.external_id,
                 name=row.name,
                 name_folded=fold(row.name),
@@ -168,7 +171,8 @@ class Partners:
         if taken:
             return Verdict(verdict="accepted", lead=LeadId(taken[0]["id"]))
         # Somebody was faster: with this key, or with this person.
-        return await self.answered(partner, key, request) or await self.take(partner, key, request, row, at_ms=at_ms)
+        answered = await self.answered(partner, key, request)
+        return answered or await self.take(partner, key, request, row, list_name=list_name, at_ms=at_ms)
 
     async def _answer(self, partner: Partner, key: str, request: bytes, verdict: Verdict, at_ms: int) -> Verdict:
         await self._database.write(

@@ -50,6 +50,7 @@ from engine.store.store import SQL as DIALING
 ROWS_PER_PAGE_MAX: Final = 200
 #: Tags that a filter offers.
 TAGS_SHOWN_MAX: Final = 500
+LISTS_SHOWN_MAX: Final = 500
 #: Attempts of one lead that its history shows; more would be a bug of the attempt limits.
 HISTORY_MAX: Final = 500
 #: Changes of promised calls that a card shows.
@@ -87,6 +88,8 @@ class _Sql:
     list_leads: Query
     list_leads_of_keeper: Query
     list_tagged_leads: Query
+    list_leads_of_list: Query
+    lists: Query
     tags: Query
     callbacks_due: Query
     callback_changes: Query
@@ -333,6 +336,7 @@ class Records:
         limit: int,
         tag: str = "",
         keeper: AgentId | None = None,
+        list_name: str = "",
     ) -> tuple[LeadCard, ...]:
         """Leads by the beginnings of words (name, id, tags, fields) or any part of a number, by id from `after` on.
 
@@ -344,15 +348,18 @@ class Records:
         filters: dict[str, Any] = {"campaigns": scope, "state": wanted, "after": after, "limit": limit}
         if not text.strip():
             if tag:
-                bound = SQL.list_tagged_leads(**filters, tag=tag, keeper=keeper)
+                bound = SQL.list_tagged_leads(**filters, tag=tag, keeper=keeper, list=list_name or None)
             elif keeper is not None:
-                bound = SQL.list_leads_of_keeper(**filters, keeper=keeper)
+                bound = SQL.list_leads_of_keeper(**filters, keeper=keeper, list=list_name or None)
+            elif list_name:
+                bound = SQL.list_leads_of_list(**filters, list=list_name)
             else:
                 bound = SQL.list_leads(**filters)
         elif asked := query_of(text):
             await index_leads(self._database)  # somebody looks for whom they have just added
             query, part = asked
-            bound = FIND.leads_by_words(**filters, query=query, part=part, tag=tag or None, keeper=keeper)
+            filters |= {"tag": tag or None, "keeper": keeper, "list": list_name or None}
+            bound = FIND.leads_by_words(**filters, query=query, part=part)
         else:
             return ()
         return tuple(_card(row) for row in await rows_of(self._database, bound))
@@ -360,6 +367,10 @@ class Records:
     async def tags(self) -> tuple[str, ...]:
         """The tags that leads have, by the alphabet, at most TAGS_SHOWN_MAX."""
         return tuple(row["tag"] for row in await rows_of(self._database, SQL.tags(limit=TAGS_SHOWN_MAX)))
+
+    async def lists(self) -> tuple[str, ...]:
+        """The lists that leads came with, by the alphabet, at most LISTS_SHOWN_MAX."""
+        return tuple(row["list"] for row in await rows_of(self._database, SQL.lists(limit=LISTS_SHOWN_MAX)))
 
     async def search_leads(
         self, text: str, limit: int = 10, *, campaigns: Sequence[CampaignId] | None = None
@@ -546,6 +557,7 @@ def _card(row: Row) -> LeadCard:
         tags=tuple(orjson.loads(row["tags"])),
         keeper=_agent(row["keeper"]),
         source=row["source"],
+        list_name=row["list"],
         promised_at_ms=row["promised_at_ms"],
     )
 

@@ -75,6 +75,7 @@ class LeadCard:
     tags: tuple[str, ...] = ()
     keeper: AgentId | None = None  # whose client it is
     source: str = ""  # the partner that it came from
+    list_name: str = ""  # that its file brought it onto
     promised_at_ms: int | None = None  # a call is promised for then
 
 

@@ -782,7 +782,7 @@ def _standing(row: Row) -> ordering.Standing:
         created_at_ms=row["created_at_ms"],
         zone=row["zone"] or "",
         tags=tuple(orjson.loads(row["tags"])),
-        fields={**orjson.loads(row["fields"]), "partner": row["source"]},
+        fields={**orjson.loads(row["fields"]), "partner": row["source"], "list": row["list"]},
     )
 
 

@@ -465,6 +465,21 @@ async def test_a_tag_moves_its_lead_in_the_line_at_once(store: Store, database: 
         assert [one.id for one in (await store.due_leads(SPRING, NOON, 10, line=line)).leads] == expected
 
 
+async def test_lists_take_turns_in_the_line_and_another_list_moves_its_lead_at_once(
+    store: Store, database: Database
+) -> None:
+    line = LineUp(order=(ordering.Mix("list", (("march", 2), ("april", 1))),))
+    for lead, name in enumerate(("March", "March", "March", "April", "April"), start=1):
+        await add_lead(database, lead)
+        await change(database, "UPDATE leads SET list = :name WHERE id = :lead", name=name, lead=lead)
+    assert [one.id for one in (await store.due_leads(SPRING, NOON, 10, line=line)).leads] == [1, 2, 4, 3, 5]
+    first = LineUp(order=(ordering.ByValue("list", ("may",)),))
+    while await store.line_up(SPRING, first.order, NOON):
+        pass
+    await change(database, "UPDATE leads SET list = 'May' WHERE id = 5")
+    assert [one.id for one in (await store.due_leads(SPRING, NOON, 10, line=first)).leads] == [5, 1, 2, 3, 4]
+
+
 async def test_recycled_leads_have_all_their_tries_again_and_suppressed_ones_stay(
     store: Store, database: Database
 ) -> None:

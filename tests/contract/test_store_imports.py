@@ -31,7 +31,8 @@ from engine.store.imports import (
     start_import,
 )
 from engine.store.queries import Statement
-from engine.store.rows import ImportCounts, ImportReject
+from engine.store.records import Records
+from engine.store.rows import ImportCounts, ImportMode, ImportReject
 from engine.store.store import Store
 from tests.contract.store_people import NOON, SPRING, add_lead, number, rows
 
@@ -123,6 +124,38 @@ async def test_a_file_becomes_leads_that_are_dialable(database: Database) -> Non
     ]
     (lead, *_) = await rows(database, "SELECT name, name_folded, fields FROM leads")
     assert tuple(lead) == ("Пётр", "петр", '{"город":"Дніпро"}')
+
+
+async def test_a_list_opens_exactly_the_leads_that_its_files_brought(database: Database) -> None:
+    await add_lead(database, 1)
+    new = [FileRow(line=line, phones=(number(line),)) for line in (2, 3, 4)]
+    as_a_mac_writes_it = "Мартовскии\u0306 список.v2.xlsx"
+    await import_leads(database, SPRING, new[:1], file_name=as_a_mac_writes_it, by="boss", now_ms=NOON)
+    called = {"list_name": "Апрель"}
+    for row in new[1:]:
+        name = f"{row.line}.csv"
+        begun = await begin_import(database, SPRING, file_name=name, by="boss", now_ms=NOON, settings=called)
+        await start_import(database, begun, now_ms=NOON)
+        await carry_import(database, begun, pieces_of([row]), now_ms=NOON)
+    records = Records(database)
+    assert await records.lists() == ("Апрель", "Мартовский список.v2")
+
+    async def on(name: str, text: str = "") -> list[int]:
+        found = await records.find_leads(text, campaigns=None, state=None, after=0, limit=9, list_name=name)
+        assert {card.list_name for card in found} <= {name}
+        return [card.id for card in found]
+
+    assert [await on("Апрель"), await on("Мартовский список.v2"), await on("Май")] == [[3, 4], [2], []]
+    assert await on("Апрель", "Пётр") == [3, 4]
+
+
+async def test_a_changed_lead_stays_on_its_list(database: Database) -> None:
+    await brought(database, file_of(1))
+    counts = await import_leads(
+        database, SPRING, file_of(1), file_name="again.xlsx", by="boss", now_ms=NOON, mode=ImportMode.BOTH
+    )
+    assert counts.updated == 1
+    assert await Records(database).lists() == ("leads",)
 
 
 async def test_a_file_longer_than_a_piece_keeps_its_order(database: Database) -> None:

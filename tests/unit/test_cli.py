@@ -107,6 +107,22 @@ def test_a_zone_for_a_whole_file_is_told_in_the_shell_and_not_taken_by_surprise(
         assert (result.exit_code, said in result.stderr) == (Exit.USAGE, True)
 
 
+def test_a_list_is_named_in_the_shell_else_as_its_file_and_by_a_named_profile(here: Path) -> None:
+    for digit, how in (
+        (1, ("--list", "Май", "--save-profile", "Партнёр")),
+        (2, ()),
+        (3, ("--profile", "Партнёр")),
+        (4, ("--profile", "Партнёр", "--list", "Июнь")),
+    ):
+        (here / "odd.csv").write_text(f"Имя;Телефон\nОлесь;067 123 45 6{digit}\n", encoding="utf-8")
+        assert call("import", "odd.csv", "--campaign", "spring", *how).exit_code == Exit.OK
+    with closing(sqlite3.connect(here / "var/zvonar.db")) as database:
+        assert [name for (name,) in database.execute("SELECT list FROM leads ORDER BY id")] == [
+            *("Май", "odd", "Май", "Июнь")
+        ]
+    assert call("export", "out.csv", "--list", "Май").stdout == "out.csv: 2 leads\n"
+
+
 def test_imports_are_listed_resumed_and_undone(here: Path) -> None:
     call("import", "leads.csv", "--campaign", "spring")
     assert "leads.csv" in call("imports", "--resume").stdout

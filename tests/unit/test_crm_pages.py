@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import AsyncIterator
+from html import unescape
 from pathlib import Path
 
 import aiohttp
@@ -414,6 +415,10 @@ async def test_a_lead_file_is_looked_at_checked_imported_and_undone(
         await press(boss, f"{job[0]}/run", **chosen)
         html = await settled(boss, job[0], "/revert")
         assert "1 новый лид" in html
+        opened = re.search(r'href="(/leads\?[^"]*list=[^"]*)"', html)
+        assert opened is not None
+        html = (await boss.get(unescape(opened[1])))[1]
+        assert ("Гончар Олесь" in html, "Известный" in html) == (True, False), "exactly what the file brought"
         assert "Плохой" not in (await boss.get("/leads"))[1]
         assert "Гончар Олесь" in (await boss.get("/leads"))[1]
         async with boss.session.get(f"{job[0]}/rejects") as response:

@@ -72,7 +72,7 @@ async def people(database: InlineDatabase) -> None:
         """UPDATE leads SET source = 'shop', fields = '{"city": "Дніпро", "Сайт": "-1+2"}' WHERE id = 1""",
     )
     await change(database, "UPDATE leads SET tags = :tags WHERE id = 2", tags='["опт"]')
-    await change(database, "UPDATE leads SET keeper = 'anna' WHERE id = 3")
+    await change(database, "UPDATE leads SET keeper = 'anna', list = 'Май' WHERE id = 3")
     await sold(database, 1, NOON)
     await DoNotCall(database).erase(LeadId(4), by="boss", at_ms=NOON)
 
@@ -89,7 +89,7 @@ async def test_leads_are_written_with_their_results(database: InlineDatabase, tm
         "anna",
     )
     assert (one["State"], one["Attempts"].removesuffix(".0"), one["Partner"]) == ("closed", "1", "shop")
-    assert three["Campaign"] == "autumn"
+    assert (three["Campaign"], three["List"]) == ("autumn", "Май")
     if kind == ".csv":
         assert (two["Name"], one["Note"], one["Сайт"]) == ("'" + EVIL, "'@cmd", "'-1+2")
     else:
@@ -105,6 +105,7 @@ async def test_leads_are_written_with_their_results(database: InlineDatabase, tm
         (Wanted(disposition=DispositionId("sale")), [1]),
         (Wanted(source="shop"), [1]),
         (Wanted(tag="опт"), [2]),
+        (Wanted(list_name="Май"), [3]),
         (Wanted(keeper=ANNA), [3]),
         (Wanted(since_ms=NOON, until_ms=NOON + 3_600_000), [1]),
         (Wanted(since_ms=NOON + 3_600_000), []),

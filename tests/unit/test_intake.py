@@ -82,6 +82,15 @@ async def test_a_lead_comes_with_its_tags(shop: Sender) -> None:
     assert (code, said["reason"], said["field"]) == (422, "tags", "tags")
 
 
+async def test_a_lead_comes_onto_the_list_that_its_partner_names(shop: Sender) -> None:
+    _, on_one = await shop.send({**GOOD, "list": " Акция  мая "})
+    _, on_none = await shop.send({**GOOD, "phone": "067 765 43 22"})
+    cards = [await shop.place.records.lead_card(LeadId(said["lead"])) for said in (on_one, on_none)]
+    assert [card.list_name for card in cards if card] == ["Акция мая", ""]
+    code, said = await shop.send({**GOOD, "list": ["Акция"]})
+    assert (code, said["reason"], said["field"]) == (400, "bad_value", "list")
+
+
 async def test_the_same_key_gets_the_same_answer_and_makes_no_second_lead(shop: Sender) -> None:
     first = await shop.send(key="one")
     assert await shop.send(key="one") == first

@@ -307,7 +307,7 @@ DELETE FROM lines WHERE campaign_id = :campaign;
 
 -- name: to_line_up
 -- Whose time has come, and who has no place yet.
-SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields, l.tags, l.source,
+SELECT l.id, l.version, l.priority, l.attempts_count, l.next_at_ms, l.created_at_ms, l.zone, l.fields, l.tags, l.source, l.list,
   CASE WHEN l.zone IS NULL THEN (SELECT json_group_array(p.number) FROM phones p WHERE p.lead_id = l.id) END AS numbers
 FROM leads l
 WHERE l.campaign_id = :campaign AND l.next_at_ms <= :now_ms AND l.line IS NULL AND l.state IN ('new', 'retry')

@@ -1,8 +1,8 @@
 -- Leads for a file, page by page; the walk is meant.
 
 -- name: leads_page
-SELECT l.id, l.campaign_id, l.name, l.external_id, l.zone, l.fields, l.priority, l.state, l.source, l.tags, l.keeper, l.attempts_count,
-  l.created_at_ms,
+SELECT l.id, l.campaign_id, l.name, l.external_id, l.zone, l.fields, l.priority, l.state, l.source, l.list, l.tags, l.keeper,
+  l.attempts_count, l.created_at_ms,
   (SELECT json_group_array(p.number) FROM (SELECT number FROM phones WHERE lead_id = l.id ORDER BY position) p) AS numbers,
   (SELECT a.outcome FROM attempts a WHERE a.lead_id = l.id AND a.outcome IS NOT NULL
    ORDER BY a.planned_at_ms DESC LIMIT 1) AS outcome,
@@ -15,6 +15,7 @@ WHERE l.id > :after AND l.erased_at_ms IS NULL
   AND (:campaign IS NULL OR l.campaign_id = :campaign)
   AND (:state IS NULL OR l.state = :state)
   AND (:source IS NULL OR l.source = :source)
+  AND (:list IS NULL OR l.list = :list)
   AND (:tag IS NULL OR EXISTS (SELECT 1 FROM lead_tags t WHERE t.tag = :tag AND t.lead_id = l.id))
   AND (:keeper IS NULL OR l.keeper = :keeper)
   AND (:disposition IS NULL OR c.disposition_id = :disposition)

@@ -59,10 +59,10 @@ WHERE leads.id = said.lead_id;
 
 -- name: make_leads
 INSERT INTO leads (
-  campaign_id, import_id, import_line, external_id, name, name_folded, zone, fields, priority, tags, keeper, source,
+  campaign_id, import_id, list, import_line, external_id, name, name_folded, zone, fields, priority, tags, keeper, source,
   created_at_ms, updated_at_ms
 )
-SELECT :campaign, :import_id, row.value ->> 0, row.value ->> 1, row.value ->> 2, row.value ->> 3, row.value ->> 4,
+SELECT :campaign, :import_id, :list, row.value ->> 0, row.value ->> 1, row.value ->> 2, row.value ->> 3, row.value ->> 4,
   row.value -> 5, row.value ->> 6, row.value -> 7, row.value ->> 8, row.value ->> 9, :at_ms, :at_ms
 FROM json_each(:leads) row
 WHERE row.value ->> 0 NOT IN (

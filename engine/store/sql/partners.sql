@@ -37,9 +37,9 @@ ORDER BY l.id LIMIT 1;
 -- name: take_lead
 -- Asked again while writing: another request, or a file, may have brought the same person or key meanwhile.
 INSERT INTO leads (
-  campaign_id, source, external_id, name, name_folded, zone, fields, priority, tags, created_at_ms, updated_at_ms
+  campaign_id, source, list, external_id, name, name_folded, zone, fields, priority, tags, created_at_ms, updated_at_ms
 )
-SELECT :campaign, :partner, :external_id, :name, :name_folded, :zone, :fields, :priority, :tags, :at_ms, :at_ms
+SELECT :campaign, :partner, :list, :external_id, :name, :name_folded, :zone, :fields, :priority, :tags, :at_ms, :at_ms
 WHERE NOT EXISTS (SELECT 1 FROM intake i WHERE i.partner = :partner AND i.key = :key)
   AND NOT EXISTS (
     SELECT 1 FROM json_each(:numbers) j CROSS JOIN phones p CROSS JOIN leads l

@@ -121,6 +121,15 @@ SELECT l.*, '' AS rule, NULL AS promised_at_ms,
 FROM leads l
 WHERE l.keeper = :keeper AND l.id > :after
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
+  AND (:state IS NULL OR l.state = :state) AND (:list IS NULL OR l.list = :list)
+ORDER BY l.id LIMIT :limit;
+
+-- name: list_leads_of_list
+SELECT l.*, '' AS rule, NULL AS promised_at_ms,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+FROM leads l
+WHERE l.list = :list AND l.list <> '' AND l.id > :after
+  AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
   AND (:state IS NULL OR l.state = :state)
 ORDER BY l.id LIMIT :limit;
 
@@ -131,6 +140,7 @@ FROM lead_tags t CROSS JOIN leads l
 WHERE t.tag = :tag AND t.lead_id > :after AND l.id = t.lead_id
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
   AND (:state IS NULL OR l.state = :state) AND (:keeper IS NULL OR l.keeper = :keeper)
+  AND (:list IS NULL OR l.list = :list)
 ORDER BY t.lead_id LIMIT :limit;
 
 -- name: tags
@@ -141,6 +151,16 @@ WITH RECURSIVE hops (tag) AS (
   SELECT (SELECT t.tag FROM lead_tags t WHERE t.tag > hops.tag ORDER BY t.tag LIMIT 1) FROM hops WHERE hops.tag IS NOT NULL
 )
 SELECT tag FROM hops WHERE tag IS NOT NULL LIMIT :limit;
+
+-- name: lists
+-- By hops over the index.
+WITH RECURSIVE hops (list) AS (
+  VALUES ('')
+  UNION ALL
+  SELECT (SELECT l.list FROM leads l WHERE l.list > hops.list AND l.list <> '' ORDER BY l.list LIMIT 1) FROM hops
+  WHERE hops.list IS NOT NULL
+)
+SELECT list FROM hops WHERE list <> '' LIMIT :limit;
 
 -- name: callbacks_due
 SELECT b.id, b.lead_id, b.campaign_id, l.name, b.due_at_ms, b.owner, b.state

@@ -22,6 +22,6 @@ FROM lead_words w CROSS JOIN leads l
 WHERE w.lead_words MATCH :query AND w.rowid > :after AND l.id = w.rowid AND instr(w.words, :part) > 0
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
   AND (:state IS NULL OR l.state = :state)
-  AND (:keeper IS NULL OR l.keeper = :keeper)
+  AND (:keeper IS NULL OR l.keeper = :keeper) AND (:list IS NULL OR l.list = :list)
   AND (:tag IS NULL OR EXISTS (SELECT 1 FROM lead_tags t WHERE t.tag = :tag AND t.lead_id = l.id))
 ORDER BY w.rowid LIMIT :limit;
