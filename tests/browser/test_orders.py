@@ -83,6 +83,21 @@ async def test_an_order_is_repeated_by_two_keys_on_a_russian_layout_and_taken_ba
     assert {"order_made", "order_undone"} < set(actions)
 
 
+async def test_a_client_who_has_not_ordered_yet_gets_an_empty_form_by_the_same_keys(
+    place: Office, sign_in: SignIn
+) -> None:
+    page = await sign_in("olena")
+    await at_work(place, page)
+    await answered(place, page)
+    await expect(page.locator("#note")).to_be_focused()
+    await alt_r(page)
+    await expect(page.locator("#order-1")).to_be_focused()
+    await page.keyboard.type("Вода 6 л")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#orders li")).to_have_count(1)
+    assert await kept(place) == [("new", {"items": "Вода 6 л"})]
+
+
 async def test_the_message_takes_an_order_back_and_the_palette_knows_the_keys(place: Office, sign_in: SignIn) -> None:
     await ordered(place)
     page = await sign_in("olena")
