@@ -201,6 +201,28 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
     return ws
 
 
+async def sign_in(records: Records, names: list[str], now_ms: int) -> None:
+    """Every operator is known, and signed in."""
+    for name in names:
+        user = User(login=name, role=Role.OPERATOR, agent=AgentId(name), language="ru", password_hash="")
+        await records.put_user(user, now_ms)
+        await records.add_session(token_hash(token(name)), name, now_ms)
+
+
+def people(prefix: str, count: int) -> list[Person]:
+    """Rows of a lead file."""
+    return [
+        Person(
+            line=line,
+            phones=(PhoneNumber(f"{prefix}{line:05}"),),
+            name=f"Клиент {line}",
+            zone="Europe/Kyiv",
+            fields={"city": "Київ", "product": "Вода 19 л"},
+        )
+        for line in range(2, count + 2)
+    ]
+
+
 def an_order(lead: int) -> tuple[Statement, Statement]:
     """Each client has ordered before."""
     fields = '{"items": "Вода 19 л", "quantity": "2", "address": "вул. Хрещатик 1"}'
@@ -224,21 +246,9 @@ async def serve(directory: Path, desks: int, leads: int) -> None:
     clock = WallClock()
     async with AioDatabase.open(directory / "desk.db", now_ms=clock.now_ms(), controller=True) as database:
         store, records = Store(database), Records(database)
-        for name in names:
-            user = User(login=name, role=Role.OPERATOR, agent=AgentId(name), language="ru", password_hash="")
-            await records.put_user(user, clock.now_ms())
-            await records.add_session(token_hash(token(name)), name, clock.now_ms())
+        await sign_in(records, names, clock.now_ms())
         for campaign, prefix, count in ((CAMPAIGN, "+3806712", leads), (SEEN_CAMPAIGN, "+3806713", 500)):
-            rows = [
-                Person(
-                    line=line,
-                    phones=(PhoneNumber(f"{prefix}{line:05}"),),
-                    name=f"Клиент {line}",
-                    zone="Europe/Kyiv",
-                    fields={"city": "Київ", "product": "Вода 19 л"},
-                )
-                for line in range(2, count + 2)
-            ]
+            rows = people(prefix, count)
             await import_leads(database, campaign, rows, file_name="bench.xlsx", by="bench", now_ms=clock.now_ms())
         await database.write(*(statement for lead in range(1, leads + 501) for statement in an_order(lead)))
         async with (

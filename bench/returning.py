@@ -29,21 +29,31 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from bench.desk import CAMPAIGN, CONFIG, Network, Wire, agent_names, campaign_of, cpu_s, quantile, say, token
+from bench.desk import (
+    CAMPAIGN,
+    CONFIG,
+    Network,
+    Wire,
+    agent_names,
+    campaign_of,
+    cpu_s,
+    people,
+    quantile,
+    say,
+    sign_in,
+    token,
+)
 from crm_lite.app import make_app
-from crm_lite.auth import token_hash
 from engine.clock import WallClock
 from engine.config import Loaded, parse
 from engine.core.events import CampaignSwitched
 from engine.core.floor import Floor
-from engine.core.model import AgentId, CommandId, LegId, PhoneNumber
+from engine.core.model import CommandId, LegId
 from engine.driver import Driver
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
 from engine.store.records import Records
-from engine.store.rows import Role, User
 from engine.store.store import Store
-from tests.fakes.office import Person
 
 KNOCK_FIRST_S: Final = 0.25
 KNOCK_EVERY_S: Final = 0.5
@@ -107,21 +117,8 @@ async def serve(directory: Path, desks: int, port: int) -> None:
 
 
 async def _furnish(database: AioDatabase, names: list[str], now_ms: int) -> None:
-    records = Records(database)
-    for name in names:
-        user = User(login=name, role=Role.OPERATOR, agent=AgentId(name), language="ru", password_hash="")
-        await records.put_user(user, now_ms)
-        await records.add_session(token_hash(token(name)), name, now_ms)
-    rows = [
-        Person(
-            line=line,
-            phones=(PhoneNumber(f"+3806712{line:05}"),),
-            name=f"Клиент {line}",
-            zone="Europe/Kyiv",
-            fields={"city": "Київ", "product": "Вода 19 л"},
-        )
-        for line in range(2, 3 * len(names) + 2)
-    ]
+    await sign_in(Records(database), names, now_ms)
+    rows = people("+3806712", 3 * len(names))
     await import_leads(database, CAMPAIGN, rows, file_name="bench.xlsx", by="bench", now_ms=now_ms)
 
 

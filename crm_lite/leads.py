@@ -19,7 +19,7 @@ from crm_lite.crm import Crm
 from crm_lite.desk import card_fields
 from crm_lite.i18n import Words
 from crm_lite.orders import book_of, sheet_of
-from crm_lite.web_keys import CRM, fragment, own_card, page, see_other, user_of
+from crm_lite.web_keys import CRM, fragment, own_card, page, said_of, see_other, user_of
 from crm_lite.words import LEAD_STATES, OUTCOMES, attempt_cause, check_words, refusal, rule_words
 from engine.core.events import AgentDial
 from engine.core.model import AgentId, AttemptId, CampaignId, CommandId, LeadId, LeadState
@@ -123,12 +123,9 @@ async def edit_lead(request: web.Request) -> web.StreamResponse:
     crm, user = request.app[CRM], user_of(request)
     card = await own_card(request)
     words = crm.viewer(user).words
-    try:
-        said = await request.json()
-        name, before, after = (said[key] for key in ("field", "before", "after"))
-    except (ValueError, TypeError, KeyError) as error:
-        raise web.HTTPBadRequest from error
-    if not all(isinstance(value, str) for value in (name, before, after)):
+    sent = await said_of(request)
+    name, before, after = (sent.get(key) for key in ("field", "before", "after"))
+    if not (isinstance(name, str) and isinstance(before, str) and isinstance(after, str)):
         raise web.HTTPBadRequest
     now_ms = crm.clock.now_ms()
     edit = Edit(

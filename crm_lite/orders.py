@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from crm_lite.crm import Crm, Viewer
-from crm_lite.web_keys import CRM, own_card, user_of
+from crm_lite.web_keys import CRM, own_card, said_of, user_of
 from crm_lite.words import refusal
 from engine.core.model import AgentId, AttemptId, LeadId, OrderId, OrderPolicy
 from engine.orderbook import STATE, Clash, Listed, NotSaved, Wanted, page_of, save, undo
@@ -97,7 +97,7 @@ def _json(value: object) -> str:
 async def save_order(request: web.Request) -> web.StreamResponse:
     """A new order or a changed one: 200 with the list; 409 with what another person changed; 422 with what is wrong."""
     crm, user, policy = request.app[CRM], user_of(request), _policy(request)
-    card, said = await own_card(request), await _said(request)
+    card, said = await own_card(request), await said_of(request)
     order, attempt = said.get("order"), said.get("attempt") or None
     before, after = (_values(said.get(part), policy) for part in ("before", "after"))
     if not (order is None or _is_id(order)) or STATE not in after:
@@ -126,7 +126,7 @@ async def save_order(request: web.Request) -> web.StreamResponse:
 async def undo_order(request: web.Request) -> web.StreamResponse:
     """Take one's own last change back: 200 with the list, 422 with why not."""
     crm, user = request.app[CRM], user_of(request)
-    card, said = await own_card(request), await _said(request)
+    card, said = await own_card(request), await said_of(request)
     version = said.get("version")
     if not isinstance(version, int):
         raise web.HTTPBadRequest
@@ -172,16 +172,6 @@ def _policy(request: web.Request) -> OrderPolicy:
     if policy is None:
         raise web.HTTPNotFound
     return policy
-
-
-async def _said(request: web.Request) -> Mapping[str, Any]:
-    try:
-        said = await request.json()
-    except ValueError as error:
-        raise web.HTTPBadRequest from error
-    if not isinstance(said, dict):
-        raise web.HTTPBadRequest
-    return said
 
 
 def _key(said: Mapping[str, Any], user: User) -> str:

@@ -11,7 +11,7 @@ from crm_lite.auth import SESSION_ABSOLUTE_MS, THEMES, LoginRefused
 from crm_lite.i18n import LANGUAGES
 from crm_lite.live import desk_key
 from crm_lite.settings import Settings
-from crm_lite.web_keys import CRM, SESSION, VOLUME, home_of, page, see_other, user_of
+from crm_lite.web_keys import CRM, SESSION, VOLUME, home_of, page, said_of, see_other, user_of
 from crm_lite.words import AGENT_STATES, ON_HOLD, ROLES
 
 log = logging.getLogger(__name__)
@@ -141,11 +141,7 @@ async def save_profile(request: web.Request) -> web.StreamResponse:
 async def save_keys(request: web.Request) -> web.StreamResponse:
     """Which keys are switched off for this user, on every computer."""
     crm, user = request.app[CRM], user_of(request)
-    try:
-        said = await request.json()
-    except ValueError as error:
-        raise web.HTTPBadRequest from error
-    off = said.get("keys_off") if isinstance(said, dict) else None
+    off = (await said_of(request)).get("keys_off")
     if not isinstance(off, list) or len(off) > KEYS_MAX or not all(isinstance(key, str) for key in off):
         raise web.HTTPBadRequest
     await crm.records.set_preferences(user.login, {**user.preferences, "keys_off": [key[:20] for key in off]})

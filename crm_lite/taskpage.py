@@ -13,7 +13,7 @@ from crm_lite.callbacks import NOT_UNDERSTOOD
 from crm_lite.crm import Viewer
 from crm_lite.desk import BadCallback, as_local, callback_at_ms
 from crm_lite.tasks import Misplaced, look_again, make_task
-from crm_lite.web_keys import CRM, page, see_other, user_of
+from crm_lite.web_keys import CRM, page, said_of, see_other, user_of
 from crm_lite.words import REFUSALS
 from engine.booking import Taken
 from engine.core.events import AgentReady
@@ -29,7 +29,7 @@ KEY_CHARS_MAX: Final = 64
 
 async def add_task(request: web.Request) -> web.StreamResponse:
     """A task for oneself: 200; 409 with the next free day when that one is full; 422 with what is wrong."""
-    crm, user, said = request.app[CRM], user_of(request), await _said(request)
+    crm, user, said = request.app[CRM], user_of(request), await said_of(request)
     rules = crm.engine.policy().tasks
     if user.agent is None or rules is None:
         raise web.HTTPForbidden
@@ -129,7 +129,7 @@ async def _tasks_page(
 
 async def settle_task(request: web.Request) -> web.StreamResponse:
     """The task is done, or comes later. The operator who was busy with it is ready again."""
-    crm, user, said = request.app[CRM], user_of(request), await _said(request)
+    crm, user, said = request.app[CRM], user_of(request), await said_of(request)
     rules, task = crm.engine.policy().tasks, TaskId(int(request.match_info["task"]))
     if user.agent is None or rules is None:
         raise web.HTTPForbidden
@@ -159,16 +159,6 @@ async def settle_task(request: web.Request) -> web.StreamResponse:
             raise StoreError("the engine does not save") from error
     look_again(crm, user.agent)
     return web.json_response({"words": words})
-
-
-async def _said(request: web.Request) -> dict[str, Any]:
-    try:
-        said = await request.json()
-    except ValueError as error:
-        raise web.HTTPBadRequest from error
-    if not isinstance(said, dict):
-        raise web.HTTPBadRequest
-    return said
 
 
 def _text(said: dict[str, Any], key: str) -> str:

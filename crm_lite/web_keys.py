@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from jinja2.utils import htmlsafe_json_dumps
@@ -38,6 +38,17 @@ MENU: Final = (
 def user_of(request: web.Request) -> User:
     """The signed-in user of a route that needs one."""
     return request[SESSION].user
+
+
+async def said_of(request: web.Request) -> dict[str, Any]:
+    """The JSON object that a page's script sent; anything else is a bad request."""
+    try:
+        said = await request.json()
+    except ValueError as error:
+        raise web.HTTPBadRequest from error
+    if not isinstance(said, dict):
+        raise web.HTTPBadRequest
+    return said
 
 
 async def own_card(request: web.Request) -> LeadCard:
