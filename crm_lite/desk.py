@@ -76,6 +76,7 @@ from engine.core.model import (
     SkipReason,
     WrapUpMode,
 )
+from engine.handout import AfterRefusal, after_refusal
 from engine.leads.files import meaning_of
 from engine.phones import parse_phone, zones_of
 from engine.store.clientorders import Book, ClientOrders
@@ -162,6 +163,8 @@ class Desk(Channel):
         self._next_due: asyncio.TimerHandle | None = None
         self._orders_changed = False
         self._awaits = ""  # who has pressed "Next" and got nothing yet
+        self._refused = ""  # in words: why who has come up meanwhile was not called
+        self._not_called = ""  # in words: why the client of what was handed out meanwhile was not called
         self._next_asked_ms = 0  # when it is asked for again
         self._next_over: asyncio.TimerHandle | None = None
 
@@ -170,7 +173,10 @@ class Desk(Channel):
         return self._shown
 
     async def look(self) -> Mapping[str, Mapping[str, object]]:
-        """What changed on the desk: `pop` or `idle` (the work area), `card` (read at last), `agent` (the bar)."""
+        """What changed on the desk: `pop` or `idle` (the work area), `card` (read at last), `agent` (the bar).
+
+        Besides, what is only said: `due` (a promised call's time has come), `refused` (whom "Next" could not call).
+        """
         await self._ask_for_next()
         agent = self._crm.live.board.agents.get(self._agent_id, Agent(id=self._agent_id))
         attempt = self._attempt(agent)
@@ -208,6 +214,9 @@ class Desk(Channel):
             self._shown.update(content)
         if said := self._fallen_due(agent) if shift else "":
             changes["due"] = {"said": said, "at_ms": self._due_told_ms}
+        if self._not_called:
+            changes["refused"] = {"said": self._not_called}
+            self._not_called = ""
         return {kind: content for kind, content in changes.items() if content}
 
     def _fallen_due(self, agent: Agent) -> str:
@@ -238,6 +247,7 @@ class Desk(Channel):
         """ "Next" was pressed: what has not come up yet is handed out when it does."""
         now_ms = self._clock.now_ms()
         self._awaits = login if handing.waits else ""
+        self._refused = refusal(self._viewer.words, handing.reason) if handing.refused else ""
         self._next_asked_ms = min(now_ms + NEXT_ASKED_EVERY_MS, handing.at_ms or now_ms + NEXT_ASKED_EVERY_MS)
         self.touch()
 
@@ -254,9 +264,10 @@ class Desk(Channel):
         if now_ms >= self._next_asked_ms:
             id_ = f"next-{self._crm.live.epoch}-{self._crm.live.next_number()}"
             try:
-                self.await_next(
-                    self._awaits, await hand_next(self._crm, self._awaits, self._agent_id, Do(id_, Verb.NEXT, {}))
-                )
+                handing = await hand_next(self._crm, self._awaits, self._agent_id, Do(id_, Verb.NEXT, {}))
+                self.await_next(self._awaits, handing)
+                if handing.reason and not handing.waits and after_refusal(handing.reason) is not AfterRefusal.OVER:
+                    self._not_called = refusal(self._viewer.words, handing.reason)
             except TimeoutError:  # not saved yet: the next look asks again
                 self._next_asked_ms = now_ms + NEXT_ASKED_EVERY_MS
         if self._awaits:
@@ -492,6 +503,7 @@ class Desk(Channel):
             dialing_words=dialing_words,
             tasks=await self._tasks(agent),
             awaits=bool(self._awaits),
+            refused=self._refused,
             callback_presets=callback_presets(self._viewer, None, self._clock.now_ms()),
         )
 
@@ -887,12 +899,12 @@ async def carry_out(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
 
 
 async def _next(crm: Crm, login: str, agent: AgentId, said: Do) -> str:
-    """What comes next; who gets nothing yet need not ask again: their desk does."""
+    """What comes next; who gets nothing yet need not ask again: their desk does. A refusal is told either way."""
     handing = await hand_next(crm, login, agent, said)
     desk = crm.live.find(desk_key(agent))
     if isinstance(desk, Desk):
         desk.await_next(login, handing)
-    return "" if handing.waits else handing.reason
+    return "" if handing.waits and not handing.refused else handing.reason
 
 
 async def _to_number(crm: Crm, login: str, agent: AgentId, said: Do) -> str:

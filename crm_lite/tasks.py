@@ -22,7 +22,7 @@ from engine.core.model import (
     TaskPolicy,
     TaskType,
 )
-from engine.handout import book_task, next_for
+from engine.handout import AfterRefusal, Next, after_refusal, book_task, next_for
 from engine.store.rows import User
 from engine.store.tasks import Handed, Plate, Tasks
 
@@ -30,19 +30,8 @@ from engine.store.tasks import Handed, Plate, Tasks
 SHOWN_MAX: Final = 12
 #: A call for a handout is dialed at once; a later one has its own reason.
 DIALED_WITHIN_MS: Final = 60_000
-
-#: Refusals that another lead would meet as well; after any other the next one may do.
-_OF_THE_AGENT: Final = frozenset(
-    {
-        Refusal.UNKNOWN_AGENT,
-        Refusal.NOT_LOGGED_IN,
-        Refusal.NOT_READY,
-        Refusal.DRAINING,
-        Refusal.SWITCH_DOWN,
-        Refusal.NOT_NOW,
-        Refusal.LINES_BUSY,
-    }
-)
+#: Clients who may be refused in turn before the operator waits.
+REFUSED_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,17 +130,19 @@ async def make_task(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handing:
-    """`reason` "": the operator has what comes next; else why not. `waits`: for nothing else than that it comes up."""
+    """`reason` "": the operator has what comes next; else why not. `waits`: it is asked for again by itself."""
 
     reason: str = ""
     waits: bool = False
     at_ms: int | None = None  # when it is known to come up
+    refused: bool = False  # somebody has come up, and `reason` is why they were not called
 
 
 async def hand_next(crm: Crm, login: str, agent: AgentId, said: Do) -> Handing:
     """Give the operator what comes next. Raises StoreError, TimeoutError.
 
-    A task whose call reached nobody is put off by itself, one whose conversation has its result is done.
+    A client whom a rule refuses gives way to the next one. A task whose call reached nobody is put off by itself, one
+    whose conversation has its result is done.
     """
     rules, tasks, now_ms = crm.engine.policy().tasks, Tasks(crm.database), crm.clock.now_ms()
     current = crm.live.board.agents.get(agent)
@@ -167,20 +158,42 @@ async def hand_next(crm: Crm, login: str, agent: AgentId, said: Do) -> Handing:
         if not await _called(crm, agent, rules, plate.in_hand, plate.handed, now_ms):
             return Handing(reason="task_in_hand")
         plate = await tasks.plate(agent, now_ms)
-    found = await next_for(
-        crm.database, crm.engine.policy(), rules, agent, plate, now_ms, leads=state is AgentState.READY
-    )
-    if found.task is not None:
-        return Handing(reason=await _hand_task(crm, login, agent, said, found.task, found.why))
-    if not found.leads:
-        return Handing(reason=found.why, waits=True, at_ms=found.at_ms)
-    reason = found.why
+    refused: dict[LeadId, str] = {}
+    while True:
+        found = await next_for(
+            crm.database, crm.engine.policy(), rules, agent, plate, now_ms, leads=state is AgentState.READY, but=refused
+        )
+        if found.task is not None:
+            return Handing(reason=await _hand_task(crm, login, agent, said, found.task, found.why))
+        if not found.leads or len(refused) >= REFUSED_MAX:
+            why = next(iter(refused.values()), "")
+            return Handing(reason=why or found.why, waits=True, at_ms=found.at_ms, refused=bool(why))
+        called = await _call_one_of(crm, login, agent, said, found, refused)
+        if called is not None:
+            return called
+
+
+async def _call_one_of(
+    crm: Crm, login: str, agent: AgentId, said: Do, found: Next, refused: dict[LeadId, str]
+) -> Handing | None:
+    """Call the first of those leads whom no rule refuses. None: none; why not is added to `refused`."""
     for lead in found.leads:
-        await tasks.hand(agent, task=None, lead=lead, why=found.why, by=login, at_ms=now_ms)
+        now_ms = crm.clock.now_ms()
+        await Tasks(crm.database).offer(agent, lead, found.why, now_ms)
         reason = await crm.engine.do(_dial(login, said, agent, lead))
-        if not reason or reason in _OF_THE_AGENT:
-            break
-    return Handing(reason=reason)
+        if not reason:
+            await crm.records.add_audit(
+                at_ms=now_ms, by=login, action="handed_out", subject=f"lead:{lead}", detail=found.why
+            )
+            return Handing()
+        match after_refusal(reason):
+            case AfterRefusal.OVER:
+                return Handing(reason=reason)
+            case AfterRefusal.LATER:
+                return Handing(reason=reason, waits=True, refused=True)
+            case AfterRefusal.ANOTHER:
+                refused[lead] = reason
+    return None
 
 
 async def _called(crm: Crm, agent: AgentId, rules: TaskPolicy, task: Task, handed: Handed, now_ms: int) -> bool:

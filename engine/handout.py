@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -18,6 +19,9 @@ from engine.store.tasks import Plate, Tasks
 
 #: Leads that are tried in turn: colleagues may be faster.
 CANDIDATES_MAX: Final = 5
+#: What becomes of "Next" when a call is refused: the core's decision, for those who may not ask the core.
+AfterRefusal = tasks.AfterRefusal
+after_refusal = tasks.after_refusal
 _DAY_MS: Final = 86_400_000
 
 
@@ -32,9 +36,17 @@ class Next:
 
 
 async def next_for(
-    database: Database, policy: Policy, rules: TaskPolicy, agent: AgentId, plate: Plate, now_ms: int, *, leads: bool
+    database: Database,
+    policy: Policy,
+    rules: TaskPolicy,
+    agent: AgentId,
+    plate: Plate,
+    now_ms: int,
+    *,
+    leads: bool,
+    but: Collection[LeadId] = (),
 ) -> Next:
-    """What this operator gets now. `leads`: also leads that they dial themselves; without, tasks only.
+    """What this operator gets now. `leads`: also leads that they dial themselves, except `but`; without, tasks only.
 
     Leads come from campaigns of the mode `manual` that the operator serves: promised calls of each, and everybody else
     of those that are the recovery stack.
@@ -47,7 +59,7 @@ async def next_for(
         if campaign is None or campaign.mode is not Mode.MANUAL:
             continue
         # The operator's own clients first, else as they stand in line.
-        for lead in sorted(await _due(database, campaign, now_ms), key=lambda one: one.keeper != agent):
+        for lead in sorted(await _due(database, campaign, now_ms, but), key=lambda one: one.keeper != agent):
             if lead.state is LeadState.CALLBACK:
                 if not attempts.is_for_owner(lead, campaign, agent, now_ms):
                     promised.append(lead.id)
@@ -65,10 +77,10 @@ async def next_for(
     return Next(why=decided.why, at_ms=decided.at_ms, task=decided.task, leads=tuple(found[:CANDIDATES_MAX]))
 
 
-async def _due(database: Database, campaign: Campaign, now_ms: int) -> tuple[Lead, ...]:
+async def _due(database: Database, campaign: Campaign, now_ms: int, but: Collection[LeadId]) -> tuple[Lead, ...]:
     line = LineUp(order=campaign.order or ordering.USUAL, opens=partial(attempts.opens_ms, campaign))
     store = Store(database, zones_of=zones_of)
-    return (await store.due_leads(campaign.id, now_ms, 2 * CANDIDATES_MAX, line=line)).leads
+    return (await store.due_leads(campaign.id, now_ms, 2 * CANDIDATES_MAX, but, line=line)).leads
 
 
 async def book_task(

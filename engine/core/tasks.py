@@ -16,11 +16,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.core.hours import day_of, instants, wall_minute
-from engine.core.model import Task, TaskPolicy
+from engine.core.model import Refusal, Task, TaskPolicy
 
 MINUTE_MS: Final = 60_000
 #: How many days behind the wanted one a free day is looked for.
 DAYS_AHEAD_MAX: Final = 60
+
+_OVER: Final = frozenset({Refusal.UNKNOWN_AGENT, Refusal.NOT_LOGGED_IN, Refusal.NOT_READY})
+_LATER: Final = frozenset({Refusal.DRAINING, Refusal.SWITCH_DOWN, Refusal.NOT_NOW, Refusal.LINES_BUSY})
 
 
 class Source(Enum):
@@ -78,6 +81,21 @@ def hand_out(
     if stack and gap_ms > policy.gap_max_ms:
         return Handout(source=Source.STACK, why=f"handed_stack:{minutes}:{policy.gap_max_ms // MINUTE_MS}")
     return Handout(source=Source.WAIT, why=f"wait_for_task:{minutes}", at_ms=next_ms)
+
+
+class AfterRefusal(Enum):
+    """What becomes of "Next" when the call of the client who came up is refused."""
+
+    ANOTHER = auto()  # it is about this client: the next one may be called
+    LATER = auto()  # nobody can be called now; that passes by itself
+    OVER = auto()  # the operator does something else by now
+
+
+def after_refusal(reason: str) -> AfterRefusal:
+    """How it goes on; `reason`: a `Refusal`, or a rule about the lead."""
+    if reason in _OVER:
+        return AfterRefusal.OVER
+    return AfterRefusal.LATER if reason in _LATER else AfterRefusal.ANOTHER
 
 
 def free_ms(policy: TaskPolicy, wanted_ms: int, planned: Mapping[date, int], zone: ZoneInfo) -> int | None:

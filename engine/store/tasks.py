@@ -147,15 +147,16 @@ class Tasks:
         )
         return bool(found)
 
-    async def hand(
-        self, agent: AgentId, *, task: TaskId | None, lead: LeadId | None, why: str, by: str, at_ms: int
-    ) -> None:
-        """Note what the operator gets now, and why, also in the audit."""
-        subject = f"task:{task}" if task is not None else f"lead:{lead}"
+    async def hand(self, agent: AgentId, *, task: TaskId, lead: LeadId | None, why: str, by: str, at_ms: int) -> None:
+        """Note which task the operator gets now, and why, also in the audit."""
         await self._database.write(
             SQL.save_handout(agent=agent, task=task, lead=lead, why=why, at_ms=at_ms),
-            DIALING.append_audit(at_ms=at_ms, actor=by, action="handed_out", subject=subject, detail=why),
+            DIALING.append_audit(at_ms=at_ms, actor=by, action="handed_out", subject=f"task:{task}", detail=why),
         )
+
+    async def offer(self, agent: AgentId, lead: LeadId, why: str, at_ms: int) -> None:
+        """Note whom the operator gets if no rule refuses the call."""
+        await self._database.write(SQL.save_handout(agent=agent, task=None, lead=lead, why=why, at_ms=at_ms))
 
 
 def _task(row: Row) -> Task:

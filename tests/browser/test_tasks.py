@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,9 @@ async def new_task(page: Page, title: str, kind: str, when: str) -> None:
     await page.keyboard.press("Enter")
 
 
-async def dormant_lead(place: Office) -> None:
-    person = Person(line=2, phones=(PhoneNumber("+380671230099"),), name="Дрімов Іван", zone="Europe/Kyiv", fields={})
-    await import_leads(place.database, DORMANT, [person], file_name="old.xlsx", by="test", now_ms=1)
+async def dormant_lead(place: Office, name: str = "Дрімов Іван", number: str = "+380671230099") -> None:
+    person = Person(line=2, phones=(PhoneNumber(number),), name=name, zone="Europe/Kyiv", fields={})
+    await import_leads(place.database, DORMANT, [person], file_name=f"{number}.xlsx", by="test", now_ms=1)
 
 
 async def test_one_key_hands_out_what_comes_next(tmp_path: Path, sign_in: SignIn) -> None:
@@ -152,6 +153,32 @@ async def test_who_waits_for_next_is_handed_it_at_its_moment_without_another_key
         await in_state(page, "reserved")
         (dialed,) = await place.records.lead_history(LeadId(1))
         assert 0 <= dialed.at_ms - due_ms < 1_000
+        assert place.crm.csp_reports == 0
+
+
+async def test_who_waits_is_told_why_a_client_is_not_called_and_gets_the_next_one(
+    tmp_path: Path, sign_in: SignIn
+) -> None:
+    directory = tmp_path / "refused"
+    directory.mkdir()
+    async with office(directory, text=WORK) as place:
+        await dormant_lead(place)
+        with sqlite3.connect(directory / "office.db") as database:  # the rules became stricter since
+            database.execute("UPDATE leads SET attempts_count = 3 WHERE campaign_id = 'dormant'")
+        await place.dial(DORMANT)
+        page = await sign_in("olena", url=place.url)
+        await at_work(place, page)
+        await page.keyboard.press("F2")
+        await expect(page.locator("#toasts")).to_contain_text("попытки")
+        await expect(page.locator("#awaits")).to_contain_text("попытки")
+        await expect(page.locator("#awaits")).to_contain_text("начнётся")
+
+        await dormant_lead(place, "Новікова Анна", "+380671230088")
+        look_again(place.crm, OLENA)
+        await in_state(page, "reserved")
+        await expect(page.locator(".card-name")).to_have_text("Новікова Анна")
+        audit = [row.subject for row in await place.records.audit_page() if row.action == "handed_out"]
+        assert len(audit) == 1  # who was refused was not handed out, however often they were tried
         assert place.crm.csp_reports == 0
 
 

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.core.model import AgentId, Task, TaskId, TaskPolicy
-from engine.core.tasks import Source, free_ms, hand_out
+from engine.core.model import AgentId, Refusal, Task, TaskId, TaskPolicy
+from engine.core.tasks import AfterRefusal, Source, after_refusal, free_ms, hand_out
 
 ANNA = AgentId("anna")
 MIN = 60_000
@@ -54,6 +54,21 @@ def test_the_gap_is_held_to_the_millisecond_and_own_promises_are_plans_too(minut
 def test_a_promised_call_comes_first_of_all() -> None:
     found = hand_out(RULES, [task(1, 1, -60)], NOON, promised=True, stack=True)
     assert (found.source, found.why) == (Source.PROMISE, "handed_promise")
+
+
+@pytest.mark.parametrize(
+    ("reason", "after"),
+    [
+        pytest.param("attempts_used:3:3", AfterRefusal.ANOTHER, id="a rule about this client"),
+        pytest.param(Refusal.LEAD_TAKEN, AfterRefusal.ANOTHER, id="a colleague was faster"),
+        pytest.param(Refusal.CAMPAIGN_STOPPED, AfterRefusal.ANOTHER, id="other campaigns may go on"),
+        pytest.param(Refusal.LINES_BUSY, AfterRefusal.LATER, id="a line will be free"),
+        pytest.param(Refusal.SWITCH_DOWN, AfterRefusal.LATER, id="the switch will be back"),
+        pytest.param(Refusal.NOT_READY, AfterRefusal.OVER, id="the operator has a call by now"),
+    ],
+)
+def test_a_refused_client_gives_way_to_the_next_and_what_passes_is_waited_for(reason: str, after: AfterRefusal) -> None:
+    assert after_refusal(reason) is after
 
 
 KYIV = ZoneInfo("Europe/Kyiv")

@@ -80,6 +80,9 @@ function onFrame(frame) {
       toast("info", frame.said);
       if (document.visibilityState === "hidden" && canSound()) notify(frame.said, `due-${frame.at_ms}`);
       break;
+    case "refused":
+      toast("warn", frame.said);
+      break;
     case "card": {
       const pane = tabs.get(frame.attempt)?.pane;
       for (const [id, html] of Object.entries(frame.islands)) {
