@@ -13,6 +13,7 @@ from aiohttp import web
 from crm_lite.people import address_of
 from crm_lite.security import FailureLimit
 from crm_lite.web_keys import CRM
+from engine.core.model import PhoneType
 from engine.leads.columns import Column, Layout, Meaning, Role
 from engine.leads.files import meaning_of
 from engine.leads.plan import ImportRow, RejectedRow, plan_import
@@ -163,9 +164,10 @@ def _decided(body: bytes, meaning: Meaning) -> tuple[ImportRow | RejectedRow, st
         raise BadRequest("bad_phones", "phones")
     columns: list[Column] = []
     cells: list[Cell] = []
-    for number in phones:
-        columns.append(Column(len(cells), "phone", Role.PHONE))
-        cells.append(_text(number, "phone"))
+    for phone in phones:
+        number, type_ = _phone(phone)
+        columns.append(Column(len(cells), "phone", Role.PHONE, type=type_))
+        cells.append(number)
     for name, role in _ROLES.items():
         columns.append(Column(len(cells), name, role))
         cells.append(_text(said.get(name), name))
@@ -175,6 +177,18 @@ def _decided(body: bytes, meaning: Meaning) -> tuple[ImportRow | RejectedRow, st
         cells.append(_text(value, name))
     (decided,) = plan_import([(1, cells)], Layout(tuple(columns), 0), meaning)
     return decided, list_name
+
+
+def _phone(said: Any) -> tuple[str | None, PhoneType]:
+    """A number alone, or `{"number": …, "type": …}`; without a type the number tells it, if it can."""
+    if not isinstance(said, dict):
+        return _text(said, "phone"), PhoneType.NOT_SAID
+    if unknown := sorted(said.keys() - {"number", "type"}):
+        raise BadRequest("unknown_field", f"phone.{unknown[0]}")
+    number, type_ = _text(said.get("number"), "phone"), _text(said.get("type"), "phone.type") or ""
+    if type_ not in PhoneType.__members__.values():
+        raise BadRequest("unknown_phone_type", "phone.type")
+    return number, PhoneType(type_)
 
 
 def _text(value: Any, field: str) -> str | None:

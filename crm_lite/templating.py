@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from crm_lite.i18n import LANGUAGES, Words
+from engine.phones import TYPE_WORDS
 
 WEB_DIR: Final = Path(__file__).resolve().parent.parent / "web"
 
@@ -48,6 +49,7 @@ class Pages:
             "languages": LANGUAGES,
             "build": self.build,
             "icon": self._icon,
+            "phone_types": TYPE_WORDS,
             "static": self._static,
         }
         environment.globals.update(shared)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -19,7 +20,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat
 from phonenumbers import timezone as phone_zones
 
 from engine import numberplan
-from engine.core.model import PhoneNumber
+from engine.core.model import PhoneNumber, PhoneType
 from engine.messages import N_
 
 CELL_CHARACTERS_MAX: Final = 250
@@ -65,10 +66,11 @@ class PhoneProblem:
 
 @dataclass(frozen=True, slots=True)
 class FoundPhone:
-    """A number, and the extension that stood behind it."""
+    """A number, the extension that stood behind it, and what its plan says of where it rings: mobile, or nothing."""
 
     number: PhoneNumber
     extension: str = ""
+    type: PhoneType = PhoneType.NOT_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,15 @@ class Numbering:
 
 
 DEFAULT_NUMBERING: Final = Numbering()
-#: How to make a number of a kind of digits: the country code, and where the rest begins.
-_READS: Final = numberplan.Answers[tuple[str, int]]()
+#: The word of each type of a number; a type that is not said has none.
+TYPE_WORDS: Final[Mapping[PhoneType, str]] = {
+    PhoneType.MOBILE: N_("mobile"),
+    PhoneType.WORK: N_("work"),
+    PhoneType.HOME: N_("home"),
+    PhoneType.OTHER: N_("other phone"),
+}
+#: How to make a number of a kind of digits: the country code, and where the rest begins; and the type of such numbers.
+_READS: Final = numberplan.Answers[tuple[str, int, PhoneType]]()
 _ZONES: Final = numberplan.Answers[tuple[str, ...]]()
 
 
@@ -197,18 +206,18 @@ def _read(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
             kind = (plus, numbering)
             known = _READS.find(kind, digits)
             if known is not None:
-                code, begin = known
-                return FoundPhone(PhoneNumber(code + digits[begin:]))
+                code, begin, type_ = known
+                return FoundPhone(PhoneNumber(code + digits[begin:]), "", type_)
             found = _read_slowly(text, numbering)
             if isinstance(found, FoundPhone):
-                _learn(found.number, digits, kind)
+                _learn(found, digits, kind)
             return found
     return _read_slowly(text, numbering)
 
 
-def _learn(number: PhoneNumber, digits: str, kind: tuple[bool, Numbering]) -> None:
+def _learn(found: FoundPhone, digits: str, kind: tuple[bool, Numbering]) -> None:
     """Keep how the country code and a part of the digits made that number, if all that begin alike are made so."""
-    plus, numbering = kind
+    number, (plus, numbering) = found.number, kind
     if digits.startswith(_OLD_PREFIX) and not plus:
         return  # read by a rule of ours
     if numbering.allow and _allowed(numbering).fullmatch(number.e164):
@@ -220,7 +229,7 @@ def _learn(number: PhoneNumber, digits: str, kind: tuple[bool, Numbering]) -> No
         code = "+" + plan.code
         begin = len(digits) - len(number.e164) + len(code)
         if 0 <= begin <= depth and number.e164 == code + digits[begin:]:
-            _READS.learn(kind, digits, depth, (code, begin))
+            _READS.learn(kind, digits, depth, (code, begin, found.type))
             return
 
 
@@ -244,14 +253,14 @@ def _read_slowly(text: str, numbering: Numbering) -> FoundPhone | PhoneProblem:
     for region in numbering.regions:
         match _read_in(bare, region, numbering):
             case PhoneNumber() as number:
-                return FoundPhone(number, extension)
+                return FoundPhone(number, extension, _type_of(number))
             case read:
                 reads.append(read)
     # The long-distance prefix of old, still before many Ukrainian numbers; no Russian area begins with 0.
     if "UA" in numbering.regions and re.sub(r"\D", "", bare).startswith(_OLD_PREFIX) and "+" not in bare:
         old = _read_in(bare.lstrip()[1:].lstrip(" -.("), "UA", numbering)
         if isinstance(old, PhoneNumber) and bare.lstrip()[0] == "8":
-            return FoundPhone(old, extension)
+            return FoundPhone(old, extension, _type_of(old))
     # The reason nearest to a number says most: some region knew its length.
     return PhoneProblem(min(map(_why_not, reads), key=_NEARNESS.index), text)
 
@@ -297,6 +306,12 @@ def _read_in(
             return NumberParseException(NumberParseException.TOO_LONG, "")
         return PhoneNumber(e164)
     return read
+
+
+def _type_of(number: PhoneNumber) -> PhoneType:
+    """A landline's plan does not know whether it rings at home or at work."""
+    kind = phonenumbers.number_type(phonenumbers.parse(number.e164))
+    return PhoneType.MOBILE if kind == phonenumbers.PhoneNumberType.MOBILE else PhoneType.NOT_SAID
 
 
 def _why_not(read: phonenumbers.PhoneNumber | NumberParseException) -> PhoneReason:

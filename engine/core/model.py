@@ -502,6 +502,16 @@ class Policy:
     orders: OrderPolicy | None = None
 
 
+class PhoneType(StrEnum):
+    """Where a number of a lead rings. Kept in the store by value."""
+
+    NOT_SAID = ""
+    MOBILE = "mobile"
+    WORK = "work"
+    HOME = "home"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phone:
     """One number of a lead."""
@@ -509,6 +519,7 @@ class Phone:
     position: int
     number: PhoneNumber
     valid: bool = True
+    type: PhoneType = PhoneType.NOT_SAID
     zones: tuple[str, ...] = ()  # where a number of its kind may be; read only of a lead without a zone
 
 

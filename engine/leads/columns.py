@@ -13,6 +13,7 @@ from zoneinfo import available_timezones
 import orjson
 from babel import Locale
 
+from engine.core.model import PhoneType
 from engine.leads.sheets import Cell, Row
 from engine.phones import FoundPhone, Numbering, cell_text, find_phones
 from engine.store.folding import fold
@@ -47,12 +48,15 @@ _NAMES: Final = (
     (
         Role.PHONE,
         r"((номер |контактный |контактні |контактний |домашний |домашній |рабочий |робочий |основной |основний "
-        r"|моб |раб |роб |дом |сот |осн |дод |доп |мобильный |мобільний |второй |другий "
+        r"|служебный |службовий |другой |інший |моб |раб |роб |дом |сот |осн |дод |доп |мобильный |мобільний "
+        r"|второй |другий "
         r"|дополнительный |додатковий |сотовый )*"
         r"(тел|телефон|телефона|телефону|телефоны|телефони|моб|мобильный|мобільний|мобила|сотовый|тлф)"
-        r"( (клиента|клієнта|моб|мобильный|мобільний|домашний|домашній|рабочий|робочий|абонента|заказчика|замовника))*"
-        r"|(mobile |cell |work |home |phone |contact |main |second )*(phone|phones|mobile|cell|tel|telephone|msisdn)"
-        r"( (number|no|home|work|mobile))?|номер абонента|номер клиента|номер клієнта|viber|whatsapp|вайбер)",
+        r"( (клиента|клієнта|моб|мобильный|мобільний|дом|домашний|домашній|раб|рабочий|роб|робочий|абонента"
+        r"|заказчика|замовника))*"
+        r"|(mobile |cell |work |office |business |home |other |phone |contact |main |second )*"
+        r"(phone|phones|mobile|cell|tel|telephone|msisdn)( (number|no|home|work|office|mobile|other))?"
+        r"|номер абонента|номер клиента|номер клієнта|viber|whatsapp|вайбер)",
     ),
     (
         Role.NAME,
@@ -78,6 +82,13 @@ _NAMES: Final = (
     ),
     (Role.SOURCE, r"(источник|джерело|партнер|источник лида|джерело ліда|source|lead source|partner)"),
 )
+#: Words of a phone column's name, folded, that say where the numbers ring; the first that fits is meant.
+_TYPES: Final = (
+    (PhoneType.WORK, re.compile(r"\b(раб|рабоч\w+|роб|робоч\w+|служебн\w+|службов\w+|work|office|business)\b")),
+    (PhoneType.HOME, re.compile(r"\b(дом|домашн\w+|home)\b")),
+    (PhoneType.MOBILE, re.compile(r"\b(моб|мобил\w+|мобіл\w+|сот|сотов\w+|mobile|cell)\b")),
+    (PhoneType.OTHER, re.compile(r"\b(другой|інший|other)\b")),
+)
 _PERSON: Final = re.compile(r"[A-ZА-ЯЁІЇЄҐ][\w'’ʼ-]+(\s[A-ZА-ЯЁІЇЄҐ][\w'’ʼ.-]*){1,2}")
 _PATTERNS: Final = tuple((role, re.compile(pattern)) for role, pattern in _NAMES)
 _CITY_NAMES: Final = frozenset(
@@ -94,13 +105,17 @@ def folded(name: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its place, its name in the file, its meaning, and for Role.FIELD the field's key."""
+    """One column: its place, its name in the file, its meaning, for Role.FIELD the field's key.
+
+    `type`: of Role.PHONE, where all its numbers ring, if its name says so.
+    """
 
     index: int
     title: str
     role: Role
     key: str = ""
     is_city: bool = False
+    type: PhoneType = PhoneType.NOT_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +215,8 @@ def _chosen(index: int, title: str, chosen: str, meaning: Meaning) -> Column:
     """A column as a person chose it; a field that the configuration no longer has keeps the column's own name."""
     kind, _, key = chosen.partition(":")
     role = next((role for role in Role if role.value == kind), Role.FIELD)
+    if role is Role.PHONE:
+        return _phone_column(index, title)
     if role is not Role.FIELD:
         return Column(index, title, role)
     is_city = folded(title) in _CITY_NAMES or key == "city"
@@ -231,12 +248,20 @@ def _looks_like_a_name(text: str) -> bool:
 
 
 def _column(index: int, title: str, role: Role | None, meaning: Meaning, *, is_city: bool) -> Column:
+    if role is Role.PHONE:
+        return _phone_column(index, title)
     is_city = is_city or folded(title) in _CITY_NAMES
     key = meaning.key_of(title)
     # What the configuration names is what it says, unless it is how to reach the lead.
-    if key is not None and role is not Role.PHONE:
+    if key is not None:
         return Column(index, title, Role.FIELD, key, is_city or key == "city")
     return Column(index, title, role or Role.FIELD, "" if role else title, is_city)
+
+
+def _phone_column(index: int, title: str) -> Column:
+    name = folded(title)
+    said = next((type_ for type_, words in _TYPES if words.search(name)), PhoneType.NOT_SAID)
+    return Column(index, title, Role.PHONE, type=said)
 
 
 def _role(title: str) -> Role | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final
 
 from engine.config import Config
+from engine.core.model import PhoneType
 from engine.leads.files import Translate, label_of, labels_of_fields, table_writer
 from engine.leads.sheets import Cell
 from engine.messages import N_
+from engine.phones import TYPE_WORDS
 from engine.store.database import Database
 from engine.store.exports import ExportedLead, Wanted, field_names, pages
 from engine.store.folding import tags_text
@@ -19,7 +21,7 @@ from engine.store.store import SQL as DIALING
 
 #: A sheet of XLSX ends there; the header is one.
 XLSX_LEADS_MAX: Final = 1_048_575
-#: Numbers of a lead that get columns of their own.
+#: Numbers of a lead that get columns of their own, two each.
 NUMBERS_MAX: Final = 3
 SUFFIXES: Final = (".xlsx", ".csv")
 
@@ -64,13 +66,15 @@ async def export_leads(
     columns = [*labels.fields, *others]
     count = 0
     with table_writer(path) as write:
-        phones = [f"{translate(N_('Phone'))} {position}" for position in range(1, NUMBERS_MAX + 1)]
+        of_a_phone = (translate(N_("Phone")), translate(N_("Type of phone")))
+        phones = [f"{name} {position}" for position in range(1, NUMBERS_MAX + 1) for name in of_a_phone]
+        types = {type_: translate(word) for type_, word in TYPE_WORDS.items()}
         who, *rest = map(translate, _HEAD)
         write([who, *phones, *rest, *labels.fields.values(), *others])
 
         def write_page(page: Sequence[ExportedLead]) -> None:
             for lead in page:
-                write([*_cells(lead, labels, zone), *(lead.fields.get(name) for name in columns)])
+                write([*_cells(lead, labels, zone, types), *(lead.fields.get(name) for name in columns)])
 
         async for page in pages(database, wanted):
             count += len(page)
@@ -110,12 +114,13 @@ _HEAD: Final = (
 )
 
 
-def _cells(lead: ExportedLead, labels: Labels, zone: tzinfo) -> list[Cell]:
-    numbers = [*lead.numbers[:NUMBERS_MAX], *[None] * (NUMBERS_MAX - len(lead.numbers))]
+def _cells(lead: ExportedLead, labels: Labels, zone: tzinfo, types: Mapping[PhoneType, str]) -> list[Cell]:
+    phones = [cell for number, type_ in lead.phones[:NUMBERS_MAX] for cell in (number, types.get(type_))]
     given = lead.disposed_at_ms
     return [
         lead.name,
-        *numbers,
+        *phones,
+        *[None] * (2 * NUMBERS_MAX - len(phones)),
         lead.campaign,
         lead.state.value,
         lead.attempts_count,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final, TypeVar
 
-from engine.core.model import PhoneNumber
+from engine.core.model import PhoneNumber, PhoneType
 from engine.leads.columns import Column, Layout, Meaning, Role, zone_of_city, zone_of_text
 from engine.leads.sheets import Cell, Row
 from engine.messages import N_
@@ -64,6 +64,7 @@ class ImportRow:
     tags: tuple[str, ...] = ()
     keeper: str | None = None
     source: str = ""
+    phone_types: tuple[PhoneType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ class _Plan:
 
     def decide(self) -> ImportRow | RejectedRow:
         numbers = self._numbers()
+        phones = tuple(numbers)
         for column in self._others:
             if value := cell_text(self._cell(column)):
                 self._take(column, value)
@@ -180,9 +182,10 @@ class _Plan:
             return RejectedRow(self._line, self._cells, tuple(self._problems))
         return ImportRow(
             line=self._line,
-            phones=numbers,
+            phones=phones,
+            phone_types=tuple(numbers.values()),
             name=" ".join(self._names)[:NAME_CHARACTERS_MAX],
-            zone=self._zone or self._city_zone or self._usual.zone or _zone_of_phones(numbers),
+            zone=self._zone or self._city_zone or self._usual.zone or _zone_of_phones(phones),
             priority=self._priority,
             external_id=self._external_id,
             fields=self._fields,
@@ -191,15 +194,17 @@ class _Plan:
             source=self._source,
         )
 
-    def _numbers(self) -> tuple[PhoneNumber, ...]:
-        numbers: dict[PhoneNumber, None] = {}
+    def _numbers(self) -> dict[PhoneNumber, PhoneType]:
+        numbers: dict[PhoneNumber, PhoneType] = {}
         unread: list[tuple[Column, PhoneReason]] = []
         for column in self._phones:
             found = find_phones(self._cell(column), self._meaning.numbering)
             if len(found) == 1 and isinstance(found[0], FoundPhone) and not found[0].extension:  # nearly all of them
-                numbers[found[0].number] = None
+                numbers.setdefault(found[0].number, column.type or found[0].type)
                 continue
-            numbers.update((phone.number, None) for phone in found if isinstance(phone, FoundPhone))
+            for phone in found:
+                if isinstance(phone, FoundPhone):
+                    numbers.setdefault(phone.number, column.type or phone.type)
             unread += [(column, phone.reason) for phone in found if isinstance(phone, PhoneProblem)]
             if any(isinstance(phone, PhoneProblem) or phone.extension for phone in found):
                 # An extension, or a number that nobody can dial, stays readable on the card.
@@ -207,7 +212,7 @@ class _Plan:
         if not numbers:
             for column, reason in unread or [(self._phones[0], PhoneReason.EMPTY)]:
                 self._wrong(column, reason)
-        return tuple(islice(numbers, PHONES_PER_LEAD_MAX))
+        return numbers if len(numbers) <= PHONES_PER_LEAD_MAX else dict(islice(numbers.items(), PHONES_PER_LEAD_MAX))
 
     def _take(self, column: Column, value: str) -> None:
         match column.role:

@@ -24,6 +24,7 @@ from typing import IO, Any, Final
 
 import orjson
 
+from engine.core.model import PhoneType
 from engine.leads.columns import NOTHING_CHOSEN, SAMPLE_ROWS_MAX, Choice, Column, Layout, Meaning, Role, recognise
 from engine.leads.plan import ImportRow, RejectedRow, mend, plan_import
 from engine.leads.sheets import Cell, Refused, RefusedReason, Row, count, read
@@ -118,7 +119,10 @@ def received(child: subprocess.Popen[bytes], lines: IO[bytes]) -> Iterator[dict[
 
 
 def _layout(value: dict[str, Any]) -> Layout:
-    columns = tuple(Column(**{**column, "role": Role(column["role"])}) for column in value["columns"])
+    columns = tuple(
+        Column(**{**column, "role": Role(column["role"]), "type": PhoneType(column["type"])})
+        for column in value["columns"]
+    )
     return Layout(columns, value["header_row"])
 
 

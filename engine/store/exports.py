@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from engine.core.model import AgentId, CampaignId, DispositionId, LeadState
+from engine.core.model import AgentId, CampaignId, DispositionId, LeadState, PhoneType
 from engine.store import queries
 from engine.store.database import Database, Row, rows_of
 from engine.store.queries import Query
@@ -49,7 +49,7 @@ class ExportedLead:
     id: int
     campaign: str
     name: str
-    numbers: tuple[str, ...]
+    phones: tuple[tuple[str, PhoneType], ...]
     external_id: str
     zone: str
     priority: int
@@ -104,7 +104,7 @@ def _lead(row: Row) -> ExportedLead:
         id=row["id"],
         campaign=row["campaign_id"],
         name=row["name"],
-        numbers=tuple(orjson.loads(row["numbers"])),
+        phones=tuple((number, PhoneType(type_)) for number, type_ in orjson.loads(row["phones"])),
         external_id=row["external_id"],
         zone=row["zone"] or "",
         priority=row["priority"],

@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import PurePath
 from typing import Any, Final, TypeAlias
 
 import orjson
 
-from engine.core.model import CampaignId
+from engine.core.model import CampaignId, PhoneType
 from engine.store import queries
 from engine.store.database import Database, Row, one, rows_of
 from engine.store.errors import StoreError
@@ -461,8 +461,9 @@ class Piece:
     """Rows of one transaction, in order, as the store takes them: made in the process that reads the file.
 
     `leads`: a JSON array of [line, external id, name, folded name, zone, fields, priority, tags, keeper, source];
-    `numbers`: one of an object for each position, line → number. One text instead of a thousand rows: SQLite unfolds it
-    in one step of its own thread, and nobody else's interpreter is held up.
+    `numbers`: a JSON object of objects line → number, one for each position and type of phone (`0mobile`), in the order
+    of positions. One text instead of a thousand rows: SQLite unfolds it in one step of its own thread, and nobody
+    else's interpreter is held up.
     """
 
     first: int  # its lines in the file
@@ -476,7 +477,7 @@ class Piece:
     def rows(self) -> list[tuple[int, tuple[str, ...]]]:
         """The good rows: line and numbers; those of `twice` too."""
         of_lines: dict[int, tuple[str, ...]] = {}
-        for by_line in orjson.loads(self.numbers):
+        for by_line in orjson.loads(self.numbers).values():
             for line, number in by_line.items():
                 of_lines[int(line)] = (*of_lines.get(int(line), ()), number)
         return sorted([*of_lines.items(), *self.twice])
@@ -494,16 +495,16 @@ class Piece:
             return None
         leads = [lead for lead in orjson.loads(self.leads) if lead[0] > line]
         twice = tuple(row for row in self.twice if row[0] > line)
-        by_position = [
-            {key: number for key, number in by_line.items() if int(key) > line}
-            for by_line in orjson.loads(self.numbers)
-        ]
+        by_place = {
+            place: {key: number for key, number in by_line.items() if int(key) > line}
+            for place, by_line in orjson.loads(self.numbers).items()
+        }
         return Piece(
             first=line + 1,
             last=self.last,
             good=len(leads) + len(twice),
             leads=_json(leads),
-            numbers=_json(by_position),
+            numbers=_json(by_place),
             twice=twice,
             rejects=tuple(reject for reject in self.rejects if reject.line > line),
         )
@@ -526,7 +527,7 @@ def pieces_of(rows: Iterable[FileRow]) -> Iterator[Piece]:
 def piece_of(rows: Iterable[FileRow], *, first: int, last: int) -> Piece:
     """Those rows as the piece of these lines. ValueError as `pieces_of`."""
     leads: list[tuple[Any, ...]] = []
-    by_position: list[dict[str, str]] = []
+    by_place: dict[tuple[int, PhoneType], dict[str, str]] = {}
     twice: list[tuple[int, tuple[str, ...]]] = []
     rejects: list[ImportReject] = []
     seen: set[str] = set()
@@ -534,7 +535,7 @@ def piece_of(rows: Iterable[FileRow], *, first: int, last: int) -> Piece:
         if isinstance(row, ImportReject):
             rejects.append(row)
             continue
-        numbers = _numbers_of(row)
+        numbers = numbers_of(row)  # each with its type
         if not seen.isdisjoint(numbers):  # of what earlier pieces brought the store knows
             twice.append((row.line, tuple(numbers)))
             continue
@@ -542,29 +543,29 @@ def piece_of(rows: Iterable[FileRow], *, first: int, last: int) -> Piece:
         name = row.name
         said = (row.external_id, name, fold(name), row.zone, row.fields, row.priority, row.tags, row.keeper, row.source)
         leads.append((row.line, *said))
-        while len(by_position) < len(numbers):
-            by_position.append({})
         key = str(row.line)
-        for by_line, number in zip(by_position, numbers, strict=False):
-            by_line[key] = number
+        for position, (number, type_) in enumerate(numbers.items()):
+            by_place.setdefault((position, type_), {})[key] = number
     return Piece(
         first=first,
         last=last,
         good=len(leads) + len(twice),
         leads=_json(leads),
-        numbers=_json(by_position),
+        numbers=_json({f"{position}{type_}": by_place[position, type_] for position, type_ in sorted(by_place)}),
         twice=tuple(twice),
         rejects=tuple(rejects),
     )
 
 
-def _numbers_of(row: ImportRow) -> list[str]:
-    numbers = [phone.e164 for phone in row.phones]
+def numbers_of(row: ImportRow) -> dict[str, PhoneType]:
+    """Each number once, in order, with its type. ValueError for a row that the store could never keep."""
+    types = row.phone_types or repeat(PhoneType.NOT_SAID)
+    numbers = {phone.e164: type_ for phone, type_ in zip(row.phones, types, strict=False)}
     if not numbers:
         raise ValueError(f"row {row.line}: a lead without a number must be a reject")
     if abs(row.priority) > PRIORITY_MAX:
         raise ValueError(f"row {row.line}: a priority is from -{PRIORITY_MAX} to {PRIORITY_MAX}")
-    return numbers if len(numbers) == 1 else list(dict.fromkeys(numbers))
+    return numbers
 
 
 def _json(value: Any) -> str:

@@ -13,6 +13,7 @@ from engine.core.model import CampaignId, LeadId
 from engine.store import queries
 from engine.store.database import Database, one, rows_of
 from engine.store.folding import fold
+from engine.store.imports import numbers_of
 from engine.store.queries import Query
 from engine.store.rows import ImportRow
 from engine.store.store import LEADS_OF
@@ -127,8 +128,8 @@ class Partners:
         self, partner: Partner, key: str, request: bytes, row: ImportRow, *, list_name: str = "", at_ms: int
     ) -> Verdict:
         """Take a good row as a lead of the partner's campaign, unless it is there or must not be called."""
-        numbers = list(dict.fromkeys(phone.e164 for phone in row.phones))
-        listed = orjson.dumps(numbers).decode()
+        types = numbers_of(row)
+        listed = orjson.dumps(list(types)).decode()
         where = {"numbers": listed, "campaign": partner.campaign}
         unwanted, known = await self._database.read(
             SQL.unwanted_numbers(**where, partner=partner.key), SQL.known_lead(**where)
@@ -139,8 +140,8 @@ class Partners:
                 partner, key, request, Verdict(verdict="duplicate", reason="in_campaign", lead=lead), at_ms
             )
         not_called = {row["number"] for row in unwanted}
-        numbers = [number for number in numbers if number not in not_called]
-        if not numbers:
+        phones = [(number, type_) for number, type_ in types.items() if number not in not_called]
+        if not phones:
             return await self.reject(partner, key, request, reason="do_not_call", field="phone", at_ms=at_ms)
         taken, *_ = await self._database.write(
             SQL.take_lead(
@@ -157,13 +158,13 @@ class Partners:
                 tags=orjson.dumps(row.tags).decode(),
                 at_ms=at_ms,
             ),
-            SQL.take_phones(numbers=orjson.dumps(numbers).decode()),
+            SQL.take_phones(phones=orjson.dumps(phones).decode()),
             SQL.answer_accepted(
                 partner=partner.key,
                 key=key,
                 request=_hash(request),
                 at_ms=at_ms,
-                number=numbers[0],
+                number=phones[0][0],
                 campaign=partner.campaign,
             ),
             DIALING.touch(subject=LEADS_OF + partner.campaign),

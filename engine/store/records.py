@@ -43,7 +43,7 @@ from engine.store.rows import (
 )
 from engine.store.search import SQL as FIND
 from engine.store.search import index_leads, query_of
-from engine.store.store import CALLERS_MAX
+from engine.store.store import CALLERS_MAX, phones_of
 from engine.store.store import SQL as DIALING
 
 #: Rows of one page of a list; a wish for more is cut.
@@ -542,10 +542,7 @@ def _card(row: Row) -> LeadCard:
         id=LeadId(row["id"]),
         campaign=CampaignId(row["campaign_id"]),
         name=row["name"],
-        phones=tuple(
-            Phone(position=position, number=PhoneNumber(number), valid=bool(usable))
-            for position, number, usable in sorted(orjson.loads(row["phones"]))
-        ),
+        phones=phones_of(row["phones"]),
         fields=orjson.loads(row["fields"]),
         state=state,
         zone=row["zone"],

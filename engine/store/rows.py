@@ -19,6 +19,7 @@ from engine.core.model import (
     Outcome,
     Phone,
     PhoneNumber,
+    PhoneType,
 )
 
 
@@ -246,6 +247,8 @@ class ImportRow(Protocol):
     def keeper(self) -> str | None: ...
     @property
     def source(self) -> str: ...
+    @property
+    def phone_types(self) -> Sequence[PhoneType]: ...  # of each of `phones`; empty: none is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,7 @@ from engine.core.model import (
     Past,
     Phone,
     PhoneNumber,
+    PhoneType,
     QueueId,
     Recording,
     TrunkId,
@@ -747,10 +748,7 @@ def _wanted_ready(agent: Row) -> bool:
 
 
 def _lead(row: Row) -> Lead:
-    phones = tuple(
-        Phone(position=position, number=PhoneNumber(number), valid=bool(usable))
-        for position, number, usable in sorted(orjson.loads(row["phones"]))
-    )
+    phones = phones_of(row["phones"])
     outcomes = Counter(Outcome(outcome) for outcome in orjson.loads(row["outcomes"]))
     return Lead(
         id=LeadId(row["id"]),
@@ -783,6 +781,14 @@ def _standing(row: Row) -> ordering.Standing:
         zone=row["zone"] or "",
         tags=tuple(orjson.loads(row["tags"])),
         fields={**orjson.loads(row["fields"]), "partner": row["source"], "list": row["list"]},
+    )
+
+
+def phones_of(told: str) -> tuple[Phone, ...]:
+    """A lead's phones in order, from JSON: [[position, number, usable, type], …]."""
+    return tuple(
+        Phone(position=position, number=PhoneNumber(number), valid=bool(usable), type=PhoneType(type_))
+        for position, number, usable, type_ in sorted(orjson.loads(told))
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.model import AgentId, CampaignId, LeadId, LeadState, PhoneNumber
+from engine.core.model import AgentId, CampaignId, LeadId, LeadState, PhoneNumber, PhoneType
 from engine.store.cards import Cards, Conflict, Edit, NotMergeable
 from engine.store.imports import import_leads
 from engine.verify import verify
@@ -65,7 +65,12 @@ async def twin(place: Office) -> LeadId:
     """A second card with a number of the first, a new number and a field that the first lacks."""
     numbers = (PhoneNumber("+380671234501"), PhoneNumber("+380501112233"))
     person = Person(
-        line=2, phones=numbers, name="П. Іваненко", zone=None, fields={"city": "Суми", "email": "p@example.com"}
+        line=2,
+        phones=numbers,
+        name="П. Іваненко",
+        zone=None,
+        fields={"city": "Суми", "email": "p@example.com"},
+        phone_types=(PhoneType.NOT_SAID, PhoneType.WORK),
     )
     await import_leads(place.database, CampaignId("autumn"), [person], file_name="two.xlsx", by="test", now_ms=5)
     (found,) = await Cards(place.database).twins(LEAD, None)
@@ -93,7 +98,10 @@ async def test_two_cards_become_one_and_two_again(place: Office) -> None:
     kept, merged = await place.records.lead_card(LEAD), await place.records.lead_card(other)
     assert kept is not None
     assert merged is not None
-    assert [phone.number.e164 for phone in kept.phones] == ["+380671234501", "+380501112233"]
+    assert [(phone.number.e164, phone.type.value) for phone in kept.phones] == [
+        ("+380671234501", ""),
+        ("+380501112233", "work"),
+    ]
     assert (kept.name, kept.fields["city"], kept.fields["email"]) == ("Іваненко Петро", "Київ", "p@example.com")
     assert merged.state is LeadState.CLOSED
     assert await cards.twins(LEAD, None) == ()

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from engine.core.model import CampaignId, PhoneNumber
+from engine.core.model import CampaignId, PhoneNumber, PhoneType
 from engine.leads.columns import Meaning
 from engine.leads.files import resume_imports
 from engine.phones import Numbering
@@ -27,6 +27,7 @@ from engine.store.imports import (
     import_of,
     import_rejects,
     latest_imports,
+    piece_of,
     pieces_of,
     start_import,
 )
@@ -51,6 +52,7 @@ class FileRow:
     tags: tuple[str, ...] = ()
     keeper: str | None = None
     source: str = ""
+    phone_types: tuple[PhoneType, ...] = ()
 
 
 def file_of(count: int, first: int = 1) -> Iterator[FileRow]:
@@ -156,6 +158,25 @@ async def test_a_changed_lead_stays_on_its_list(database: Database) -> None:
     )
     assert counts.updated == 1
     assert await Records(database).lists() == ("leads",)
+
+
+async def test_phones_keep_their_types_and_their_order(database: Database) -> None:
+    office, mobile, plain = number(1), number(1, 1), number(1, 2)
+    types = (PhoneType.WORK, PhoneType.MOBILE, PhoneType.NOT_SAID)
+    file = [
+        FileRow(line=1, phones=(office, mobile, plain), phone_types=types),
+        FileRow(line=2, phones=(number(2), number(2, 1)), phone_types=(PhoneType.NOT_SAID, PhoneType.HOME)),
+    ]
+    assert [of_row for _, of_row in piece_of(file, first=1, last=2).rows()] == [
+        (office.e164, mobile.e164, plain.e164),
+        (number(2).e164, number(2, 1).e164),
+    ]
+    await brought(database, file)
+    fetched = await Store(database).due_leads(SPRING, NOON, 10)
+    assert [[(phone.number, phone.type) for phone in lead.phones] for lead in fetched.leads] == [
+        [(office, PhoneType.WORK), (mobile, PhoneType.MOBILE), (plain, PhoneType.NOT_SAID)],
+        [(number(2), PhoneType.NOT_SAID), (number(2, 1), PhoneType.HOME)],
+    ]
 
 
 async def test_a_file_longer_than_a_piece_keeps_its_order(database: Database) -> None:

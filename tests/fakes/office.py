@@ -43,6 +43,7 @@ from engine.core.model import (
     LegId,
     PhoneId,
     PhoneNumber,
+    PhoneType,
     TrunkId,
     inbound_leg,
 )
@@ -151,6 +152,7 @@ class Person:
     tags: tuple[str, ...] = ()
     keeper: str | None = None
     source: str = ""
+    phone_types: tuple[PhoneType, ...] = ()
 
 
 class FakeSwitch:

@@ -26,6 +26,7 @@ from engine.store import imports as store_imports
 from engine.store.imports import ImportState, begin_import, import_of, start_import
 from engine.store.rows import Role
 from engine.store.store import Store
+from tests.contract.store_people import sql
 from tests.fakes.office import CAMPAIGN, PASSWORD, Office, office
 from tests.fakes.waiting import poll, poll_text
 
@@ -288,6 +289,16 @@ async def test_what_a_lead_file_brings_is_text_and_never_markup(place: Office) -
             assert "<b>Bob" not in html
             assert "<img" not in html
             assert "&lt;b&gt;Bob" in html
+
+
+@pytest.mark.parametrize(("language", "word"), [("ru", "рабочий"), ("uk", "робочий"), ("en", "work")])
+async def test_the_card_says_beside_a_number_where_it_rings(place: Office, language: str, word: str) -> None:
+    await place.database.write(sql("UPDATE phones SET type = 'work' WHERE lead_id = 1"))
+    async with Browser(place) as boss:
+        await boss.sign_in("boss")
+        await boss.session.post("/profile", data={"language": language, "theme": "dark"})
+        assert f'<span class="soft">{word}</span>' in (await boss.get("/leads/1"))[1]
+        assert f'<span class="soft">{word}</span>' not in (await boss.get("/leads/2"))[1]
 
 
 async def test_nobody_sees_a_traceback(place: Office, monkeypatch: pytest.MonkeyPatch) -> None:

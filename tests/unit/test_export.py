@@ -80,7 +80,9 @@ async def people(database: InlineDatabase) -> None:
 @pytest.mark.parametrize("kind", [".csv", ".xlsx"])
 async def test_leads_are_written_with_their_results(database: InlineDatabase, tmp_path: Path, kind: str) -> None:
     await people(database)
+    await change(database, "UPDATE phones SET type = 'work' WHERE lead_id = 1 AND position = 1")
     one, two, three = await written(database, tmp_path / f"out{kind}")
+    assert [one[f"Type of phone {position}"] for position in (1, 2, 3)] == ["", "work", ""]
     assert (one["Phone 1"], one["Phone 2"], one["Result"], one["Город"], one["Operator"]) == (
         number(1).e164,
         number(1, 1).e164,

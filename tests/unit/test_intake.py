@@ -91,6 +91,38 @@ async def test_a_lead_comes_onto_the_list_that_its_partner_names(shop: Sender) -
     assert (code, said["reason"], said["field"]) == (400, "bad_value", "list")
 
 
+async def test_a_lead_comes_with_the_types_of_its_phones(shop: Sender) -> None:
+    phones = [
+        {"number": "044 765 43 21", "type": "work"},
+        "067 765 43 21",
+        {"number": "0447654322"},
+        {"number": "0447654323", "type": None},
+    ]
+    code, said = await shop.send({"phones": phones})
+    assert code == 201
+    card = await shop.place.records.lead_card(LeadId(said["lead"]))
+    assert card is not None
+    assert [phone.type.value for phone in card.phones] == ["work", "mobile", "", ""]
+    code, said = await shop.send({"phone": {"number": "044 765 43 25", "type": "home"}})
+    card = await shop.place.records.lead_card(LeadId(said["lead"]))
+    assert card is not None
+    assert [phone.type.value for phone in card.phones] == ["home"]
+
+
+@pytest.mark.parametrize(
+    ("phone", "reason", "field"),
+    [
+        ({"number": "0677654321", "type": "fax"}, "unknown_phone_type", "phone.type"),
+        ({"number": "0677654321", "type": ["work"]}, "bad_value", "phone.type"),
+        ({"number": {"e164": 1}}, "bad_value", "phone"),
+        ({"number": "0677654321", "kind": "work"}, "unknown_field", "phone.kind"),
+    ],
+)
+async def test_a_phone_that_is_not_understood_is_refused(shop: Sender, phone: Any, reason: str, field: str) -> None:
+    code, said = await shop.send({"phones": ["0677654399", phone]})
+    assert (code, said) == (400, {"status": "error", "reason": reason, "field": field})
+
+
 async def test_the_same_key_gets_the_same_answer_and_makes_no_second_lead(shop: Sender) -> None:
     first = await shop.send(key="one")
     assert await shop.send(key="one") == first

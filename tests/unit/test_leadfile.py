@@ -14,7 +14,7 @@ import pytest
 import python_calamine
 
 from engine.config import Loaded, load
-from engine.core.model import CampaignId, PhoneNumber
+from engine.core.model import CampaignId, PhoneNumber, PhoneType
 from engine.leads.columns import Choice, Meaning, Role, recognise, zone_of_city, zone_of_text
 from engine.leads.files import (
     ImportChoice,
@@ -173,6 +173,51 @@ def test_a_name_in_parts_is_one_name_and_two_phone_columns_are_two_phones(corpus
     [row] = rows(corpus / "names_in_parts.csv").values()
     assert row.name == "А Б В"
     assert len(row.phones) == 2
+
+
+@pytest.mark.parametrize(
+    ("heading", "type_"),
+    [
+        ("Мобильный", PhoneType.MOBILE),
+        ("Моб. тел.", PhoneType.MOBILE),
+        ("Мобільний телефон", PhoneType.MOBILE),
+        ("Mobile phone", PhoneType.MOBILE),
+        ("cell", PhoneType.MOBILE),
+        ("Рабочий телефон", PhoneType.WORK),
+        ("Робочий тел. 2", PhoneType.WORK),
+        ("Рабочий мобильный", PhoneType.WORK),
+        ("Office phone", PhoneType.WORK),
+        ("Phone (work)", PhoneType.WORK),
+        ("Домашний тел", PhoneType.HOME),
+        ("Тел. дом.", PhoneType.HOME),
+        ("Домашній телефон", PhoneType.HOME),
+        ("Home phone", PhoneType.HOME),
+        ("Другой телефон", PhoneType.OTHER),
+        ("Other phone", PhoneType.OTHER),
+        ("Телефон", PhoneType.MOBILE),  # by the number
+    ],
+)
+def test_the_heading_of_a_phone_column_says_where_its_numbers_ring(
+    tmp_path: Path, heading: str, type_: PhoneType
+) -> None:
+    path = tmp_path / "phones.csv"
+    path.write_text(f"Имя;{heading}\nАнна;067 123 45 67\n", encoding="utf-8")
+    [row] = rows(path).values()
+    assert (row.phones, row.phone_types) == ((PhoneNumber("+380671234567"),), (type_,))
+
+
+def test_each_phone_of_a_lead_has_its_own_type(tmp_path: Path) -> None:
+    path = tmp_path / "phones.csv"
+    first, second = "044 123 45 67, 067 123 45 67", "067 123 45 67, 0441234568"
+    path.write_text(f"Имя;Телефон;Рабочий телефон\nАнна;{first};{second}\n", encoding="utf-8")
+    [row] = rows(path).values()
+    assert [(phone.e164, type_.value) for phone, type_ in zip(row.phones, row.phone_types, strict=True)] == [
+        ("+380441234567", ""),
+        ("+380671234567", "mobile"),  # as it was said first
+        ("+380441234568", "work"),
+    ]
+    columns = check(path).layout.of(Role.PHONE)
+    assert [column.type for column in columns] == [PhoneType.NOT_SAID, PhoneType.WORK]
 
 
 def test_the_zone_is_the_leads_own_else_the_citys_else_the_numbers_if_there_is_one(corpus: Path) -> None:

@@ -26,15 +26,15 @@ NUMBERINGS = (
 BEGINNINGS = ("", "0", "8", "7", "1", "48", "49", "00", "810", "380", "3800", "78", "788", "8800", "9300", "93000")
 
 
-def library(text: str, numbering: Numbering) -> PhoneNumber | None:
+def library(text: str, numbering: Numbering) -> FoundPhone | None:
     """What the library says, asked anew about this very number."""
     found = phones._read_slowly.__wrapped__(text, numbering)
-    return found.number if isinstance(found, FoundPhone) else None
+    return found if isinstance(found, FoundPhone) else None
 
 
-def ours(text: str, numbering: Numbering) -> PhoneNumber | None:
+def ours(text: str, numbering: Numbering) -> FoundPhone | None:
     found = phones._read(text, numbering)
-    return found.number if isinstance(found, FoundPhone) else None
+    return found if isinstance(found, FoundPhone) else None
 
 
 def written(chance: random.Random, digits: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.model import PhoneNumber
+from engine.core.model import PhoneNumber, PhoneType
 from engine.phones import FoundPhone, Numbering, PhoneProblem, PhoneReason, find_phones, parse_phone, zones_of
 
 DEMO = Numbering(regions=("UA", "RU"), allow=("+7000XXXXXXX",))
@@ -101,7 +101,28 @@ def test_a_good_number_beside_a_bad_one_is_kept_and_the_bad_one_told() -> None:
     "written", ["8 916 123-45-67 доб. 12", "8 916 123-45-67 дод 12", "+79161234567 ext. 12", "+79161234567 (вн. 12)"]
 )
 def test_an_extension_is_kept_beside_its_number(written: str) -> None:
-    assert find_phones(written, DEMO) == [FoundPhone(PhoneNumber("+79161234567"), "12")]
+    assert find_phones(written, DEMO) == [FoundPhone(PhoneNumber("+79161234567"), "12", PhoneType.MOBILE)]
+
+
+@pytest.mark.parametrize("again", ["", "again, by what numbers like it have told"])
+@pytest.mark.parametrize(
+    ("written", "type_"),
+    [
+        ("067 123 45 67", PhoneType.MOBILE),
+        ("8 916 123-45-67", PhoneType.MOBILE),
+        ("8 067 123 45 67", PhoneType.MOBILE),
+        ("044 123 45 67", PhoneType.NOT_SAID),
+        ("8 495 123-45-67", PhoneType.NOT_SAID),
+        ("+1 212 456 7890", PhoneType.NOT_SAID),  # a landline or a mobile: there the plan is the same
+        ("+7000 123 45 67", PhoneType.NOT_SAID),
+    ],
+)
+def test_a_number_tells_that_it_is_a_mobile_and_never_whether_it_is_home_or_work(
+    written: str, type_: PhoneType, again: str
+) -> None:
+    (found,) = find_phones(written, DEMO)
+    assert isinstance(found, FoundPhone)
+    assert found.type is type_, again
 
 
 def test_numbers_outside_every_plan_pass_only_by_configuration() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.effects import SaveAudit
-from engine.core.model import CampaignId, PhoneNumber
+from engine.core.model import CampaignId, PhoneNumber, PhoneType
 from engine.store import database as module
 from engine.store.database import AioDatabase, InlineDatabase, connect, rows_of
 from engine.store.errors import (
@@ -44,6 +44,7 @@ class FileRow:
     tags: tuple[str, ...] = ()
     keeper: str | None = None
     source: str = ""
+    phone_types: tuple[PhoneType, ...] = ()
 
     @property
     def phones(self) -> tuple[PhoneNumber, ...]:

@@ -62,9 +62,9 @@ UPDATE leads SET
 WHERE id = :kept;
 
 -- name: merge_phones
-INSERT INTO phones (lead_id, position, number, valid)
+INSERT INTO phones (lead_id, position, number, valid, type)
 SELECT :kept, (SELECT max(p.position) FROM phones p WHERE p.lead_id = :kept) + row_number() OVER (ORDER BY o.position),
-       o.number, o.valid
+       o.number, o.valid, o.type
 FROM phones o
 WHERE o.lead_id = :merged AND o.number NOT IN (SELECT p.number FROM phones p WHERE p.lead_id = :kept);
 

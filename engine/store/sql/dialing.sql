@@ -369,7 +369,7 @@ LIMIT :limit;
 SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.keeper,
   l.version,
   json_extract(l.fields, '$.language') AS language,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT json_group_array(a.outcome) FROM attempts a
    WHERE a.lead_id = l.id AND a.queue_id IS NULL AND a.outcome IS NOT NULL AND a.planned_at_ms >= l.tries_since_ms) AS outcomes
 FROM leads l WHERE l.id IN (SELECT value FROM json_each(:ids));

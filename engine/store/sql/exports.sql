@@ -3,7 +3,8 @@
 -- name: leads_page
 SELECT l.id, l.campaign_id, l.name, l.external_id, l.zone, l.fields, l.priority, l.state, l.source, l.list, l.tags, l.keeper,
   l.attempts_count, l.created_at_ms,
-  (SELECT json_group_array(p.number) FROM (SELECT number FROM phones WHERE lead_id = l.id ORDER BY position) p) AS numbers,
+  (SELECT json_group_array(json_array(p.number, p.type))
+   FROM (SELECT number, type FROM phones WHERE lead_id = l.id ORDER BY position) p) AS phones,
   (SELECT a.outcome FROM attempts a WHERE a.lead_id = l.id AND a.outcome IS NOT NULL
    ORDER BY a.planned_at_ms DESC LIMIT 1) AS outcome,
   c.disposition_id, c.disposed_at_ms, c.note, c.agent_id

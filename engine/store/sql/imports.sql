@@ -71,8 +71,9 @@ WHERE row.value ->> 0 NOT IN (
   WHERE p.number = one.value AND l.id = p.lead_id AND (:everywhere OR l.campaign_id = :campaign));
 
 -- name: make_phones
-INSERT INTO phones (lead_id, position, number)
-SELECT l.id, place.key, one.value
+-- A place is a position and the type, `0mobile`.
+INSERT INTO phones (lead_id, position, number, type)
+SELECT l.id, place.key + 0, one.value, ltrim(place.key, '0123456789')
 FROM json_each(:numbers) place CROSS JOIN json_each(place.value) one CROSS JOIN leads l
 WHERE l.import_id = :import_id AND l.import_line = one.key + 0;
 

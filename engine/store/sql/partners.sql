@@ -48,8 +48,8 @@ WHERE NOT EXISTS (SELECT 1 FROM intake i WHERE i.partner = :partner AND i.key = 
 RETURNING id;
 
 -- name: take_phones
-INSERT INTO phones (lead_id, position, number)
-SELECT last_insert_rowid(), j.key, j.value FROM json_each(:numbers) j WHERE changes() > 0;
+INSERT INTO phones (lead_id, position, number, type)
+SELECT last_insert_rowid(), j.key, j.value ->> 0, j.value ->> 1 FROM json_each(:phones) j WHERE changes() > 0;
 
 -- name: answer_accepted
 INSERT INTO intake (partner, key, request, at_ms, lead_id, verdict, reason, field)

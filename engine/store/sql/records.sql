@@ -52,7 +52,7 @@ ORDER BY seq DESC LIMIT :limit;
 
 -- name: lead_card
 SELECT l.*,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT rule FROM (
      SELECT a.ended_at_ms AS at_ms, a.rule FROM attempts a WHERE a.lead_id = l.id AND a.rule <> ''
      UNION ALL
@@ -108,7 +108,7 @@ SELECT * FROM dispositions WHERE attempt_id = :attempt ORDER BY at_ms;
 
 -- name: list_leads
 SELECT l.*, '' AS rule, NULL AS promised_at_ms,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.id > :after
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
@@ -117,7 +117,7 @@ ORDER BY l.id LIMIT :limit;
 
 -- name: list_leads_of_keeper
 SELECT l.*, '' AS rule, NULL AS promised_at_ms,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.keeper = :keeper AND l.id > :after
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
@@ -126,7 +126,7 @@ ORDER BY l.id LIMIT :limit;
 
 -- name: list_leads_of_list
 SELECT l.*, '' AS rule, NULL AS promised_at_ms,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM leads l
 WHERE l.list = :list AND l.list <> '' AND l.id > :after
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
@@ -135,7 +135,7 @@ ORDER BY l.id LIMIT :limit;
 
 -- name: list_tagged_leads
 SELECT l.*, '' AS rule, NULL AS promised_at_ms,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM lead_tags t CROSS JOIN leads l
 WHERE t.tag = :tag AND t.lead_id > :after AND l.id = t.lead_id
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))

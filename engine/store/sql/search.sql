@@ -17,7 +17,7 @@ DELETE FROM unindexed WHERE lead_id = :lead AND version = :version;
 
 -- name: leads_by_words
 SELECT l.*, '' AS rule, NULL AS promised_at_ms,
-  (SELECT json_group_array(json_array(p.position, p.number, p.usable)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
+  (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones
 FROM lead_words w CROSS JOIN leads l
 WHERE w.lead_words MATCH :query AND w.rowid > :after AND l.id = w.rowid AND instr(w.words, :part) > 0
   AND (:campaigns IS NULL OR l.campaign_id IN (SELECT value FROM json_each(:campaigns)))
