@@ -403,7 +403,7 @@ async def check_file(
             if database is not None:
                 numbers = [number for _, numbers in rows for number in numbers]
                 known = await known_numbers(database, campaign, numbers, everywhere=choice.everywhere)
-            dry.take(rows, piece.rejected, known)
+            dry.take(rows, piece.rejected, known, piece.partners())
             progress(dry.counts.rows, file.rows_total)
         return ImportReport(
             file_name=file_name,
@@ -430,15 +430,21 @@ class _DryRun:
         """So far."""
         return ImportCounts(id=0, **self._tally)
 
-    def take(self, rows: Iterable[tuple[int, tuple[str, ...]]], rejected: int, known: Mapping[str, Known]) -> None:
-        """Count some more rows, and so many bad ones."""
+    def take(
+        self,
+        rows: Iterable[tuple[int, tuple[str, ...]]],
+        rejected: int,
+        known: Mapping[str, Known],
+        partners: Mapping[int, str],
+    ) -> None:
+        """Count some more rows, and so many bad ones; `partners` are of rows, by their line."""
         self._tally["rejects"] += rejected
         self._tally["rows"] += rejected
         for row in rows:
             self._tally["rows"] += 1
-            self._tally[self._fate(row, known)] += 1
+            self._tally[self._fate(row, known, partners.get(row[0], ""))] += 1
 
-    def _fate(self, row: tuple[int, tuple[str, ...]], known: Mapping[str, Known]) -> str:
+    def _fate(self, row: tuple[int, tuple[str, ...]], known: Mapping[str, Known], partner: str) -> str:
         numbers = {int(number[1:]) for number in row[1]}
         if not self._seen.isdisjoint(numbers):
             self._remark(row, Remark.TWICE)
@@ -454,7 +460,7 @@ class _DryRun:
         if self._mode is ImportMode.UPDATE:
             self._remark(row, Remark.NOBODY)
             return "duplicates"
-        if theirs and all(one.listed for one in theirs):
+        if theirs and all(one.barred(partner) for one in theirs):
             self._remark(row, Remark.LISTED)
             self._tally["listed"] += 1
         return "leads"

@@ -314,6 +314,11 @@ class Known:
 
     lead: int | None
     listed: bool
+    lists: frozenset[str] = frozenset()  # of partners
+
+    def barred(self, partner: str) -> bool:
+        """Whether it must not be called for that partner."""
+        return self.listed or f"partner:{partner}" in self.lists
 
 
 async def known_numbers(
@@ -322,7 +327,11 @@ async def known_numbers(
     """What is known of numbers; at most a piece's worth at a time."""
     asked = orjson.dumps(list(numbers)).decode()
     rows = await rows_of(database, SQL.known_of(numbers=asked, campaign=campaign, everywhere=int(everywhere)))
-    return {numbers[row["place"]]: Known(row["lead_id"], bool(row["listed"])) for row in rows}
+    return {numbers[row["place"]]: Known(row["lead_id"], bool(row["listed"]), _lists(row)) for row in rows}
+
+
+def _lists(row: Row) -> frozenset[str]:
+    return frozenset(orjson.loads(row["partners"]))
 
 
 # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -481,6 +490,10 @@ class Piece:
             for line, number in by_line.items():
                 of_lines[int(line)] = (*of_lines.get(int(line), ()), number)
         return sorted([*of_lines.items(), *self.twice])
+
+    def partners(self) -> dict[int, str]:
+        """Of which partner each row is, by its line; those of `twice` are left out."""
+        return {lead[0]: lead[9] for lead in orjson.loads(self.leads)}
 
     @property
     def rejected(self) -> int:

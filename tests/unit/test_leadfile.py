@@ -705,6 +705,22 @@ async def test_a_dry_run_says_of_every_row_what_would_become_of_it(database: Dat
     assert "380671234501" not in repr(dry.remarks), "a dry run is read by many"
 
 
+async def test_a_dry_run_asks_the_list_of_the_partner_that_the_file_or_its_row_names(
+    database: Database, tmp_path: Path
+) -> None:
+    unwanted = [PhoneNumber("+380671234503"), PhoneNumber("+380671234504")]
+    await DoNotCall(database).add(unwanted, to="partner:shop", reason="asked", by="boss", at_ms=NOON)
+    people = (("0671234503", ""), ("0671234504", "other"), ("0671234505", "shop"))
+    path = write(tmp_path / "a.csv", ("Телефон", "Партнёр"), *people)
+    for defaults, listed in (({"source": "shop"}, [2]), ({}, [])):
+        how = {"meaning": MEANING, "file_name": "a.csv", "choice": ImportChoice(columns=Choice(defaults=defaults))}
+        dry = await check_file(path, database=database, campaign=SPRING, **how)  # type: ignore[arg-type]
+        wet = await import_file(database, path, campaign=SPRING, by="anna", now_ms=NOON, **how)  # type: ignore[arg-type]
+        await revert_import(database, wet.counts.id, by="anna", now_ms=NOON)
+        assert [remark.line for remark in dry.remarks] == listed
+        assert dry.counts == replace(wet.counts, id=0)
+
+
 # ── the demonstration ────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -117,13 +117,14 @@ WHERE id = :import_id
 RETURNING cancel_asked_at_ms;
 
 -- name: known_of
--- Of numbers: the lead that has each already, and whether it must not be called.
+-- Of numbers: the lead that has each already, whether it must not be called, and for which partners it must not.
 SELECT j.key AS place,
   (SELECT min(l.id) FROM phones p CROSS JOIN leads l
    WHERE p.number = j.value AND l.id = p.lead_id AND (:everywhere OR l.campaign_id = :campaign)) AS lead_id,
   EXISTS (SELECT 1 FROM suppressions s
    WHERE s.number = j.value AND s.list IN ('system', 'campaign:' || :campaign))
-  OR (EXISTS (SELECT 1 FROM erased_numbers) AND sealed(j.value) IN (SELECT seal FROM erased_numbers)) AS listed
+  OR (EXISTS (SELECT 1 FROM erased_numbers) AND sealed(j.value) IN (SELECT seal FROM erased_numbers)) AS listed,
+  (SELECT json_group_array(s.list) FROM suppressions s WHERE s.number = j.value AND s.list LIKE 'partner:%') AS partners
 FROM json_each(:numbers) j;
 
 -- name: end_import
