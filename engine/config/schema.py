@@ -510,8 +510,8 @@ class Attempts(_Section):
         default=None,
         ge=1,
         le=10,
-        description="Attempts of a lead in the same hour of the day (where the lead is), at most: spreads them. "
-        "A promised call is made at the hour that was named.",
+        description="Attempts of a lead in the same hour of the day, at most: spreads them. "
+        "Asked in each zone where the lead may be. A promised call is made at the hour that was named.",
     )
 
 

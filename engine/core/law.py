@@ -386,20 +386,22 @@ def of_campaign(
 
 
 def same_hour(lead: Lead, history: Sequence[Past], most: int, zone: str, now_ms: int) -> Check:
-    """At most so many attempts of a lead in one hour of the day, in the lead's own zone or the campaign's."""
-    here = zone_of(lead.zone or zone)
-    used = Counter(
-        wall_hour(past.at_ms, here) for past in history if past.lead == lead.id and _counts(Count.ATTEMPT, past)
-    )
+    """At most so many attempts of a lead in one hour of the day, in each zone where they may be or the campaign's."""
+    rung = [past.at_ms for past in history if past.lead == lead.id and _counts(Count.ATTEMPT, past)]
+    zones = known_zones(lead.zones) or (zone_of(zone),)
+    used = [(here, Counter(wall_hour(at_ms, here) for at_ms in rung)) for here in zones]
+
+    def tries(at_ms: int) -> int:
+        return max(of_hour[wall_hour(at_ms, here)] for here, of_hour in used)
 
     def from_ms(at_ms: int) -> int | None:
         for _ in range(HOURS_AHEAD_MAX):
-            if used[wall_hour(at_ms, here)] < most:
+            if tries(at_ms) < most:
                 return at_ms
             at_ms += QUARTER_MS - at_ms % QUARTER_MS  # every zone's hours begin on a quarter
         return None
 
-    return Check("same_hour", (str(used[wall_hour(now_ms, here)]), str(most)), from_ms)
+    return Check("same_hour", (str(tries(now_ms)), str(most)), from_ms)
 
 
 # ── facts and modes ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -24,7 +24,6 @@ SEVERAL_ZONES: Final = {
 }
 
 # The campaigns' own rules.
-CAMPAIGN_ZONE: Final = "Europe/Kyiv"
 LEAD_MAX: Final = 12  # calls of a lead in all
 SALES_FROM, SALES_UNTIL = 8, 22  # every day, where the person is
 LEAD_PER_DAY: Final = 4
@@ -153,6 +152,10 @@ def _same_day(past: sqlite3.Row, at_ms: int, here: str) -> bool:
     return _wall(past["planned_at_ms"], here).date() == _wall(at_ms, here).date()
 
 
+def _same_hour(past: sqlite3.Row, at_ms: int, here: str) -> bool:
+    return _wall(past["planned_at_ms"], here).hour == _wall(at_ms, here).hour
+
+
 def _sales(
     row: sqlite3.Row,
     zones: Sequence[str],
@@ -162,11 +165,10 @@ def _sales(
     *,
     promised: bool,
 ) -> Iterator[str]:
-    at_ms, here = row["planned_at_ms"], zones[0] if len(zones) == 1 else CAMPAIGN_ZONE
-    wall = _wall(at_ms, here)
+    at_ms = row["planned_at_ms"]
     rung = [past for past in of_lead if past["outcome"] not in _NO_RING]
     same_day = max(sum(_same_day(past, at_ms, zone) for past in rung) for zone in zones)
-    same_hour = 0 if promised else sum(_wall(past["planned_at_ms"], here).hour == wall.hour for past in rung)
+    same_hour = 0 if promised else max(sum(_same_hour(past, at_ms, zone) for past in rung) for zone in zones)
     for what, used, most in (
         ("calls of the lead that day", same_day, LEAD_PER_DAY),
         ("calls of the lead at that hour", same_hour, SAME_HOUR_MAX),

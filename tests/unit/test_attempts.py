@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -275,6 +276,17 @@ def test_the_third_try_is_not_at_the_same_hour_of_the_day() -> None:
     twice = lead(1, history=tried_at(NOW_MS - 2 * day_ms, NOW_MS - day_ms))
     assert may_dial(twice, spread, NOW_MS) == Refused("same_hour:2:2", NOW_MS + 60 * MINUTE_MS)
     assert isinstance(may_dial(twice, spread, NOW_MS + 60 * MINUTE_MS), Allowed)
+
+
+def test_who_may_be_in_several_zones_is_spared_the_hour_in_each_of_them() -> None:
+    noon_ms = int(datetime(2026, 10, 24, 9, tzinfo=UTC).timestamp() * 1000)  # 12:00 in both: Kyiv's last summer day
+    next_day_ms = noon_ms + (25 * 60 + 30) * MINUTE_MS  # 12:30 in Kyiv, 13:30 in Moscow
+    once = limited(same_hour_max=1)
+    kyiv, moscow, abroad = "Europe/Kyiv", "Europe/Moscow", "Asia/Kolkata"
+    for zones, refused in (((kyiv,), True), ((moscow,), False), ((kyiv, moscow), True), ((abroad, moscow), False)):
+        phone = Phone(position=0, number=PhoneNumber(TWO_NUMBERS[0]), zones=zones)
+        said = may_dial(lead(1, phones=(phone,), history=tried_at(noon_ms)), once, next_day_ms)
+        assert (said == Refused("same_hour:1:1", next_day_ms + 30 * MINUTE_MS)) is refused, zones
 
 
 def test_a_promised_call_is_made_at_the_hour_that_was_named() -> None:
