@@ -29,6 +29,8 @@ NOT_UNDERSTOOD: Final = N_("Not understood. Say it like “tomorrow 15” or “
 NOT_YOURS: Final = N_("This call is promised by a colleague. Only who may hand clients over can change that.")
 NOT_AN_OWNER: Final = N_("Choose who calls: somebody who works in this campaign.")
 UNDO_TOO_LATE: Final = N_("This can no longer be undone: something has happened since.")
+NOBODY_NAMED: Final = N_("Whoever is free")
+NOBODY_NAMED_OF_OWNED: Final = N_("The client's owner, then whoever is free")
 _BUSY: Final = frozenset({LeadState.DIALING, LeadState.IN_CALL})
 
 
@@ -62,16 +64,17 @@ async def panel(
     """What the card shows of its promised call; `said`: what the form said already."""
     viewer = crm.viewer(user)
     changes = await crm.records.callback_changes(card.id)
-    planned = card.state is LeadState.CALLBACK
+    planned, closed = card.state is LeadState.CALLBACK, _closed(crm, viewer, user, card)
+    undone = viewer.edits and changes and _stands(changes[0], card) and (changes[0].login == user.login or not closed)
     owner = (card.owner or "") if planned else ""
     return Panel(
         planned_ms=card.next_at_ms if planned else None,
         owner=owner,
-        closed=_closed(crm, viewer, user, card),
+        closed=closed,
         owners=_owners(crm, user, card),
         presets=callback_presets(viewer, card.zone, crm.clock.now_ms()),
         changes=changes,
-        undo=changes[0].id if changes and viewer.edits and _stands(changes[0], card) else None,
+        undo=changes[0].id if undone else None,
         key=secrets.token_hex(8),
         said={"at": "", "text": "", "when": "", "owner": owner, **said},
         problem=problem,
@@ -119,8 +122,9 @@ async def undo(crm: Crm, user: User, card: LeadCard, said: Mapping[str, str]) ->
     changes = await crm.records.callback_changes(card.id)
     if not changes or str(changes[0].id) != said.get("change") or not _stands(changes[0], card):
         raise NotPlanned(viewer.words.gettext(UNDO_TOO_LATE))
-    _mine_to_change(crm, viewer, user, card)
     last = changes[0]
+    if last.login != user.login:  # one's own word for a colleague's client can be taken back
+        _mine_to_change(crm, viewer, user, card)
     was = LeadWas(state=last.was_state, next_at_ms=last.was_next_at_ms)
     back = _command(user, card, said, at_ms=last.was_due_ms, owner=last.was_owner, was=was, undo=True)
     await _do(crm, user, card, back)
@@ -157,7 +161,7 @@ def _owners(crm: Crm, user: User, card: LeadCard) -> list[tuple[str, str]]:
     serving = [one for one in crm.engine.policy().agents.values() if card.campaign in one.campaigns]
     everybody = may(user, Right.GIVE_LEADS)
     return [
-        ("", words.gettext("Whoever is free")),
+        ("", words.gettext(NOBODY_NAMED_OF_OWNED if card.keeper else NOBODY_NAMED)),
         *((str(one.id), words.gettext("I myself")) for one in serving if one.id == user.agent),
         *((str(one.id), one.name) for one in serving if one.id != user.agent and everybody),
     ]
@@ -209,7 +213,7 @@ async def _room(crm: Crm, card: LeadCard, at_ms: int, owner: AgentId | None) -> 
     campaign = policy.campaigns.get(card.campaign)
     if lead is None or campaign is None:
         return Booking(None)
-    return await book(crm.database, campaign, at_ms, zones=lead.zones, owner=owner, lead=lead)
+    return await book(crm.database, campaign, at_ms, zones=lead.zones, owner=owner, keeper=lead.keeper, lead=lead)
 
 
 def _command(
@@ -230,7 +234,7 @@ async def _do(crm: Crm, user: User, card: LeadCard, command: PlanCallback) -> No
     reason = await crm.engine.do(command)
     if reason:
         raise NotPlanned(refusal(crm.viewer(user).words, reason))
-    for owner in {card.owner, command.owner} - {None}:
+    for owner in {card.owner, card.keeper, command.owner} - {None}:
         desk = crm.live.find(desk_key(AgentId(str(owner))))
         if desk is not None:
             desk.stale()

@@ -714,8 +714,8 @@ async def room_for(crm: Crm, attempt: AttemptId, at_ms: int, owner: AgentId | No
     if known is None or known.lead is None or campaign is None:
         return ""  # the engine says itself what is wrong
     card = await crm.records.lead_card(known.lead)
-    zones = zones_of_card(card) if card else ()
-    booking = await book(crm.database, campaign, at_ms, zones=zones, owner=owner, attempt=attempt)
+    zones, keeper = (zones_of_card(card), card.keeper) if card else ((), None)
+    booking = await book(crm.database, campaign, at_ms, zones=zones, owner=owner, keeper=keeper, attempt=attempt)
     return "" if booking.at_ms == at_ms else str(booking.taken)
 
 

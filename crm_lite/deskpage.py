@@ -142,6 +142,6 @@ async def when(request: web.Request) -> web.StreamResponse:
     if at_ms is None:
         return web.json_response({"at": "", "words": viewer.words.gettext(NOT_UNDERSTOOD)})
     owner = user.agent if request.query.get("mine") else None
-    booking = await book(crm.database, campaign, at_ms, zones=zones_of_card(card), owner=owner)
+    booking = await book(crm.database, campaign, at_ms, zones=zones_of_card(card), owner=owner, keeper=card.keeper)
     at = "" if booking.at_ms is None else as_local(booking.at_ms, viewer.zone)
     return web.json_response({"at": at, "words": heard_words(viewer, booking, card.zone, now_ms)})

@@ -203,7 +203,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     Refusal.ALWAYS_RECORDED: N_("This campaign records every conversation; the recording can be paused."),
     Taken.HOURS: N_("The client may not be called then."),
     Taken.SLOT_FULL: N_("Enough calls are promised for that time."),
-    Taken.DAY_FULL: N_("You have promised enough calls for that day."),
+    Taken.DAY_FULL: N_("Enough calls are promised for that day already."),
     Taken.NEVER: N_("No free time was found in the next two weeks."),
     "task_in_hand": N_("First finish the task in hand, or put it off."),
     "nothing_to_hand_out": N_("There is nothing to do just now."),

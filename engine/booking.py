@@ -46,15 +46,17 @@ async def book(
     *,
     zones: Sequence[str],
     owner: AgentId | None,
+    keeper: AgentId | None = None,
     attempt: AttemptId | None = None,
     lead: Lead | None = None,
 ) -> Booking:
     """Look for room at that moment; nothing is written.
 
-    `zones`: where the person may be; `owner`: who will call themselves; `attempt`, `lead`: whose own promise is no
-    rival. Of a `lead` all rules of dialing are asked, without it the hours alone: it is being talked with.
+    `zones`: where the person may be; `owner`: who is to call; `keeper`: whose client the lead is; `attempt`, `lead`:
+    whose own promise is no rival. Of a `lead` all rules of dialing are asked, without it the hours alone: it is being
+    talked with.
     """
-    rules = campaign.callbacks
+    rules, owner = campaign.callbacks, attempts.owner_of_promise(owner, keeper)
     span: Params = {
         "from_ms": at_ms - at_ms % rules.slot_ms - 86_400_000,
         "until_ms": at_ms + AHEAD_MS,

@@ -241,6 +241,11 @@ def _after_burst(lead: Lead, position: int, burst: Burst, now_ms: int) -> LeadCh
     return replace(change, priority=max(-PRIORITY_MAX, lead.priority + burst.priority_step))
 
 
+def owner_of_promise(named: AgentId | None, keeper: AgentId | None) -> AgentId | None:
+    """Whose a promised call is: who was named, else whose client the lead is; None: whoever is free."""
+    return named or keeper
+
+
 def after_disposition(
     lead: Lead, disposition: Disposition, agent: AgentId, callback_at_ms: int | None, mine: bool, now_ms: int
 ) -> LeadChange:
@@ -262,7 +267,7 @@ def after_disposition(
                 lead=lead.id,
                 state=LeadState.CALLBACK,
                 next_at_ms=callback_at_ms,
-                owner=agent if mine else lead.keeper,
+                owner=owner_of_promise(agent if mine else None, lead.keeper),
                 rule=rule,
             )
 

@@ -95,7 +95,7 @@ def _no_promise(live: Live, event: PlanCallback, lead: Lead, campaign: Campaign,
 
 def _keep(live: Live, event: PlanCallback, lead: Lead, campaign: Campaign, now_ms: int) -> None:
     change = _change(event, lead, campaign, now_ms)
-    live.emit(effects.SavePlan(change=change, at_ms=now_ms, by=event.by), _audit(event, lead, now_ms))
+    live.emit(effects.SavePlan(change=change, at_ms=now_ms, by=event.by), _audit(event, lead, change, now_ms))
     hopper = live.hoppers[campaign.id]
     hopper.drop({lead.id})
     hopper.doubt()
@@ -103,11 +103,11 @@ def _keep(live: Live, event: PlanCallback, lead: Lead, campaign: Campaign, now_m
     live.lead_changed(campaign.id, change)
 
 
-def _audit(event: PlanCallback, lead: Lead, now_ms: int) -> effects.SaveAudit:
+def _audit(event: PlanCallback, lead: Lead, change: LeadChange, now_ms: int) -> effects.SaveAudit:
     subject = f"lead:{lead.id}"
     if event.at_ms is None:
         return effects.SaveAudit(at_ms=now_ms, by=event.by, action="callback_taken_back", subject=subject)
-    said = f"{datetime.fromtimestamp(event.at_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC {event.owner or ''}".strip()
+    said = f"{datetime.fromtimestamp(event.at_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC {change.owner or ''}".strip()
     return effects.SaveAudit(
         at_ms=now_ms,
         by=event.by,
@@ -119,9 +119,9 @@ def _audit(event: PlanCallback, lead: Lead, now_ms: int) -> effects.SaveAudit:
 
 def _change(event: PlanCallback, lead: Lead, campaign: Campaign, now_ms: int) -> LeadChange:
     if event.at_ms is not None:
-        return LeadChange(
-            lead=lead.id, state=LeadState.CALLBACK, next_at_ms=event.at_ms, owner=event.owner, rule="planned"
-        )
+        # What is put back is as it had been.
+        owner = event.owner if event.undo else rules.owner_of_promise(event.owner, lead.keeper)
+        return LeadChange(lead=lead.id, state=LeadState.CALLBACK, next_at_ms=event.at_ms, owner=owner, rule="planned")
     if event.was is not None and event.was.state is LeadState.CLOSED:
         return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="plan_taken_back")
     at_ms = now_ms + campaign.attempts.default_after_ms if event.was is None else event.was.next_at_ms

@@ -312,6 +312,8 @@ async def test_a_full_slot_offers_the_next_free_one_and_a_full_day_the_next_day(
     noon_ms = ten_ms + 2 * 3_600_000
     assert await ask(noon_ms, ANNA) == Booking(noon_ms + DAY_MS, Taken.DAY_FULL)
     assert await ask(noon_ms) == Booking(noon_ms)
+    of_annas_client = await book(database, spring, noon_ms, zones=(), owner=None, keeper=ANNA)
+    assert of_annas_client == Booking(noon_ms + DAY_MS, Taken.DAY_FULL), "it would be hers"
     closed_for_ever = campaign(hours=CallingHours(spans=((),) * 7, zone="Europe/Kyiv"))
     never = await book(database, closed_for_ever, noon_ms, zones=(), owner=None)
     assert never == Booking(None, Taken.NEVER)

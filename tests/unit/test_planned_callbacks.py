@@ -15,6 +15,7 @@ from engine.core.model import AgentId, CommandId, LeadChange, LeadId, LeadState,
 from engine.store.dnc import DoNotCall
 from engine.store.store import Store
 from engine.verify import verify
+from tests.contract.store_people import change as change_row
 from tests.fakes.office import CONFIG, Office, office
 from tests.fakes.waiting import poll
 from tests.unit.test_crm_pages import Browser
@@ -122,6 +123,19 @@ async def test_a_colleagues_promise_is_changed_only_by_who_may_hand_over(place: 
         assert (await change(boss, "plan", owner="olena"))[0] == 200, "the time stays"
         assert await promised(place) == (LeadState.CALLBACK, tomorrow(place, 15), "olena")
         assert (await change(boss, "plan", owner="maria"))[0] == 422, "she works in another campaign"
+
+
+async def test_a_call_promised_to_a_colleagues_client_is_the_colleagues_and_undone_by_its_author(
+    place: Office,
+) -> None:
+    await change_row(place.database, "UPDATE leads SET keeper = 'ivan' WHERE id = 1")
+    async with Browser(place) as olena:
+        await olena.sign_in("olena")
+        status, page = await change(olena, "plan", at=tomorrow(place, 15), owner="")
+        assert (status, await promised(place)) == (200, (LeadState.CALLBACK, tomorrow(place, 15), "ivan"))
+        (number,) = set(re.findall(r'name="change" value="(\d+)"', page))
+        assert (await change(olena, "undo", change=number))[0] == 200
+        assert (await promised(place))[0] is LeadState.RETRY
 
 
 async def test_a_full_day_and_a_closed_hour_offer_the_next_free_moment(place: Office) -> None:

@@ -40,6 +40,13 @@ def test_a_promise_is_kept_at_its_minute_by_its_owner() -> None:
     assert floor.dialed()
 
 
+@pytest.mark.parametrize(("said", "owner"), [({}, BORYS), ({"owner": ANNA}, ANNA), ({"undo": True}, None)])
+def test_a_promise_of_whoever_is_free_is_the_owners_of_the_client(said: dict[str, Any], owner: Any) -> None:
+    floor = office(lead(1, keeper=BORYS, next_at_ms=MONDAY_MS + 24 * H))
+    assert plan(floor, MONDAY_MS + H, **said) == ""
+    assert saved(floor).change.owner == owner
+
+
 @pytest.mark.parametrize(
     ("at_ms", "what", "refusal"),
     [
