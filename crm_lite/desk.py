@@ -162,6 +162,7 @@ class Desk(Channel):
         self._due_told_ms = crm.clock.now_ms()  # promised calls of before are in the list, and no news
         self._next_due: asyncio.TimerHandle | None = None
         self._orders_changed = False
+        self._counted: tuple[tuple[int | None, int, int], str] | None = None
         self._awaits = ""  # who has pressed "Next" and got nothing yet
         self._refused = ""  # in words: why who has come up meanwhile was not called
         self._not_called = ""  # in words: why the client of what was handed out meanwhile was not called
@@ -207,7 +208,7 @@ class Desk(Channel):
                 changes["card"] = self._card(attempt, campaign, self._conversation, {"orders": "leads/orders.html"})
         self._orders_changed = False
         shift = await self._shift(agent)
-        bar = self._bar(agent, attempt, campaign) | shift
+        bar = self._bar(agent, attempt, campaign) | shift | {"counts": self._counts(agent)}
         if any(self._shown.get(key) != value for key, value in bar.items()):
             changes["agent"] = bar
         for content in changes.values():
@@ -218,6 +219,36 @@ class Desk(Channel):
             changes["refused"] = {"said": self._not_called}
             self._not_called = ""
         return {kind: content for kind, content in changes.items() if content}
+
+    def queues_changed(self) -> None:
+        """More or fewer callers wait: said at once, without a look, which would render the whole bar."""
+        counts = self._counts(self._crm.live.board.agents.get(self._agent_id, Agent(id=self._agent_id)))
+        if self.sockets and counts != self._shown.get("counts"):
+            self._shown["counts"] = counts
+            self.publish("agent", {"counts": counts})
+
+    def _counts(self, agent: Agent) -> str:
+        """What waits for this operator, beside the tabs: callers in their queues, calls that they promised for today.
+
+        In a conversation as they were before it: nothing is read while a customer is about to be heard.
+        """
+        if agent.state is AgentState.LOGGED_OUT:
+            return ""
+        now_ms, live = self._clock.now_ms(), self._crm.live
+        profile = self._crm.engine.policy().agents.get(self._agent_id)
+        queues = profile.queues if profile is not None else ()
+        until_ms = day_end_ms(now_ms, self._crm.settings.zone)
+        promised = [one.due_at_ms for one in self._day.promised] if self._day is not None else []
+        key = (
+            sum(live.waiting[queue] for queue in queues) if queues else None,
+            sum(due_ms < until_ms for due_ms in promised),
+            sum(due_ms <= now_ms for due_ms in promised),
+        )
+        if self._counted is None or self._counted[0] != key:
+            names = dict(zip(("waiting", "promised", "overdue"), key, strict=True))
+            html = self._crm.pages.render(self._viewer.words.language, "desk/counts.html", **names)
+            self._counted = key, html.strip()
+        return self._counted[1]
 
     def _fallen_due(self, agent: Agent) -> str:
         """Which promised calls have fallen due since it was last said; "" for none. Looks again at the next one."""
@@ -744,6 +775,11 @@ def day_start_ms(now_ms: int, zone: ZoneInfo) -> int:
     """Midnight."""
     now = dt.datetime.fromtimestamp(now_ms / 1000, zone)
     return int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
+
+
+def day_end_ms(now_ms: int, zone: ZoneInfo) -> int:
+    """The next midnight."""
+    return day_start_ms(day_start_ms(now_ms, zone) + 36 * 3_600_000, zone)  # a day has 23 to 25 hours
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ import itertools
 import logging
 import secrets
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -47,6 +48,7 @@ from engine.core.model import (
     CommandId,
     CustomerState,
     LeadId,
+    QueueId,
     SystemPause,
 )
 from engine.store.errors import StoreError
@@ -63,6 +65,8 @@ LOOK_AGAIN_S: Final = 0.5
 #: The floor is looked at at most this often.
 FLOOR_EVERY_MS: Final = 1_000
 PROBLEMS_EVERY_MS: Final = 1_000
+#: Desks hear of longer or shorter queues at most this often, all of them together.
+QUEUES_EVERY_MS: Final = 1_000
 #: An agent whose desk nobody has shown for this long gets no new calls: a card would open before nobody.
 LOST_DESK_AFTER_MS: Final = 15_000
 
@@ -108,6 +112,14 @@ class Board:
                 return None
             case CommandDone():
                 return None
+
+    def waiting(self) -> Counter[QueueId]:
+        """How many callers wait in each queue, and nobody has been promised to them yet."""
+        return Counter(
+            attempt.queue
+            for attempt in self.attempts.values()
+            if attempt.queue is not None and attempt.state is CustomerState.WAITING and attempt.agent is None
+        )
 
     def holder(self, attempt: AttemptId) -> AgentId | None:
         """The agent who has this conversation, also when it is over and lacks a disposition."""
@@ -188,6 +200,16 @@ class Channel(ABC):
         """Whether it shows this client now."""
         return False
 
+    def queues_changed(self) -> None:
+        """More or fewer callers wait than a moment ago."""
+        return
+
+    def publish(self, kind: str, content: Mapping[str, object]) -> None:
+        """A frame to all readers."""
+        frame = self.feed.publish(kind, now=self._clock.now_ms(), **content)
+        for socket in list(self.sockets):
+            socket.put(frame)
+
     def stale(self) -> None:
         """What it has read of the store has changed."""
         self.touch()
@@ -202,9 +224,7 @@ class Channel(ABC):
                 self._dirty.set()
                 raise
             for kind, content in changes.items():
-                frame = self.feed.publish(kind, now=self._clock.now_ms(), **content)
-                for socket in list(self.sockets):
-                    socket.put(frame)
+                self.publish(kind, content)
 
     async def run(self) -> None:
         """Stay up to date while somebody reads. A failed look is tried again, it must not silence the desk."""
@@ -255,6 +275,7 @@ class Live:
         self._clock = clock
         self._channels: dict[str, Channel] = {}
         self._dialing_said = False
+        self.waiting: Counter[QueueId] = Counter()  # callers, as the desks have last been told
         self._group: asyncio.TaskGroup | None = None
         self._open: set[Socket] = set()
         self._deserted: dict[AgentId, int] = {}  # desks whose last window went, and when
@@ -271,6 +292,7 @@ class Live:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._watch_problems(), name="live-problems")
+            group.create_task(self._watch_queues(), name="live-queues")
             while True:
                 with contextlib.suppress(SubscriptionOverflow):
                     await self._read()
@@ -301,6 +323,17 @@ class Live:
                 waiting = [agent.id for agent in self.board.agents.values() if agent.state is AgentState.READY]
                 self._touch(desk for agent in waiting if (desk := self.find(desk_key(agent))) is not None)
             await self._pause_deserted()
+
+    async def _watch_queues(self) -> None:
+        """Tell all desks of the queues, also those in a conversation; a notice for each caller would be too much."""
+        while True:
+            await asyncio.sleep(QUEUES_EVERY_MS / 1000)
+            waiting = self.board.waiting()
+            if waiting != self.waiting:
+                self.waiting = waiting
+                for channel in list(self._channels.values()):
+                    channel.queues_changed()
+                    await asyncio.sleep(0)  # a card that pops does not wait for hundreds of desks
 
     async def _pause_deserted(self) -> None:
         """Whose last window went, and who is not in a call, is paused: the phone alone shows no card."""

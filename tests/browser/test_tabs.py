@@ -7,9 +7,19 @@ from playwright.async_api import Page, expect
 
 from engine.core.model import LeadId
 from tests.browser.conftest import SignIn
-from tests.browser.steps import NOTE, answered, at_work, hung_up, in_state, saved_as, stop_clock, without_timers
+from tests.browser.steps import (
+    NOTE,
+    answered,
+    at_work,
+    hung_up,
+    in_state,
+    on_shift,
+    saved_as,
+    stop_clock,
+    without_timers,
+)
 from tests.contract.store_people import change
-from tests.fakes.office import Office
+from tests.fakes.office import PEOPLE, Office
 from tests.fakes.waiting import poll, poll_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -166,6 +176,28 @@ async def test_a_key_that_gets_in_the_way_is_switched_off_everywhere(place: Offi
     await elsewhere.keyboard.press("F2")
     await expect(elsewhere.locator("#desk")).not_to_have_attribute("data-state", "connecting")
     assert place.crm.live.board.agents.get("olena") is None or place.switch.legs == {}  # type: ignore[call-overload]
+
+
+async def test_beside_the_tabs_stands_who_waits_and_what_is_promised_for_today(place: Office, sign_in: SignIn) -> None:
+    page = await sign_in("olena")
+    counts = page.locator("#counts")
+    await expect(counts).to_be_empty()  # not at work yet
+    await promised(place, 5, place.clock.now_ms() + 1_000, "olena")
+    await on_shift(page)
+    await expect(counts).to_contain_text("очередь 0")
+    await expect(counts).to_contain_text("1 перезвон, уже пора: 1")
+    callers = [place.switch.call_in(number) for _, number, _ in PEOPLE[:2]]
+    await expect(counts).to_contain_text("очередь 2")
+    place.switch.hang_up(callers[0])
+    await expect(counts).to_contain_text("очередь 1")
+
+    # Also in a conversation: the one who waited has it, another one waits.
+    await page.keyboard.press("F2")
+    await in_state(page, "talking")
+    await expect(counts).to_contain_text("очередь 0")
+    place.switch.call_in(PEOPLE[2][1])
+    await expect(counts).to_contain_text("очередь 1")
+    await expect(counts).to_contain_text("1 перезвон")
 
 
 async def test_the_foot_counts_the_shift(place: Office, sign_in: SignIn) -> None:

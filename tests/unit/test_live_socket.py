@@ -17,7 +17,7 @@ from crm_lite.live_protocol import FRAMES_PER_BROWSER_MAX, Close
 from engine.core.events import ConfigChanged, StoreDown, StoreUp
 from engine.core.model import AgentId, AgentState, CallingHours, LeadId, SystemPause
 from engine.store.errors import StoreLockedError
-from tests.fakes.office import CAMPAIGN, CONFIG, Office, office
+from tests.fakes.office import CAMPAIGN, CONFIG, PEOPLE, Office, office
 from tests.fakes.waiting import poll
 from tests.unit.test_crm_pages import Browser
 
@@ -159,6 +159,19 @@ async def test_another_operator_cannot_reuse_a_command_id(place: Office) -> None
             assert (await wire.do("login", "the-same-id"))["type"] == "ack"
         states = {agent.id: agent.state for agent in place.driver.snapshot().agents}
         assert AgentState.LOGGED_OUT not in (states["olena"], states["ivan"])  # type: ignore[index]
+
+
+async def test_in_a_conversation_one_hears_who_waits_in_the_queue_and_nothing_else_is_rendered(place: Office) -> None:
+    async with at_desk(place) as wire:
+        await in_conversation(place, wire)
+        assert "очередь <b>0</b>" in wire.shown["counts"]
+        caller = place.switch.call_in(PEOPLE[4][1])
+        for waiting in (1, 0):
+            frame = await wire.frame()
+            while f"очередь <b>{waiting}</b>" not in wire.shown["counts"]:
+                frame = await wire.frame()
+            assert set(frame) - {"v", "seq", "type", "now"} == {"counts"}
+            place.switch.hang_up(caller)
 
 
 async def test_missed_frames_are_sent_again(place: Office) -> None:

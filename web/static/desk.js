@@ -169,7 +169,7 @@ function leave(tab) {
 }
 
 function showBar(frame) {
-  for (const island of ["bar_state", "bar_who", "bar_buttons", "shift"]) {
+  for (const island of ["bar_state", "bar_who", "bar_buttons", "shift", "counts"]) {
     const place = document.getElementById(island);
     if (frame[island] !== undefined) fillWhenLetGo(place, () => fillBar(place, frame[island]));
   }
