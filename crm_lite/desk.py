@@ -299,7 +299,7 @@ class Desk(Channel):
                 self.await_next(self._awaits, handing)
                 if handing.reason and not handing.waits and after_refusal(handing.reason) is not AfterRefusal.OVER:
                     self._not_called = refusal(self._viewer.words, handing.reason)
-            except TimeoutError:  # not saved yet: the next look asks again
+            except (StoreError, TimeoutError):  # not read or not saved: asked again later, the desk itself goes on
                 self._next_asked_ms = now_ms + NEXT_ASKED_EVERY_MS
         if self._awaits:
             after_s = max(0.0, (self._next_asked_ms - now_ms) / 1000)

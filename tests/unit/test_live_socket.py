@@ -14,9 +14,11 @@ import pytest
 
 from crm_lite.auth import token_hash
 from crm_lite.live_protocol import FRAMES_PER_BROWSER_MAX, Close
+from crm_lite.tasks import look_again
 from engine.core.events import ConfigChanged, StoreDown, StoreUp
 from engine.core.model import AgentId, AgentState, CallingHours, LeadId, SystemPause
 from engine.store.errors import StoreLockedError
+from engine.store.tasks import Tasks
 from tests.fakes.office import CAMPAIGN, CONFIG, PEOPLE, Office, office
 from tests.fakes.waiting import poll
 from tests.unit.test_crm_pages import Browser
@@ -339,6 +341,28 @@ async def test_a_card_that_could_not_be_read_comes_as_soon_as_it_can(
             assert 'id="note"' in wire.shown["work"]
         card = await wire.until("card")
         assert "Іваненко" in card["islands"]["client"]
+
+
+async def test_a_store_that_does_not_answer_leaves_who_waits_for_next_their_desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def locked(*_: object) -> None:
+        raise StoreLockedError("locked by the test")
+
+    letters = "\ntasks: {types: {letter: {labels: {ru: Письмо, uk: Лист, en: Letter}, tier: 2}}}\n"
+    async with office(tmp_path, text=CONFIG + letters) as place, at_desk(place) as wire:
+        await wire.hello()
+        await wire.until("snapshot")
+        await wire.do("login")
+        await wire.state("paused")
+        await wire.do("ready")
+        await wire.state("ready")
+        assert (await wire.do("next"))["type"] == "ack", "nothing is there yet: their desk asks again"
+        monkeypatch.setattr(Tasks, "plate", locked)
+        look_again(place.crm, OLENA)
+        place.driver.offer(StoreDown("locked by the test"))
+        while "База данных не сохраняет" not in wire.shown["work"]:
+            await wire.frame()
 
 
 async def test_signing_out_closes_the_socket(place: Office) -> None:
