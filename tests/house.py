@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.ari": FLOORLESS,
     "engine.ami": FLOORLESS,
     "engine.sim": (*FLOORLESS, "engine.api"),  # its agents press the desk's buttons
+    "engine.sim.disk": (*FLOORLESS, "engine.sim", "engine.store"),
     "engine.sim.shift": (*SHELL, "engine.sim", "engine.recorder", "engine.verify"),  # the whole engine
     "engine.sim.__main__": (*SHELL, "engine.sim"),
     "engine.recorder": ("engine.core",),

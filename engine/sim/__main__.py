@@ -17,7 +17,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
-from engine.sim.shift import Report, history, long_shift, play
+from engine.sim.plan import long_shift
+from engine.sim.shift import Report, history, play
 
 #: Broken histories that are shown in full, and those whose seeds are kept.
 SHOWN_MAX = 3

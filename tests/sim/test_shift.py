@@ -16,9 +16,10 @@ import pytest
 from engine import driver
 from engine.core.model import Recorded, RecordingRule
 from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
-from engine.sim import shift
+from engine.sim import disk
 from engine.sim.people import Habits
-from engine.sim.shift import CLOCKS_BACK_MS, CLOCKS_FORWARD_MS, NIGHT, Plan, Report, faulty, play
+from engine.sim.plan import CLOCKS_BACK_MS, CLOCKS_FORWARD_MS, NIGHT, Plan, faulty
+from engine.sim.shift import Report, play
 from engine.sim.switch import Faults
 
 QUIET = logging.CRITICAL
@@ -96,7 +97,7 @@ def test_the_engine_is_killed_at_every_await_of_its_own() -> None:
     assert {code for at, code in own.items() if at not in reached} <= rare
     reads = {code for at, code in awaits_of(driver, "_read", "_one_lead").items() if at in reached}
     assert len(reads) > 2, reads
-    before, after = (at for at, code in awaits_of(shift, "commit").items() if "_turn" in code)
+    before, after = (at for at, code in awaits_of(disk, "commit").items() if "_turn" in code)
     assert before in reached, "decided, and not on disk"
     assert after in reached, "on disk, and nobody knows"
 
@@ -109,7 +110,7 @@ def test_a_night_in_which_clocks_change(night_ms: int) -> None:
 
 def test_the_same_seed_gives_the_same_trace_in_another_process() -> None:
     def told(hash_seed: str) -> str:
-        command = [sys.executable, "-c", "from engine.sim.shift import *; print(play(faulty(9)).hash)"]
+        command = [sys.executable, "-c", "from engine.sim.shift import faulty, play; print(play(faulty(9)).hash)"]
         return subprocess.run(
             command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
         ).stdout

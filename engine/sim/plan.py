@@ -1,0 +1,219 @@
+"""What a history is: who works and calls, what breaks and how often, all from a seed; and the house it is played in."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from engine.core.budget import AbandonRule
+from engine.core.model import (
+    AgentId,
+    AgentProfile,
+    AmdPolicy,
+    AttemptPolicy,
+    CallingHours,
+    Campaign,
+    CampaignId,
+    Consent,
+    Disposition,
+    DispositionId,
+    DispositionKind,
+    InboundQueue,
+    LegKind,
+    Outcome,
+    PhoneId,
+    PhoneNumber,
+    Policy,
+    QueueId,
+    Recorded,
+    RecordingRule,
+    RetryRule,
+    Trunk,
+    TrunkId,
+    WrapUpMode,
+)
+from engine.core.pacing import OnTimeout, PacingPolicy, Predictive, Preview, Progressive, Ratio
+from engine.sim.people import Habits
+from engine.sim.switch import Faults
+
+CAMPAIGN: Final = CampaignId("spring")
+#: Shares agents, lines and numbers with the first, and may vanish from the configuration.
+SECOND: Final = CampaignId("autumn")
+TRUNK: Final = TrunkId("carrier")
+HOTLINE: Final = QueueId("hotline")
+OUR_NUMBER: Final = PhoneNumber("+380441230000")
+VOICEMAIL: Final = DispositionId("voicemail")
+#: 2025-11-24 08:00 UTC, a Monday.
+START_MS: Final = 1_763_971_200_000
+#: The campaigns' own zone.
+ZONE: Final = "Europe/Kyiv"
+DAYTIME: Final = ((9 * 60, 20 * 60),)
+#: 2025-10-26 and 2026-03-29, 00:50 UTC: in ten minutes Kyiv and Lisbon change their clocks, New York and Almaty do not.
+CLOCKS_BACK_MS: Final = 1_761_439_800_000
+CLOCKS_FORWARD_MS: Final = 1_774_745_400_000
+#: Hours with edges inside the hour that these nights have twice, or not at all.
+NIGHT: Final = ((0, 90), (105, 150), (155, 210), (215, 24 * 60))
+PREVIEW: Final = Preview(countdown_ms=12_000, on_timeout=OnTimeout.SKIP, skips_max=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One history."""
+
+    seed: int
+    agents: int = 5
+    leads: int = 80
+    start_ms: int = START_MS
+    hours: tuple[tuple[int, int], ...] = DAYTIME  # minutes of every day, in the lead's own zone
+    length_ms: int = 1_200_000
+    lines: int = 8
+    pacing: PacingPolicy = field(default_factory=Progressive)
+    wrap_up: WrapUpMode = WrapUpMode.TIMED
+    on_demand_share: float = 0.0
+    recording: RecordingRule = field(default_factory=RecordingRule)
+    campaigns: int = 1  # or 2
+    calls_in_every_ms: int = 0  # people who call us
+    amd: AmdPolicy = field(default_factory=AmdPolicy)
+    habits: Habits = field(default_factory=Habits)
+    faults: Faults = field(default_factory=Faults)
+    kill_every_ms: int = 0
+    away_ms: int = 3_000
+    clock_step_ms: int = 0  # how far the system clock may jump between two lives of the engine
+    slow_disk_ms: int = 0
+    failed_write_share: float = 0.0
+    failed_write: int = 0  # the one, counted from 1, that fails whatever the share
+    supervisor_every_ms: int = 0
+    check_every: int = 1  # facts between two looks at all invariants
+    watch_every_s: int = 1  # between two looks at what is stuck
+    traced: bool = True
+
+
+def faulty(seed: int) -> Plan:
+    """The history of a seed, with all faults."""
+    chance, machines = random.Random(seed), random.Random(f"{seed} machines")
+    harsh = chance.choice((0.3, 1.0, 2.0))
+    start_ms = chance.choice((START_MS, START_MS, CLOCKS_BACK_MS, CLOCKS_FORWARD_MS))
+    return Plan(
+        seed=seed,
+        start_ms=start_ms,
+        hours=DAYTIME if start_ms == START_MS else NIGHT,
+        agents=chance.randint(2, 6),
+        lines=chance.randint(2, 9),
+        pacing=chance.choice((Progressive(), PREVIEW, Ratio(calls_per_agent=1.5), Predictive())),
+        wrap_up=chance.choice(tuple(WrapUpMode)),
+        on_demand_share=chance.choice((0.0, 0.0, 0.3, 1.0)),
+        recording=RecordingRule(
+            mode=chance.choice(tuple(Recorded)), consent=chance.choice((Consent.NONE, Consent.ASKED))
+        ),
+        campaigns=chance.choice((1, 1, 2)),
+        calls_in_every_ms=random.Random(f"{seed} calls in").choice((0, 0, 30_000, 90_000)),
+        habits=Habits(
+            phone_loss_every_ms=chance.choice((0, 900_000)),
+            talk_ms=chance.choice((20_000, 90_000)),
+            cards=chance.choice((0, 0, 80)),
+            machine_share=machines.choice((0.0, 0.5)),
+        ),
+        amd=AmdPolicy(
+            enabled=machines.random() < 0.5,
+            message=machines.choice(("", "acme/voicemail")),
+            sample_share=machines.choice((0.1, 0.5)),
+            false_positives_max=machines.choice((0.05, 0.5)),
+        ),
+        faults=Faults(
+            lost=0.01 * harsh,
+            twice=0.01 * harsh,
+            late=0.01 * harsh,
+            reply_lost=0.01 * harsh,
+            refused=0.01 * harsh,
+            slow=0.01 * harsh,
+            failed=0.01 * harsh,
+            glare=0.1 * harsh,
+            link_lost_every_ms=int(450_000 / harsh),
+            slow_spell_every_ms=int(600_000 / harsh),
+            dies_every_ms=chance.choice((0, 0, 600_000)),
+            journal_share=chance.choice((0.0, 0.9)),
+        ),
+        kill_every_ms=int(450_000 / harsh),
+        clock_step_ms=chance.choice((0, 0, 60_000, 3_600_000)),
+        slow_disk_ms=chance.choice((0, 5, 200)),
+        failed_write_share=0.002 * harsh,
+        supervisor_every_ms=150_000,
+    )
+
+
+def long_shift(seed: int) -> Plan:
+    """A hundred agents for eight hours, without faults: a measure of speed."""
+    return Plan(
+        seed=seed,
+        agents=100,
+        leads=40_000,
+        length_ms=8 * 3_600_000,
+        lines=200,
+        habits=Habits(talk_ms=240_000, hangup_share=0.0, wrap_ms=30_000),
+        check_every=1_000,
+        watch_every_s=30,
+        traced=False,
+    )
+
+
+def policy_of(plan: Plan) -> Policy:
+    """The house in which it is played."""
+    chance = random.Random(f"{plan.seed} policy")
+    dispositions = tuple(
+        Disposition(id=DispositionId(kind.value), kind=kind, labels={}, retry_after_ms=600_000)
+        for kind in DispositionKind
+    )
+    voicemail = Disposition(
+        id=VOICEMAIL, kind=DispositionKind.RETRY, labels={}, retry_after_ms=600_000, contact=False, machine=True
+    )
+    campaign = Campaign(
+        id=CAMPAIGN,
+        name="Spring",
+        pacing=plan.pacing,
+        trunks=(TRUNK,),
+        caller_id=PhoneNumber("+380441230000"),
+        attempts=AttemptPolicy(
+            max=5,
+            retry={
+                Outcome.BUSY: RetryRule(after_ms=300_000, max=2),
+                Outcome.NO_ANSWER: RetryRule(after_ms=900_000, max=4),
+            },
+        ),
+        hours=CallingHours(spans=(plan.hours,) * 7, zone=ZONE),
+        dispositions=(*dispositions, *((voicemail,) if plan.amd.enabled else ())),
+        amd=plan.amd,
+        wrap_up_mode=plan.wrap_up,
+        recording=plan.recording,
+        abandon=AbandonRule(connect_within_ms=2_000 if not plan.on_demand_share else 6_000),
+    )
+    campaigns = (CAMPAIGN, SECOND)[: plan.campaigns]
+    profiles = [
+        AgentProfile(
+            id=AgentId(f"agent-{n:03}"),
+            name=f"Agent {n}",
+            phone=PhoneId(f"desk-{n:03}"),
+            campaigns=campaigns,
+            queues=(HOTLINE,) if plan.calls_in_every_ms else (),
+            leg_kind=LegKind.ON_DEMAND if chance.random() < plan.on_demand_share else LegKind.NAILED_UP,
+        )
+        for n in range(plan.agents)
+    ]
+    return Policy(
+        campaigns={id_: replace(campaign, id=id_) for id_ in campaigns},
+        trunks={TRUNK: Trunk(id=TRUNK, lines_max=plan.lines, calls_per_second_max=20.0)},
+        agents={profile.id: profile for profile in profiles},
+        queues={
+            HOTLINE: InboundQueue(
+                id=HOTLINE,
+                name="Hotline",
+                campaign=CAMPAIGN,
+                numbers=(OUR_NUMBER.e164,),
+                hours=campaign.hours,
+                wait_max_ms=90_000,
+                queue_max=10,
+            )
+        }
+        if plan.calls_in_every_ms
+        else {},
+    )
