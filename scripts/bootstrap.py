@@ -50,7 +50,7 @@ import sys
 from pathlib import Path
 
 here = Path(sys.argv[0]).absolute().parent.parent.parent
-sys.path.insert(0, str(here if (here / "engine" / "cli.py").is_file() else Path(sys.prefix).parent))
+sys.path.insert(0, str(here if (here / "engine").is_dir() else Path(sys.prefix).parent))
 from engine.cli import main
 
 sys.exit(main())

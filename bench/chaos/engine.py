@@ -25,12 +25,13 @@ from typing import Any, Final
 import orjson
 
 from asterisk.instance import Asterisk
-from engine import app, cli, telephony
+from engine import app, telephony
 from engine.app import Parts
 from engine.ari import switch
 from engine.ari.client import AriAccount, AriClient
 from engine.ari.resources import Request
 from engine.ari.switch import AriSwitch
+from engine.cli.running import serve
 from engine.config import Loaded, load
 from engine.core import effects
 from engine.core.events import (
@@ -249,7 +250,7 @@ def main() -> None:
         setattr(module, name, mortal)
     loaded = load(Path(sys.argv[1]))
     assert isinstance(loaded, Loaded), loaded
-    cli.serve(app.run(loaded, play=_play))
+    serve(app.run(loaded, play=_play))
 
 
 if __name__ == "__main__":

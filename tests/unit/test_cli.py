@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 
 from engine import cli
 from engine.api import DetectionView
-from engine.cli import Exit, amd_line, pacing_line, zvonar
+from engine.cli import zvonar
+from engine.cli.common import Exit
+from engine.cli.looking import amd_line, pacing_line
 from engine.config import describe
 from scripts.make_ugly_leads import TABLE, text
 from tests.unit.test_config import SMALL
