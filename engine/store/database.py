@@ -229,10 +229,11 @@ def write(connection: sqlite3.Connection, path: str, statements: Sequence[Statem
     doing = "begin"
     try:
         _begin_writing(connection, BUSY_TIMEOUT_MS if statements else PULSE_TIMEOUT_MS)
+        cursor = connection.cursor()
         answers: list[Rows] = []
         for statement in statements:
             doing = statement.query.name
-            answers.append(_carry_out(connection, statement))
+            answers.append(_carry_out(cursor, statement))
         doing = "commit"
         connection.execute("COMMIT")
     except sqlite3.Error as error:
@@ -248,10 +249,11 @@ def read(connection: sqlite3.Connection, path: str, statements: Sequence[Stateme
     doing = "begin"
     try:
         connection.execute("BEGIN")
+        cursor = connection.cursor()
         answers: list[Rows] = []
         for statement in statements:
             doing = statement.query.name
-            answers.append(_carry_out(connection, statement))
+            answers.append(_carry_out(cursor, statement))
     except sqlite3.Error as error:
         raise translated(error, path, doing) from error
     finally:
@@ -290,12 +292,12 @@ def _begin_writing(connection: sqlite3.Connection, wait_ms: int) -> None:
             return
 
 
-def _carry_out(connection: sqlite3.Connection, statement: Statement) -> Rows:
+def _carry_out(cursor: sqlite3.Cursor, statement: Statement) -> Rows:
     sql, rows = statement.query.sql, statement.rows
     if len(rows) != 1:
-        connection.executemany(sql, rows)
+        cursor.executemany(sql, rows)
         return []
-    answer = connection.execute(sql, rows[0]).fetchmany(ROWS_MAX + 1)
+    answer = cursor.execute(sql, rows[0]).fetchmany(ROWS_MAX + 1)
     if len(answer) > ROWS_MAX:
         raise StoreBug(f"{statement.query.name}: more than {ROWS_MAX} rows; ask for pages")
     return answer

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.core.attempts import DIALABLE
 from engine.core.model import (
     AgentId,
     AgentState,
@@ -59,9 +60,6 @@ CALLBACK_CHANGES_MAX: Final = 20
 DRAFT_MAX: Final = 20_000
 
 USUAL_CALLBACKS: Final = CallbackPolicy()
-
-#: Lead states in which something is planned.
-_QUEUED: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK})
 
 
 class _Sql:
@@ -547,7 +545,7 @@ def _card(row: Row) -> LeadCard:
         state=state,
         zone=row["zone"],
         attempts_count=row["attempts_count"],
-        next_at_ms=row["next_at_ms"] if state in _QUEUED else None,
+        next_at_ms=row["next_at_ms"] if state in DIALABLE else None,
         rule=row["rule"] or "",
         owner=_agent(row["owner"]),
         priority=row["priority"],

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from engine.core import ordering
+from engine.core.attempts import DIALABLE
 from engine.core.budget import HISTORY_MS, MinuteCount
 from engine.core.effects import (
     SaveAgent,
@@ -563,7 +564,8 @@ def _save_end(write: SaveEnd) -> Iterator[Statement]:
         rule=change.rule if change else "",
         counted=int(counts),
     )
-    yield SQL.recount_lead(lead=attempt.lead)
+    if not counts:
+        yield SQL.recount_lead(lead=attempt.lead)  # its claim had counted it
     if (counts or spoken) and (change is None or change.state is not LeadState.CALLBACK):
         # The promise was kept: their phone may have rung at the time they named.
         yield SQL.callbacks_kept(
@@ -586,7 +588,8 @@ def _save_disposition(write: SaveDisposition) -> Iterator[Statement]:
     yield SQL.dispose_call(
         attempt=write.attempt, disposition=write.disposition, at_ms=write.at_ms, agent=write.agent, note=write.note
     )
-    yield SQL.callbacks_off(lead=write.lead, at_ms=write.at_ms, closed_by=by)
+    if write.change.state is LeadState.CALLBACK:  # another change takes promises off by itself
+        yield SQL.callbacks_off(lead=write.lead, at_ms=write.at_ms, closed_by=by)
     yield from _change_lead(write.change, at_ms=write.at_ms, by=by)
     if write.callback_at_ms is not None:
         yield SQL.insert_callback(
@@ -636,7 +639,7 @@ def _change_lead(change: LeadChange, *, at_ms: int, by: str) -> Iterator[Stateme
         # The person asked, so every number of theirs is left in peace, in every campaign.
         yield SQL.suppress_numbers_of_lead(lead=change.lead, reason=change.rule, suppressed_by=by, at_ms=at_ms)
         yield SQL.suppress_leads_of_lead(lead=change.lead, at_ms=at_ms)
-    else:
+    if change.state in DIALABLE:
         yield SQL.suppress_unreachable(lead=change.lead, at_ms=at_ms)
     if change.state in {LeadState.CALLBACK, LeadState.SUPPRESSED}:  # else it has none any more
         yield SQL.cancel_callbacks_of_suppressed(lead=change.lead, at_ms=at_ms, closed_by=by)

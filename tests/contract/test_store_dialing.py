@@ -34,7 +34,7 @@ from engine.core.model import (
 from engine.store.database import Database, chain_hash
 from engine.store.dnc import DoNotCall
 from engine.store.errors import StoreBug
-from engine.store.queries import parse
+from engine.store.queries import Statement, parse
 from engine.store.store import SQL, LineUp, Store
 from tests.contract.store_people import (
     ANNA,
@@ -409,10 +409,15 @@ async def test_who_shares_a_number_with_a_live_call_waits(store: Store, database
     assert await due(store) == [2]
 
 
+async def plan(database: Database, asked: Statement) -> list[str]:
+    query = replace(asked.query, sql="EXPLAIN QUERY PLAN " + asked.query.sql)
+    (steps,) = await database.read(replace(asked, query=query))
+    return [step["detail"] for step in steps]
+
+
 async def test_the_first_in_line_are_found_by_the_index_alone(database: Database) -> None:
     bound = SQL.first_in_line(campaign=SPRING, zone="", but="[]", limit=10)
-    plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
-    steps = " | ".join(row["detail"] for row in plan)
+    steps = " | ".join(await plan(database, bound))
     assert "SEARCH l USING COVERING INDEX leads_line (campaign_id=? AND line_zone=? AND line>?)" in steps
     assert "TEMP B-TREE" not in steps
     assert "SCAN" not in steps.replace("SCAN json_each", "")
@@ -420,8 +425,7 @@ async def test_the_first_in_line_are_found_by_the_index_alone(database: Database
 
 async def test_zones_are_found_by_hops_over_the_index(database: Database) -> None:
     bound = SQL.zones_in_line(campaign=SPRING)
-    plan = await rows(database, "EXPLAIN QUERY PLAN " + bound.query.sql, **bound.rows[0])
-    touching = [row["detail"] for row in plan if " l " in row["detail"]]
+    touching = [step for step in await plan(database, bound) if " l " in step]
     assert touching
     assert all("SEARCH l USING COVERING INDEX leads_line (campaign_id=?" in step for step in touching)
 

@@ -391,10 +391,10 @@ BUGS: Final = (
     ),
     # ── the store ──
     Bug(
-        "an end is not saved",
+        "a try that does not count is spent",
         "engine/store/store.py",
-        "    yield SQL.recount_lead(lead=attempt.lead)\n",
-        "",
+        "    if not counts:\n",
+        "    if counts:\n",
         SHIFT,
     ),
     Bug(

@@ -9,13 +9,19 @@ from engine.store.queries import Query, load, parse
 
 def test_a_block_is_a_query_with_its_parameters() -> None:
     (query,) = parse("-- name: due\n-- why\nSELECT 'a:b', x::text FROM t WHERE a = :a AND b = :b;\n", "t.sql").values()
-    assert (query.name, set(query.params)) == ("due", {"a", "b"})
-    assert query.sql.endswith(":b")
+    assert (query.name, query.params) == ("due", ("a", "b"))
+    assert query.sql == "SELECT 'a:b', x::text FROM t WHERE a = ?1 AND b = ?2"
+
+
+def test_values_go_in_by_the_place_at_which_their_name_comes_first() -> None:
+    query = parse("-- name: due\nSELECT :b, :a, :b", "t.sql")["due"]
+    assert query.sql == "SELECT ?1, ?2, ?1"
+    assert query.each([{"a": 1, "b": 2}, {"b": 4, "a": 3}]).rows == ((2, 1), (4, 3))
 
 
 def test_all_parameters_are_given_and_no_others() -> None:
-    query = Query("due", "SELECT :a", frozenset({"a"}))
-    assert query(a=1).rows == ({"a": 1},)
+    query = parse("-- name: due\nSELECT :a", "t.sql")["due"]
+    assert query(a=1).rows == ((1,),)
     for wrong in ({}, {"a": 1, "b": 2}, {"b": 2}):
         with pytest.raises(TypeError, match="query due"):
             query(**wrong)

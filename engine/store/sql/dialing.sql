@@ -84,7 +84,7 @@ ON CONFLICT (attempt_id, created_at_ms) DO NOTHING;
 
 -- name: claim_lead
 UPDATE leads
-SET state = 'dialing', hold = '', next_phone = :phone_position, updated_at_ms = :at_ms, version = version + 1,
+SET state = 'dialing', hold = '', line = NULL, next_phone = :phone_position, updated_at_ms = :at_ms, version = version + 1,
     attempts_count = (
       SELECT count(*) FROM attempts a
       WHERE a.lead_id = leads.id AND a.counted = 1 AND a.planned_at_ms >= leads.tries_since_ms)
@@ -104,7 +104,8 @@ WHERE id = :id AND ended_at_ms IS NULL;
 -- A customer whose agent was lost may be given to another one: the call is the last one's.
 INSERT INTO calls (attempt_id, campaign_id, lead_id, agent_id, bridged_at_ms)
 VALUES (:attempt, :campaign, :lead, :agent, :bridged_at_ms)
-ON CONFLICT (attempt_id) DO UPDATE SET agent_id = excluded.agent_id, bridged_at_ms = excluded.bridged_at_ms;
+ON CONFLICT (attempt_id) DO UPDATE SET agent_id = excluded.agent_id, bridged_at_ms = excluded.bridged_at_ms
+WHERE (agent_id, bridged_at_ms) <> (excluded.agent_id, excluded.bridged_at_ms);
 
 -- name: end_call
 UPDATE calls SET ended_at_ms = :at_ms WHERE attempt_id = :attempt AND ended_at_ms IS NULL;
