@@ -20,6 +20,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from engine.api import FloorView, PacingView, detection_view
+from engine.bell import Bell
 from engine.clock import Clock
 from engine.core import attempts as rules
 from engine.core import effects, ordering, recording
@@ -163,11 +164,11 @@ class Driver:
         self._clock = clock
         self._record = record
         self._inbox: deque[Event | _Beat] = deque()
-        self._wake = asyncio.Event()
+        self._wake = Bell()
         self._commits: deque[_Commit] = deque()
-        self._commit_wake = asyncio.Event()
+        self._commit_wake = Bell()
         self._reads: deque[effects.Read] = deque()
-        self._read_wake = asyncio.Event()
+        self._read_wake = Bell()
         self._unchecked: list[effects.CheckHeld] = []  # the store did not answer: asked again at the next look around
         self._timers = Timers(clock, self._offer)
         self._hub = Hub()
@@ -175,6 +176,7 @@ class Driver:
         self._idle = asyncio.Event()
         self._saving = False
         self._problems: dict[str, str] = {}  # of the store, by what has met them
+        self._asked_ms: dict[str, int] = {}  # when it was asked what it has not answered, by what asks
         self._room = asyncio.Event()
         self._beat_ms = 0  # when the Floor's owner last saw a beat of ours
         self._late = False
@@ -282,13 +284,12 @@ class Driver:
         if len(self._inbox) >= INBOX_MAX:
             return False
         self._inbox.append(event)
-        self._wake.set()
+        self._wake.ring()
         return True
 
     async def _own(self) -> None:
         while True:
-            self._wake.clear()
-            if not self._inbox:
+            while not self._inbox:
                 self._idle.set()
                 await self._wake.wait()
             while len(self._commits) >= COMMITS_MAX or len(self._reads) + len(self._unchecked) >= READS_MAX:
@@ -314,6 +315,7 @@ class Driver:
                 self._offer(_Beat(now_ms))
             else:
                 self._beat_ms = now_ms  # in an empty inbox it would be seen at once, and say that all is well
+            self._look_for_answers(now_ms)
             await asyncio.sleep(BEAT_EVERY_MS / 1000)
 
     def _see(self, beat: _Beat) -> None:
@@ -340,13 +342,9 @@ class Driver:
         now_ms = self._clock.now_ms()
         if self._record is not None:
             self._record(now_ms, event)
-        decided = self._floor.live.decided_by
-        decisions, began_s = decided.total(), time.perf_counter()
+        began_s = time.perf_counter()
         orders = self._floor.handle(event, now_ms)
-        took_s = time.perf_counter() - began_s
-        self._tally.facts.note(took_s)
-        if (decisions := decided.total() - decisions) > 0:
-            self._tally.decisions.note(took_s / decisions, decisions)
+        self._tally.decided(time.perf_counter() - began_s, self._floor.live.decided_by.total())
         self._carry_out(orders)
 
     def _carry_out(self, orders: Sequence[effects.Effect]) -> None:
@@ -368,14 +366,13 @@ class Driver:
                 self._switch.send(order)
         if commit.writes or commit.dials or commit.recorders or commit.reads or commit.notices:
             self._commits.append(commit)
-            self._commit_wake.set()
+            self._commit_wake.ring()
 
     # ── the writer ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _write(self) -> None:
         while True:
-            self._commit_wake.clear()
-            if not self._commits:
+            while not self._commits:
                 await self._commit_wake.wait()
             commits = list(self._commits)
             self._commits.clear()
@@ -422,14 +419,18 @@ class Driver:
             self._store_is("pulse", "")
 
     async def _in_time(self, met_by: str, answer: Awaitable[None]) -> None:
-        """That the store does not save is told in time, however late its own answer is."""
-        told = asyncio.get_running_loop().call_later(
-            SAVE_LATE_MS / 1000, self._store_is, met_by, f"nothing was saved for {SAVE_LATE_MS} ms"
-        )
+        """Ask the store for something; our beat looks how long that takes."""
+        self._asked_ms[met_by] = self._clock.now_ms()
         try:
             await answer
         finally:
-            told.cancel()
+            del self._asked_ms[met_by]
+
+    def _look_for_answers(self, now_ms: int) -> None:
+        """That the store does not save is told in time, however late its own answer is."""
+        for met_by, asked_ms in self._asked_ms.items():
+            if now_ms - asked_ms >= SAVE_LATE_MS:
+                self._store_is(met_by, f"nothing was saved for {SAVE_LATE_MS} ms")
 
     def _store_is(self, met_by: str, problem: str) -> None:
         """Tell the Floor when the first problem comes and when the last one is over."""
@@ -460,7 +461,7 @@ class Driver:
                 self._switch.send(order)
         if commit.reads:
             self._reads.extend(commit.reads)
-            self._read_wake.set()
+            self._read_wake.ring()
         self._hub.publish(commit.notices)
         for notice in commit.notices:
             if isinstance(notice, effects.CommandDone):
@@ -480,8 +481,7 @@ class Driver:
 
     async def _read(self) -> None:
         while True:
-            self._read_wake.clear()
-            if not self._reads:
+            while not self._reads:
                 await self._read_wake.wait()
             order = self._reads.popleft()
             answer = await self._answered(order)
@@ -561,7 +561,7 @@ class Driver:
             if self._unchecked:
                 self._reads.extend(self._unchecked)
                 self._unchecked.clear()
-                self._read_wake.set()
+                self._read_wake.ring()
             await self._feel_pulse()
             await asyncio.sleep(LOOK_EVERY_MS / 1000)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from engine.api import NOTICES_PER_SPECTATOR_MAX, SubscriptionOverflow
+from engine.bell import Bell
 from engine.core.effects import Notice
 
 
@@ -16,7 +16,7 @@ class _Outbox:
 
     def __init__(self) -> None:
         self._waiting: deque[Notice] = deque()
-        self._wake = asyncio.Event()
+        self._wake = Bell()
         self._overflowed = False
 
     def put(self, notice: Notice) -> None:
@@ -24,7 +24,7 @@ class _Outbox:
             self._overflowed = True
         else:
             self._waiting.append(notice)
-        self._wake.set()
+        self._wake.ring()
 
     def __aiter__(self) -> AsyncIterator[Notice]:
         return self
@@ -33,7 +33,6 @@ class _Outbox:
         while not self._waiting:
             if self._overflowed:
                 raise SubscriptionOverflow
-            self._wake.clear()
             await self._wake.wait()
         return self._waiting.popleft()
 

@@ -68,6 +68,15 @@ class Tally:
     decisions: Histogram = field(default_factory=Histogram)  # facts after which pacers decided, per decision
     commits: Histogram = field(default_factory=Histogram)
     originates: Counter[TrunkId] = field(default_factory=Counter)
+    decisions_so_far: int = 0
+
+    def decided(self, took_s: float, decisions_so_far: int) -> None:
+        """A fact took so long; the Floor has made so many decisions since its start."""
+        self.facts.note(took_s)
+        decisions = decisions_so_far - self.decisions_so_far
+        if decisions > 0:
+            self.decisions.note(took_s / decisions, decisions)
+        self.decisions_so_far = decisions_so_far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

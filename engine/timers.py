@@ -21,6 +21,7 @@ class Timers:
         self._clock = clock
         self._fire = fire
         self._armed: dict[tuple[str, str], asyncio.TimerHandle] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._armed)
@@ -42,7 +43,9 @@ class Timers:
 
     def _arm(self, order: SetTimer) -> None:
         delay_s = max(0, order.at_ms - self._clock.now_ms()) / 1000
-        self._armed[order.key] = asyncio.get_running_loop().call_later(delay_s, self._due, order)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # a call of the system each time: kept
+        self._armed[order.key] = self._loop.call_later(delay_s, self._due, order)
 
     def _due(self, order: SetTimer) -> None:
         if self._clock.now_ms() < order.at_ms:

@@ -38,7 +38,7 @@ CORE_STDLIB = frozenset(
         "zoneinfo",
     }
 )
-FLOORLESS = ("engine.core", "engine.backoff", "engine.clock", "engine.switch")  # what adapters may know
+FLOORLESS = ("engine.core", "engine.backoff", "engine.bell", "engine.clock", "engine.switch")  # what adapters may know
 WORDS = ("engine.messages", "engine.phones")
 SHELL = (
     *FLOORLESS,
@@ -58,6 +58,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {  # longest prefix wins; a layer may a
     "engine.telephony": WIRING,
     "engine.core": (),
     "engine.backoff": (),
+    "engine.bell": (),
     "engine.clock": (),
     "engine.messages": (),
     "engine.logs": (),

@@ -58,7 +58,7 @@ class WatchedFloor(Floor):
         check_every: int,
         decided: Callable[[events.Event, Sequence[effects.Effect], int], None] | None,
     ) -> None:
-        """`decided` is told of every fact, what followed and when."""
+        """`decided` is told of every fact, what followed and when; only then are writes counted."""
         super().__init__(policy, epoch=epoch)
         self.writes = 0
         self._facts = 0
@@ -67,9 +67,9 @@ class WatchedFloor(Floor):
 
     def handle(self, event: events.Event, now_ms: int) -> list[effects.Effect]:
         orders = super().handle(event, now_ms)
-        self.writes += sum(1 for order in orders if isinstance(order, effects.Write))
         self._facts += 1
         if self._decided is not None:
+            self.writes += sum(isinstance(order, effects.Write) for order in orders)
             self._decided(event, orders, now_ms)
         if self._facts % self._check_every == 0:
             broken = violations(self.live)
@@ -106,10 +106,12 @@ class Checks:
 
     def saved(self, writes: Sequence[effects.Write]) -> None:
         """A transaction is on disk; when nothing more is on its way, the disk must tell what the memory knows."""
+        if not self._plan.traced:
+            return
         self._saved += len(writes)
-        self._agents |= {write.agent.id for write in writes if isinstance(write, effects.SaveAgent)}
+        self._agents.update(write.agent.id for write in writes if isinstance(write, effects.SaveAgent))
         floor = self._floor
-        if floor is not None and floor.writes == self._saved and self._plan.check_every == 1:
+        if floor is not None and floor.writes == self._saved:
             self._compare_calls(floor.live)
             self._compare_agents(floor.live)
 
@@ -149,6 +151,8 @@ class Checks:
         if order.attempt in self._dialed:
             raise Broken(f"attempt {order.attempt} is dialed twice")
         self._dialed.add(order.attempt)
+        if not self._plan.traced:
+            return
         row = self._disk.execute(
             "SELECT a.lead_id, a.number, l.zone FROM attempts a JOIN leads l ON l.id = a.lead_id WHERE a.id = ?",
             (order.attempt,),
@@ -233,9 +237,10 @@ class Checks:
                 should[agent.id].add(consult.colleague)
                 should[consult.colleague].add(agent.id)
         for room in together.values():
-            for id_ in room:
-                heard[id_] = room - {id_}
-        return {id_ for id_ in live.agents if heard[id_] != should[id_]}
+            if len(room) > 1:
+                for id_ in room:
+                    heard[id_] = room - {id_}
+        return {id_ for id_ in heard.keys() | should.keys() if heard[id_] != should[id_]}
 
     def _stuck_calls(self, floor: WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
         live, channels = floor.live, self._switch.channels

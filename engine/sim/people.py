@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.api import Engine
+from engine.bell import Bell
 from engine.core.events import (
     AgentAttach,
     AgentConsult,
@@ -216,30 +217,36 @@ class SimAgent:
         self._now_ms = now_ms
         self._hears_machine = hears_machine
         self._seen: Agent | None = None
-        self._news = asyncio.Event()
+        self._news = Bell()
+        self._in_time = False  # for what was planned
         self._commands = 0
 
     def see(self, agent: Agent) -> None:
         """The desk shows this now."""
         self._seen = agent
-        self._news.set()
+        self._news.ring()
 
     def go_home(self) -> None:
         """The shift is over: finish what is begun, and log out."""
         self.going_home = True
-        self._news.set()
+        self._news.ring()
 
     async def work(self) -> None:
         """Press buttons until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
-            self._news.clear()
             wait_ms, command = self._plan()
-            try:
-                async with asyncio.timeout(None if wait_ms is None else wait_ms / 1000):
-                    await self._news.wait()
-            except TimeoutError:
-                if command is not None:
-                    await self._press(command)
+            alarm = None if wait_ms is None else loop.call_later(wait_ms / 1000, self._is_time)
+            self._in_time = False
+            await self._news.wait()
+            if alarm is not None:
+                alarm.cancel()
+            if self._in_time and command is not None:
+                await self._press(command)
+
+    def _is_time(self) -> None:
+        self._in_time = True
+        self._news.ring()
 
     async def _press(self, command: DeskEvent) -> None:
         engine = self._engine()
@@ -248,7 +255,7 @@ class SimAgent:
         try:
             await engine.do(command)
         except TimeoutError:
-            self._news.set()  # "not saved (yet)": look again
+            self._news.ring()  # "not saved (yet)": look again
         engine = self._engine()  # perhaps another one by now
         if engine is None:
             return
@@ -328,23 +335,25 @@ class SimAgent:
         if attempt is not None and attempt.lead is None and throw < habits.attach_share:
             return 500 + in_ms // 8, self._attach(attempt)
         throw = chance.random() if attempt is not None and attempt.queue is not None else throw
-        for share, command in (
-            (habits.hangup_share, self._say(AgentHangup)),
-            (habits.hold_share, AgentHold(command=self._id(), by=self.id, agent=self.id, on=True)),
-            (habits.mute_share, AgentMute(command=self._id(), by=self.id, agent=self.id, on=not agent.muted)),
-            (habits.digits_share, AgentDigits(command=self._id(), by=self.id, agent=self.id, digits="1")),
+        me = {"by": self.id, "agent": self.id}
+        buttons: tuple[tuple[float, Callable[[], DeskEvent | None]], ...] = (
+            (habits.hangup_share, lambda: self._say(AgentHangup)),
+            (habits.hold_share, lambda: AgentHold(command=self._id(), **me, on=True)),
+            (habits.mute_share, lambda: AgentMute(command=self._id(), **me, on=not agent.muted)),
+            (habits.digits_share, lambda: AgentDigits(command=self._id(), **me, digits="1")),
             (
                 habits.record_share,
-                AgentRecord(command=self._id(), by=self.id, agent=self.id, act=chance.choice(tuple(RecordAct))),
+                lambda: AgentRecord(command=self._id(), **me, act=chance.choice(tuple(RecordAct))),
             ),
-            (habits.transfer_share, self._transfer()),
-            (habits.early_share, None if agent.disposed else self._disposition(agent)),
-            (habits.pause_share, AgentPause(command=self._id(), by=self.id, agent=self.id, reason="lunch")),
-            (habits.logout_share, self._say(AgentLogout)),
-            (habits.consult_share, self._consult(ConsultAct.START)),
-        ):
+            (habits.transfer_share, self._transfer),
+            (habits.early_share, lambda: None if agent.disposed else self._disposition(agent)),
+            (habits.pause_share, lambda: AgentPause(command=self._id(), **me, reason="lunch")),
+            (habits.logout_share, lambda: self._say(AgentLogout)),
+            (habits.consult_share, lambda: self._consult(ConsultAct.START)),
+        )
+        for share, press in buttons:
             if throw < share:
-                return in_ms, command
+                return in_ms, press()
             throw -= share
         return None, None
 

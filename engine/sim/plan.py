@@ -86,7 +86,7 @@ class Plan:
     supervisor_every_ms: int = 0
     check_every: int = 1  # facts between two looks at all invariants
     watch_every_s: int = 1  # between two looks at what is stuck
-    traced: bool = True
+    traced: bool = True  # every fact and every transaction is looked at
 
 
 def faulty(seed: int) -> Plan:
@@ -152,7 +152,7 @@ def long_shift(seed: int) -> Plan:
         lines=200,
         habits=Habits(talk_ms=240_000, hangup_share=0.0, wrap_ms=30_000),
         check_every=1_000,
-        watch_every_s=30,
+        watch_every_s=60,
         traced=False,
     )
 

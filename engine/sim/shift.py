@@ -49,7 +49,7 @@ from engine.store.dnc import DoNotCall
 from engine.verify import verify
 
 #: Everybody is home, and every line is free, this long after the end of the shift.
-HOME_WITHIN_MS: Final = 30 * 60_000
+HOME_WITHIN_MS: Final = 60 * 60_000
 TRACE_MAX: Final = 50
 #: Who lives on when the engine's process dies, besides the agents.
 OUTSIDE: Final = frozenset({"history", "engines", "watch", "supervisor"})
@@ -414,7 +414,7 @@ class _World:
     def _record(self, now_ms: int, event: events.Event) -> None:
         self.report.facts += 1
         if not self.plan.traced:
-            self.digest.update(f"{now_ms}{type(event).__name__}{getattr(event, 'leg', '')}".encode())
+            self.digest.update(f"{now_ms}{type(event).__name__}".encode())
 
     def _decided(self, event: events.Event, orders: Sequence[effects.Effect], now_ms: int) -> None:
         self._note(said_step(event, orders), now_ms)

@@ -328,6 +328,8 @@ class SimSwitch:
 
     def _mishap(self) -> Mishap | None:
         faults, throw = self.faults, self._chance.random()
+        if throw >= faults.lost + faults.twice + faults.late:
+            return None
         for share, mishap in ((faults.lost, Mishap.LOST), (faults.twice, Mishap.TWICE), (faults.late, Mishap.LATE)):
             if throw < share:
                 return mishap

@@ -10,13 +10,15 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 #: Two timers closer than this are due together.
 RESOLUTION_S: Final = 1e-9
+#: Timers, cancelled or not, that are kept without looking through them.
+TIDY_MIN: Final = 1_000
 
 
 class NothingLeftToHappen(Exception):
@@ -41,7 +43,7 @@ class _Call:
     ) -> None:
         self.callback: Callable[..., object] | None = callback
         self.args = args
-        self.context = copy_context() if context is None else context
+        self.context = context
         self._when_s = when_s
 
     def cancel(self) -> None:
@@ -66,6 +68,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._places = 0
         self._waiting: deque[_Call] = deque()
         self._armed: list[tuple[float, int, _Call]] = []
+        self._armed_max = TIDY_MIN
         self._traps: list[tuple[int, int, Callable[[], object]]] = []
         self._selector = _NoSelector()
         self._clock_resolution = RESOLUTION_S
@@ -96,7 +99,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         call = _Call(callback, args, context, when)
         self._places += 1
         heapq.heappush(self._armed, (when, self._places, call))
+        if len(self._armed) > self._armed_max:
+            self._forget_cancelled()
         return call
+
+    def _forget_cancelled(self) -> None:
+        """Most timers are cancelled long before their time; among thousands of them the others cost more."""
+        self._armed[:] = [timer for timer in self._armed if timer[2].callback is not None]
+        heapq.heapify(self._armed)
+        self._armed_max = 2 * len(self._armed) + TIDY_MIN
 
     def after_turns(self, turns: int, callback: Callable[[], object]) -> None:
         """Call back between two callbacks, so many of them from now: at any await, also at one that takes no time."""
@@ -127,7 +138,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if call.callback is None:
                     continue
                 try:
-                    call.context.run(call.callback, *call.args)
+                    if call.context is None:
+                        call.callback(*call.args)
+                    else:
+                        call.context.run(call.callback, *call.args)
                 except Exception as failure:
                     self.failures.append(failure)
                 self.turns += 1
@@ -147,12 +161,12 @@ class VirtualClock:
     """The engine's clock on a virtual loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, base_ms: int) -> None:
-        self._loop = loop
+        self._time = loop.time
         self.base_ms = base_ms  # moved between two lives of the engine: a stepped system clock
 
     def now_ms(self) -> int:
         """The time now."""
-        return self.base_ms + int(self._loop.time() * 1000 + 1e-6)
+        return self.base_ms + int(self._time() * 1000 + 1e-6)
 
     def ahead_ms(self) -> int:
         """Never: no system clock is beside it."""

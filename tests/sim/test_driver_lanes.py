@@ -23,7 +23,7 @@ from engine.core.model import (
     TrunkId,
     inbound_leg,
 )
-from engine.driver import INBOX_MAX, SAVE_LATE_MS, Driver
+from engine.driver import BEAT_EVERY_MS, INBOX_MAX, SAVE_LATE_MS, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.database import PULSE_TIMEOUT_MS
 from engine.store.errors import StoreBug, StoreIoError, StoreLockedError
@@ -245,7 +245,7 @@ def test_a_disk_that_answers_late_is_told_before_it_answers() -> None:
         house.disk.slow_ms = 3_000
         async with asyncio.TaskGroup() as group:
             saved = group.create_task(house.command(events.AgentReady, agent=ANNA), name="ready")
-            await house.passes(SAVE_LATE_MS + 100)
+            await house.passes(SAVE_LATE_MS + BEAT_EVERY_MS)
             assert house.driver.snapshot().store_problem == f"nothing was saved for {SAVE_LATE_MS} ms"
             assert not saved.done()
             house.disk.slow_ms = 0
