@@ -52,6 +52,8 @@ from engine.window import open_window
 
 log = logging.getLogger(__name__)
 
+#: Log events that the demo tells in its own words; so is `engine.driver.DRAIN_LIMIT_REACHED`.
+DRAINING: Final = "draining"
 #: How long the pages may take to say good-bye.
 WEB_SHUTDOWN_S: Final = 2.0
 #: The folder beside the database that keeps what the engine was told, for `zvonar replay`.
@@ -149,7 +151,7 @@ async def run(loaded: Loaded, *, play: Callable[[Parts], Coroutine[Any, Any, Non
                 helpers.append(group.create_task(house, name="recordings"))
                 helpers.append(group.create_task(_keep_asterisk(parts, parts.asterisk), name="asterisk-keeper"))
             await stop.asked(1)
-            log.info("draining", extra={"action": "drain", "limit_ms": limit_ms})
+            log.info(DRAINING, extra={"action": "drain", "limit_ms": limit_ms})
             for task in helpers:
                 task.cancel()
             await _first_of(parts.driver.drain(limit_ms), stop.asked(2))

@@ -21,14 +21,14 @@ from asterisk.conf import AsteriskInstance, Trunk, load_or_make_secrets
 from asterisk.instance import Asterisk, AsteriskFailed, find_binary
 from asterisk.robots import RobotFailed, RobotPhones
 from crm_lite.auth import create_user
-from engine.app import CannotStart, Parts, run
+from engine.app import DRAINING, CannotStart, Parts, run
 from engine.ari.client import AriAccount
 from engine.clock import Clock
 from engine.config import Loaded
 from engine.config.schema import Demo
 from engine.core.events import AgentHangup, AgentLogin, AgentReady, CampaignSwitched, DeskEvent, Dispose
 from engine.core.model import Agent, AgentId, AgentState, Campaign, CampaignId, CommandId, DispositionKind
-from engine.driver import Driver
+from engine.driver import DRAIN_LIMIT_REACHED, Driver
 from engine.leads.files import import_file, meaning_of
 from engine.leads.sheets import Refused
 from engine.store.records import Records
@@ -49,6 +49,11 @@ CARRIER_RTP_PORTS: Final = (17_000, 17_999)
 PASSWORD_BYTES: Final = 9
 #: When somebody who called us has waited or talked enough.
 CALLER_STAYS_S: Final = 90
+#: What the log tells a newcomer in sentences, by event; see `engine.logs`. The first one comes after the terminal's ^C.
+SENTENCES: Final = {
+    DRAINING: "\nEnding: no more calls are placed, calls in progress may end. Ctrl+C again ends at once.",
+    DRAIN_LIMIT_REACHED: "Not all was over within drain_limit. Calls cut off: {calls}.",
+}
 
 
 async def show(loaded: Loaded) -> None:

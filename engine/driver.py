@@ -68,6 +68,8 @@ from engine.timers import Timers
 
 log = logging.getLogger(__name__)
 
+#: A log event that the demo tells in its own words.
+DRAIN_LIMIT_REACHED: Final = "drain limit reached"
 #: Facts that may wait for the Floor; the switch link is dropped (and resynced) rather than made to wait.
 INBOX_MAX: Final = 10_000
 #: Facts decided on before the loop gives others their turn.
@@ -210,7 +212,7 @@ class Driver:
                     self._idle.clear()
                     await self._idle.wait()
         except TimeoutError:
-            log.warning("drain limit reached", extra={"action": "drain", "calls": self._floor.live.talking()})
+            log.warning(DRAIN_LIMIT_REACHED, extra={"action": "drain", "calls": self._floor.live.talking()})
 
     def offer_switch(self, event: SwitchEvent) -> bool:
         """Take a fact from the switch; False when the inbox is full."""

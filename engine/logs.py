@@ -1,10 +1,11 @@
-"""Log lines: one JSON object each for machines, one readable line for a person at a terminal."""
+"""Log lines: one JSON object each for machines, a readable line for a person, sentences for a newcomer."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
 import sys
+from collections.abc import Mapping
 from typing import IO, Any, Final
 
 import orjson
@@ -13,12 +14,21 @@ import orjson
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def set_up(stream: IO[str] | None = None, *, quiet: bool = False) -> None:
-    """Send log lines to standard error, as JSON unless a person reads there; `quiet`: only what went wrong."""
+def set_up(stream: IO[str] | None = None, *, sentences: Mapping[str, str] | None = None) -> None:
+    """Send log lines to standard error, as JSON unless a person reads there.
+
+    `sentences` are for who tries the demo: by event, with what it carries in braces. Of other events they read only
+    what went wrong, and never JSON.
+    """
     out = stream or sys.stderr
     handler = logging.StreamHandler(out)
-    handler.setFormatter(_ForPeople() if out.isatty() else _ForMachines())
-    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler], force=True)
+    if sentences is not None:
+        newcomers = _ForNewcomers(sentences)
+        handler.addFilter(newcomers.concerns)
+        handler.setFormatter(newcomers)
+    else:
+        handler.setFormatter(_ForPeople() if out.isatty() else _ForMachines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for library in ("watchfiles", "panoramisk"):  # what changed in config.yaml, and of AMI's link, we say ourselves
         logging.getLogger(library).setLevel(logging.WARNING)
 
@@ -48,3 +58,16 @@ class _ForPeople(logging.Formatter):
         extra = " ".join(f"{key}={value}" for key, value in _extra(record).items())
         line = f"{at} {level}{record.getMessage()}" + (f"  ({extra})" if extra else "")
         return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+class _ForNewcomers(_ForPeople):
+    def __init__(self, sentences: Mapping[str, str]) -> None:
+        super().__init__()
+        self._sentences = sentences
+
+    def concerns(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING or record.getMessage() in self._sentences
+
+    def format(self, record: logging.LogRecord) -> str:
+        sentence = self._sentences.get(record.getMessage())
+        return super().format(record) if sentence is None else sentence.format_map(_extra(record))

@@ -6,7 +6,7 @@ import fcntl
 import os
 import random
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ def run(path: Path) -> None:
 @click.pass_obj
 def demo(path: Path) -> None:
     """Show the main job by itself: a demo carrier, robot operators, 200 leads, a free seat for you."""
-    from engine.demo import show
+    from engine.demo import SENTENCES, show
 
-    serve(show(read_config(path)), quiet=True)
+    serve(show(read_config(path)), sentences=SENTENCES)
 
 
 @click.command()
@@ -68,15 +68,15 @@ def demo_call(path: Path, caller: str | None, dialed: str | None) -> None:
     click.echo(f"{number} calls {dialed or ours[0]}")
 
 
-def serve(work: Coroutine[Any, Any, None], *, quiet: bool = False) -> None:
-    """Run the engine to its end; what keeps it from starting is one line and an exit code. `quiet`: as of `logs`."""
+def serve(work: Coroutine[Any, Any, None], *, sentences: Mapping[str, str] | None = None) -> None:
+    """Run the engine to its end; what keeps it from starting is one line and an exit code. `sentences`: see `logs`."""
     import uvloop
 
     from engine import logs
     from engine.app import CannotStart
     from engine.store.errors import StoreError
 
-    logs.set_up(quiet=quiet)
+    logs.set_up(sentences=sentences)
     reasons: list[str] = []
     try:
         uvloop.run(work)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import pytest
+
 from engine.core import effects, events
 from engine.core.floor import Floor
 from engine.core.model import CampaignId, CommandId, Lead, LeadId, NotDialing, PhoneNumber
-from engine.driver import BEAT_EVERY_MS, COMMAND_TIMEOUT_MS, LATE_MAX_MS, Driver
+from engine.demo import SENTENCES
+from engine.driver import BEAT_EVERY_MS, COMMAND_TIMEOUT_MS, DRAIN_LIMIT_REACHED, LATE_MAX_MS, Driver
 from engine.sim.virtual import VirtualClock, run
 from engine.store.errors import StoreFullError
 from engine.store.store import LineUp
@@ -176,7 +179,7 @@ def test_a_full_disk_stops_dialing_and_the_operator_is_told_not_saved_until_it_i
     driven(story)
 
 
-def test_a_drain_waits_for_the_disk_and_not_longer_than_its_limit() -> None:
+def test_a_drain_waits_for_the_disk_and_not_longer_than_its_limit(caplog: pytest.LogCaptureFixture) -> None:
     async def story(driver: Driver, disk: Disk, clock: Stopped) -> tuple[int, int]:
         disk.slow_s = 3
         driver.offer(started())
@@ -194,3 +197,5 @@ def test_a_drain_waits_for_the_disk_and_not_longer_than_its_limit() -> None:
     saved_after_ms, limit_ms = driven(story)
     assert 3_000 <= saved_after_ms < 10_000
     assert 10_000 <= limit_ms < 10_100
+    (told,) = [record for record in caplog.records if record.getMessage() == DRAIN_LIMIT_REACHED]
+    assert SENTENCES[DRAIN_LIMIT_REACHED].format_map(vars(told)).endswith("Calls cut off: 0.")
