@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from engine import __version__
 from engine.cli.access import partner, user
 from engine.cli.common import Exit, say
 from engine.cli.donotcall import dnc, erase
@@ -42,7 +43,7 @@ def main() -> NoReturn:
     show_default=True,
     help="The configuration file; also ZVONAR_CONFIG.",
 )
-@click.version_option(package_name="zvonar")
+@click.version_option(__version__)
 @click.pass_context
 def zvonar(context: click.Context, path: Path) -> None:
     """Zvonar: a telephony-first call-center engine with a CRM attached, for Asterisk.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from engine import cli
+from engine import __version__, cli
 from engine.api import DetectionView
 from engine.cli import zvonar
 from engine.cli.common import Exit
@@ -31,6 +31,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: str, typed: str = "") -> Result:
     return CliRunner().invoke(zvonar, arguments, input=typed)
+
+
+def test_the_version_is_told_where_nothing_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("--version").stdout == f"zvonar, version {__version__}\n"
 
 
 def test_a_good_configuration_is_ok(here: Path) -> None:
