@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 MINUTE_MS = 60_000
@@ -192,7 +193,7 @@ class AbandonBudget:
 
     def state(self, now_ms: int) -> BudgetState:
         """The account of the period with the least left."""
-        return min((self._state(account, now_ms) for account in self._accounts), key=lambda state: state.left)
+        return min([self._state(account, now_ms) for account in self._accounts], key=attrgetter("left"))
 
     def _count(self, now_ms: int, at_ms: int, *, live: int = 0, abandoned: int = 0, machines: int = 0) -> None:
         row = MinuteCount(

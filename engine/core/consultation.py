@@ -214,7 +214,7 @@ def found(live: Live, legs: dict[LegId, LegFound], now_ms: int) -> None:
             live.counters["consults_repeated"] += 1
             _place(live, agent, agent.consult, agent.consult.phase)
         with_ = {one for one in map(agent_of_leg, leg.bridged_with) if one is not None}
-        if _astray(live, agent, with_):
+        if with_ and _astray(live, agent, with_):
             live.counters["consults_repeated"] += 1
             _back(live, agent, leg, now_ms)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -220,8 +220,10 @@ def _wanted_elsewhere(live: Live, campaign: Campaign) -> pacing.Elsewhere:
     shared = live.roster.shared.get(campaign.id)
     if not shared:
         return pacing.NOWHERE
-    ready = live.roster.shared_ready.get(campaign.id, Counter())
-    lacking = {other: _lacking(live, other) for other, count in shared.items() if count}
+    lacking = {other: lack for other, count in shared.items() if count and (lack := _lacking(live, other))}
+    if not lacking:
+        return pacing.NOWHERE
+    ready = live.roster.shared_ready.get(campaign.id, {})
     now = sum(min(lack, ready.get(other, 0)) for other, lack in lacking.items())
     soon = sum(min(lack, shared[other]) for other, lack in lacking.items()) - now
     return pacing.Elsewhere(now=now, soon=soon)
@@ -408,7 +410,7 @@ def _why_no_need(live: Live, campaign: Campaign, decision: pacing.PacingDecision
 
 
 def _report(live: Live, campaign: Campaign, reason: NotDialing | None) -> None:
-    said = effects.DialingChanged(campaign.id, live.running.get(campaign.id, False), reason or "")
-    if live.dialing.get(campaign.id) != said:
-        live.dialing[campaign.id] = said
+    last, running, why = live.dialing.get(campaign.id), live.running.get(campaign.id, False), reason or ""
+    if last is None or (last.running, last.reason) != (running, why):
+        said = live.dialing[campaign.id] = effects.DialingChanged(campaign.id, running, why)
         live.emit(said)

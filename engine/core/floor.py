@@ -66,7 +66,7 @@ class Floor:
                 self.live.done(event.command, str(refusal))
         else:
             _HANDLERS[type(event)](self.live, event, now_ms)
-        if not isinstance(event, _OF_ONE_CAMPAIGN):
+        if type(event) not in _OF_ONE_CAMPAIGN:
             self.live.ask_all()
         customers.offer_waiting(self.live, now_ms)
         previews.offer(self.live, now_ms)
@@ -287,42 +287,44 @@ def _drain(live: Live, event: events.DrainStarted, now_ms: int) -> None:
 
 
 #: Facts whose handlers themselves say which campaigns they concern; after any other all pacers are asked.
-_OF_ONE_CAMPAIGN: Final = (
-    events.OriginateAccepted,
-    events.OriginateRefused,
-    events.OriginateUnknown,
-    events.LegRinging,
-    events.LegAnswered,
-    events.LegJudged,
-    events.LegBridged,
-    events.LegHungUp,
-    events.CommandFailed,
-    events.PhoneSeen,
-    events.TimerFired,
-    events.LeadsFetched,
-    events.LeadsChanged,
-    events.LeadFetched,
-    events.CallArrived,
-    events.CallerFetched,
-    events.AgentAttach,
-    events.AgentLogin,
-    events.AgentReady,
-    events.AgentPause,
-    events.AgentLogout,
-    events.AgentDial,
-    events.AgentSkip,
-    events.AgentHangup,
-    events.AgentHold,
-    events.AgentMute,
-    events.AgentDigits,
-    events.AgentRecord,
-    events.AgentTransfer,
-    events.AgentTransferOut,
-    events.NumberChecked,
-    events.AgentConsult,
-    events.AgentAnswer,
-    events.Dispose,
-    events.PlanCallback,
+_OF_ONE_CAMPAIGN: Final = frozenset(
+    {
+        events.OriginateAccepted,
+        events.OriginateRefused,
+        events.OriginateUnknown,
+        events.LegRinging,
+        events.LegAnswered,
+        events.LegJudged,
+        events.LegBridged,
+        events.LegHungUp,
+        events.CommandFailed,
+        events.PhoneSeen,
+        events.TimerFired,
+        events.LeadsFetched,
+        events.LeadsChanged,
+        events.LeadFetched,
+        events.CallArrived,
+        events.CallerFetched,
+        events.AgentAttach,
+        events.AgentLogin,
+        events.AgentReady,
+        events.AgentPause,
+        events.AgentLogout,
+        events.AgentDial,
+        events.AgentSkip,
+        events.AgentHangup,
+        events.AgentHold,
+        events.AgentMute,
+        events.AgentDigits,
+        events.AgentRecord,
+        events.AgentTransfer,
+        events.AgentTransferOut,
+        events.NumberChecked,
+        events.AgentConsult,
+        events.AgentAnswer,
+        events.Dispose,
+        events.PlanCallback,
+    }
 )
 _HANDLERS: Final[Mapping[type, Callable[[Live, Any, int], None]]] = {
     events.OriginateAccepted: _accepted,

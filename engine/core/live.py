@@ -185,6 +185,7 @@ class Live:
         self._numbers = 0
         self._leg_kinds: dict[AgentId, LegKind] = {}
         self._campaigns_of: dict[AgentId, tuple[Campaign, ...]] = {}
+        self._seats_of: dict[AgentId, tuple[CampaignId, ...]] = {}
         self.adopt_policy(policy, 0)
 
     # ── policy ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -299,6 +300,10 @@ class Live:
             id_: tuple(self.campaigns[c] for c in profile.campaigns if c in self.campaigns)
             for id_, profile in self.policy.agents.items()
         }
+        self._seats_of = {
+            id_: (*(c.id for c in self.campaigns_of(id_)), *(queue_seat(q.id) for q in self.queues_of(id_)))
+            for id_ in self.policy.agents
+        }
 
     def campaigns_of(self, agent: AgentId) -> tuple[Campaign, ...]:
         """The campaigns that an agent serves."""
@@ -313,9 +318,9 @@ class Live:
         """Whether the agent takes calls such as this one."""
         return attempt.seat in self.seats_of(agent)
 
-    def seats_of(self, agent: AgentId) -> list[CampaignId]:
+    def seats_of(self, agent: AgentId) -> tuple[CampaignId, ...]:
         """Where the roster seats an agent: the campaigns and the queues that they serve."""
-        return [*(c.id for c in self.campaigns_of(agent)), *(queue_seat(q.id) for q in self.queues_of(agent))]
+        return self._seats_of.get(agent, ())
 
     def attempt_at(self, leg: str) -> AttemptId | None:
         """The attempt of a customer's leg, as its id says or, of one that came in, as we remember."""

@@ -333,12 +333,13 @@ class Pacer:
                 self._paced = self._paced or replace(last, place=0, limit=PacingLimit.PACED)
                 return self._paced
         forecast.watch_drift(now_ms)
-        ready = self.ready
+        ready, busy, screening, waiting = self.ready, forecast.busy, len(forecast.screening), len(forecast.waiting)
+        in_flight = forecast.in_flight
         free = max(0, ready - elsewhere.now)
-        one_to_one = max(0, free - forecast.in_flight - len(forecast.waiting))
+        one_to_one = max(0, free - in_flight - waiting)
         budget = self.budget.state(now_ms)
         weighed = _NOTHING_WEIGHED
-        if not self._ready and not forecast.busy:
+        if not self._ready and not busy:
             place, limit = 0, PacingLimit.NO_AGENT
         elif isinstance(policy, Manual | Preview):
             place, limit = 0, PacingLimit.AGENTS_DIAL
@@ -349,9 +350,9 @@ class Pacer:
             place, limit = max(weighed.calls, one_to_one), weighed.limit
         else:
             goal = free * policy.calls_per_agent if isinstance(policy, Ratio) else free
-            place, limit = max(0, int(goal) - forecast.in_flight - len(forecast.waiting)), PacingLimit.IN_FLIGHT
+            place, limit = max(0, int(goal) - in_flight - waiting), PacingLimit.IN_FLIGHT
         lent = self.lent
-        if not place and limit in _FOR_WANT_OF_AGENTS and (lent or elsewhere != NOWHERE) and not one_to_one:
+        if not place and not one_to_one and (lent or elsewhere != NOWHERE) and limit in _FOR_WANT_OF_AGENTS:
             limit = PacingLimit.SHARED
         if place >= room:
             place, limit = room, PacingLimit.LINES
@@ -362,13 +363,13 @@ class Pacer:
             place=place,
             limit=limit,
             ready=ready,
-            busy=forecast.busy,
+            busy=busy,
             lent=lent,
             wanted_elsewhere=elsewhere.now + elsewhere.soon,
             soon_free=weighed.soon_free,
-            dialing=len(forecast.dialing) + len(forecast.ringing),
-            screening=len(forecast.screening),
-            waiting=len(forecast.waiting),
+            dialing=in_flight - screening,
+            screening=screening,
+            waiting=waiting,
             expected_answers=weighed.expected_answers,
             answers_ahead=weighed.expected_answers + place * weighed.answers_per_call,
             risk=weighed.risk,

@@ -156,12 +156,18 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     """
     live.switch_problem = live.switch_slow
     anew, live.connected = not live.connected, True
-    found = {leg.leg for leg in event.legs}
+    found = {leg.leg: leg for leg in event.legs}
     gone = {leg.leg: leg for leg in event.gone if leg.leg not in found}
+    of_customers: list[LegFound] = []
     for leg in event.legs:
-        _agent_leg_or_arrival_found(live, leg, now_ms)
+        agent_id = agent_of_leg(leg.leg)
+        if agent_id is not None:
+            _agent_leg_found(live, agent_id, leg, now_ms)
+        else:
+            _arrival_found(live, leg, now_ms)
+            of_customers.append(leg)
     alone: list[LegFound] = []
-    for leg in event.legs:
+    for leg in of_customers:
         attempt_id = live.attempt_at(leg.leg)
         if attempt_id is not None and not _conversation_found(live, live.attempts.get(attempt_id), leg, now_ms):
             alone.append(leg)
@@ -181,7 +187,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     for attempt in list(live.attempts.values()):
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
-    consultation.found(live, {leg.leg: leg for leg in event.legs}, now_ms)
+    consultation.found(live, found, now_ms)
     live.restored_talk.clear()
     _end_recordings_left(live, now_ms, anew=anew)
 
@@ -205,10 +211,7 @@ def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) 
         live.emit(effects.Hangup(leg.leg, bridge_of_leg(leg.leg)))
         return
     if agent.leg == leg.leg:
-        called = agent.state is AgentState.RESERVED and live.leg_kind(agent_id) is LegKind.ON_DEMAND
-        rings = consultation.rings(live, agent)
-        waits = agent.state is AgentState.CONNECTING or (called and not leg.bridged_with) or rings
-        if leg.answered and leg.ours_to_command and waits:
+        if leg.answered and leg.ours_to_command and _rings_in_the_books(live, agent, leg):
             desk.leg_answered(live, agent, now_ms)
         return
     at_rest = live.leg_kind(agent_id) is LegKind.ON_DEMAND and all(map(agent_of_leg, leg.bridged_with))
@@ -217,6 +220,13 @@ def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) 
         _adopt_agent(live, agent, leg, now_ms)
     else:
         live.emit(effects.Hangup(leg.leg, bridge_of_leg(leg.leg)))
+
+
+def _rings_in_the_books(live: Live, agent: Agent, leg: LegFound) -> bool:
+    """Whether we have not been told yet that they lifted the phone."""
+    if agent.state is AgentState.RESERVED:
+        return not leg.bridged_with and live.leg_kind(agent.id) is LegKind.ON_DEMAND
+    return agent.state is AgentState.CONNECTING or consultation.rings(live, agent)
 
 
 def _adopt_agent(live: Live, agent: Agent, leg: LegFound, now_ms: int) -> None:
@@ -252,11 +262,8 @@ def _log_in_the_rest(live: Live, now_ms: int) -> None:
             live.put_agent(agent, now_ms)
 
 
-def _agent_leg_or_arrival_found(live: Live, leg: LegFound, now_ms: int) -> None:
-    agent_id = agent_of_leg(leg.leg)
-    if agent_id is not None:
-        _agent_leg_found(live, agent_id, leg, now_ms)
-    elif leg.arrived is not None and leg.ours_to_command:
+def _arrival_found(live: Live, leg: LegFound, now_ms: int) -> None:
+    if leg.arrived is not None and leg.ours_to_command:
         inbound.arrived(live, leg.arrived, now_ms, talks=any(map(agent_of_leg, leg.bridged_with)))
 
 
@@ -344,10 +351,10 @@ def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:
 def _conversation_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int) -> bool:
     """Whether they are talking, whatever we thought; then the books follow."""
     partners = [a for a in map(agent_of_leg, leg.bridged_with) if a is not None]
-    theirs = (attempt.agent or live.restored_talk.get(attempt.id)) if attempt is not None else None
-    partner = theirs if theirs in partners else next(iter(partners), None)
-    if attempt is None or partner is None or attempt.state in {CustomerState.LEAVING, CustomerState.ENDED}:
+    if attempt is None or not partners or attempt.state in {CustomerState.LEAVING, CustomerState.ENDED}:
         return False
+    theirs = attempt.agent or live.restored_talk.get(attempt.id)
+    partner = theirs if theirs in partners else partners[0]
     _talk_on(live, attempt, partner, now_ms)
     return True
 
