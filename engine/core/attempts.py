@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,7 @@ from engine.core.model import (
     Outcome,
     Phone,
 )
+from engine.core.values import replace
 
 DIALABLE: Final = frozenset({LeadState.NEW, LeadState.RETRY, LeadState.CALLBACK})
 #: Attempts that do not count may not go on for ever either: so many of one outcome, and the lead is closed.

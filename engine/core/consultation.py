@@ -9,7 +9,7 @@ restart the colleague is free, who was asked outside is hung up, and the custome
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 
 from engine.core import customers, effects, handover, outside
 from engine.core.events import AgentConsult, LegFound
@@ -32,6 +32,7 @@ from engine.core.model import (
     attempt_of_outside,
     bridge_of_leg,
 )
+from engine.core.values import replace
 
 #: Phases in which the colleague's leg is in the asking agent's bridge.
 _VISITING = frozenset({ConsultPhase.PRIVATE, ConsultPhase.CONFERENCE})
@@ -203,9 +204,12 @@ def rings(live: Live, colleague: Agent) -> bool:
     return agent is not None and agent.consult is not None and agent.consult.phase is ConsultPhase.CALLING
 
 
-def found(live: Live, legs: dict[LegId, LegFound], now_ms: int) -> None:
-    """The snapshot's truth: who hears somebody and should not, or does not and should."""
-    _outsiders_found(live, legs, now_ms)
+def found(live: Live, legs: Mapping[LegId, LegFound], of_others: Iterable[LegFound], now_ms: int) -> None:
+    """The snapshot's truth: who hears somebody and should not, or does not and should.
+
+    `of_others`: those of the legs that are neither an agent's nor a customer's.
+    """
+    _outsiders_found(live, legs, of_others, now_ms)
     for agent in list(live.agents.values()):
         leg = legs.get(agent.leg) if agent.leg is not None else None
         if leg is None or not leg.answered:
@@ -219,7 +223,7 @@ def found(live: Live, legs: dict[LegId, LegFound], now_ms: int) -> None:
             _back(live, agent, leg, now_ms)
 
 
-def _misplaced(live: Live, agent: Agent, consult: Consult, leg: LegFound, legs: dict[LegId, LegFound]) -> bool:
+def _misplaced(live: Live, agent: Agent, consult: Consult, leg: LegFound, legs: Mapping[LegId, LegFound]) -> bool:
     """Whether who is asked is not where the phase has them. A colleague who should be at home finds it below."""
     if consult.phase in _VISITING:
         asked, _ = _asked(live, agent, consult)
@@ -229,7 +233,7 @@ def _misplaced(live: Live, agent: Agent, consult: Consult, leg: LegFound, legs: 
     return _asked(live, agent, consult)[0] in leg.bridged_with
 
 
-def _outsiders_found(live: Live, legs: dict[LegId, LegFound], now_ms: int) -> None:
+def _outsiders_found(live: Live, legs: Mapping[LegId, LegFound], of_others: Iterable[LegFound], now_ms: int) -> None:
     for attempt_id, leg in list(live.outside.items()):
         there, agent = legs.get(leg), outside.asking(live, leg)
         if there is not None:
@@ -240,10 +244,10 @@ def _outsiders_found(live: Live, legs: dict[LegId, LegFound], now_ms: int) -> No
         out = asked or live.attempts[attempt_id].out
         if out is None or abs(now_ms - out.at_ms) > SNAPSHOT_GRACE_MS:
             outside.gone(live, leg, now_ms)
-    for leg in legs:
-        attempt_at = attempt_of_outside(leg)
-        if attempt_at is not None and live.outside.get(attempt_at) != leg:
-            live.emit(effects.Hangup(leg, bridge_of_leg(leg)))
+    for other in of_others:
+        attempt_at = attempt_of_outside(other.leg)
+        if attempt_at is not None and live.outside.get(attempt_at) != other.leg:
+            live.emit(effects.Hangup(other.leg, bridge_of_leg(other.leg)))
 
 
 def _astray(live: Live, agent: Agent, with_: set[AgentId]) -> bool:

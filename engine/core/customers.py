@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from engine.core import effects, inbound, recording
@@ -32,6 +31,7 @@ from engine.core.model import (
 from engine.core.outcome import of_unanswered
 from engine.core.screening import VERDICT_SLACK_MS
 from engine.core.selection import pick_agent
+from engine.core.values import replace
 
 #: SIP answers that are about us and not about the number: the carrier wants a better password.
 NOT_LET_IN: Final = frozenset({401, 407})
@@ -193,7 +193,9 @@ def offer_waiting(live: Live, now_ms: int) -> None:
     """
     if live.attempts.waiting and live.connected:
         waiting = [live.attempts[id_] for id_ in live.attempts.waiting]
-        for attempt in sorted(waiting, key=lambda a: _turn(live, a)):
+        if len(waiting) > 1:
+            waiting.sort(key=lambda attempt: _turn(live, attempt))
+        for attempt in waiting:
             if attempt.queue is None or inbound.may_be_offered(live, attempt):
                 _offer(live, attempt, now_ms)
 
@@ -207,8 +209,6 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
     """Give a waiting customer to the agent whose turn it is, if anyone is ready."""
     if attempt.queue is not None:
         attempt = inbound.recognised(live, attempt, now_ms)
-    lead = live.leads[attempt.lead] if attempt.lead is not None else None
-    owner = (lead.owner or lead.keeper) if lead is not None else None
     if attempt.wanted is not None:
         wanted = live.agents[attempt.wanted]
         if wanted.previewed is not None and wanted.previewed.lead not in live.to_dial:
@@ -218,13 +218,20 @@ def _offer(live: Live, attempt: Attempt, now_ms: int) -> None:
         if wanted.state is not AgentState.LOGGED_OUT:
             return
         attempt = live.attempts[attempt.id] = replace(attempt, wanted=None)
-    chosen = pick_agent(map(live.agents.__getitem__, live.roster.ready.get(attempt.seat, ())), owner)
-    if chosen is None and hears_music(attempt):
+    ready = live.roster.ready.get(attempt.seat)
+    chosen = pick_agent([live.agents[id_] for id_ in ready], _owner(live, attempt)) if ready else None
+    if chosen is None and live.claims and hears_music(attempt):
         chosen = inbound.previewing(live, attempt)
         if chosen is not None:
             live.move_agent(live.agents[chosen], AgentEvent.PREVIEW_OVER, now_ms)
     if chosen is not None:
         give(live, attempt, chosen, now_ms)
+
+
+def _owner(live: Live, attempt: Attempt) -> AgentId | None:
+    """Whose customer they are, if anybody's."""
+    lead = live.leads[attempt.lead] if attempt.lead is not None else None
+    return (lead.owner or lead.keeper) if lead is not None else None
 
 
 def give(live: Live, attempt: Attempt, chosen: AgentId, now_ms: int) -> None:

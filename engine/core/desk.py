@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
@@ -43,6 +42,7 @@ from engine.core.model import (
     WrapUpMode,
     bridge_of_leg,
 )
+from engine.core.values import replace
 
 #: How long a desk phone may ring at log-in.
 LOGIN_RING_MS: Final = 30_000

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from engine.core import attempts as rules
@@ -32,6 +31,7 @@ from engine.core.model import (
     customer_leg,
     queue_seat,
 )
+from engine.core.values import replace
 
 #: Leads asked of the store at a time, and those of the line that the hopper holds.
 HOPPER_MAX: Final = 50
@@ -223,7 +223,7 @@ def _wanted_elsewhere(live: Live, campaign: Campaign) -> pacing.Elsewhere:
     lacking = {other: lack for other, count in shared.items() if count and (lack := _lacking(live, other))}
     if not lacking:
         return pacing.NOWHERE
-    ready = live.roster.shared_ready.get(campaign.id, {})
+    ready: Mapping[CampaignId, int] = live.roster.shared_ready.get(campaign.id, {})
     now = sum(min(lack, ready.get(other, 0)) for other, lack in lacking.items())
     soon = sum(min(lack, shared[other]) for other, lack in lacking.items()) - now
     return pacing.Elsewhere(now=now, soon=soon)

@@ -7,7 +7,6 @@ team. They had their conversation, so nothing here counts as abandoned; at the e
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from engine.core import customers, effects
@@ -24,6 +23,7 @@ from engine.core.model import (
     Refusal,
     queue_seat,
 )
+from engine.core.values import replace
 
 #: Colleagues who take a customer now, or when they are through with theirs.
 AT_WORK: Final = frozenset(

@@ -8,7 +8,6 @@ asked of the store while they wait: one lead is attached by itself; of several, 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from engine.core import effects, hours
@@ -29,6 +28,7 @@ from engine.core.model import (
     Refusal,
     queue_seat,
 )
+from engine.core.values import replace
 
 #: An agent's phone that rings for a caller whose time is out may ring on for so long.
 OFFER_GRACE_MS: Final = 5_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.core import attempts as rules
@@ -54,6 +54,7 @@ from engine.core.model import (
     queue_seat,
 )
 from engine.core.screening import Checked, Detection
+from engine.core.values import replace
 
 #: Conversations whose disposition may still be corrected from the desk.
 CORRECTIONS_MAX: Final = 1_000

@@ -8,8 +8,6 @@ either of them: the first needs no engine, the second is known by who is in that
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from engine.core import customers, effects, handover
 from engine.core.dialing import LIFE_SLACK_MS
 from engine.core.events import AgentConsult, AgentTransferOut, LegFound, NumberChecked
@@ -33,6 +31,7 @@ from engine.core.model import (
     bridge_of_leg,
     outside_leg,
 )
+from engine.core.values import replace
 
 
 def transfer(live: Live, event: AgentTransferOut, now_ms: int) -> str | None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Any, ClassVar, Final
 
 from engine.core.budget import AbandonBudget, AbandonRule, AtCeiling, BudgetState
 from engine.core.forecast import MACHINE, PERSON, Forecast, Outlook
 from engine.core.model import Mode
+from engine.core.values import replace
 
 UNLIMITED: Final = 1_000_000
 MOST_AT_ONCE: Final = 1_000

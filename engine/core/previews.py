@@ -9,7 +9,6 @@ A lead dialed from its card goes the same way without the claim.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from engine.core import attempts as rules
@@ -35,6 +34,7 @@ from engine.core.model import (
     TrunkId,
 )
 from engine.core.pacing import OnTimeout, Preview
+from engine.core.values import replace
 
 #: A countdown that ends while nothing can be dialed is looked at again after this.
 TRY_AGAIN_MS: Final = 1_000

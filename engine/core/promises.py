@@ -8,7 +8,6 @@ asks no rule: nothing is promised that was not promised already.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +16,7 @@ from engine.core import effects, lawful, previews
 from engine.core.events import LeadFetched, PlanCallback
 from engine.core.live import Live
 from engine.core.model import Campaign, Lead, LeadChange, LeadState, Refusal
+from engine.core.values import replace
 
 #: Plans that may wait for the store at a time.
 PLANS_MAX: Final = 1_000

@@ -6,8 +6,6 @@ names it before the switch is asked, so that after a restart it goes on, or is e
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from engine.core import effects
 from engine.core.events import AgentRecord
 from engine.core.live import Live
@@ -22,6 +20,7 @@ from engine.core.model import (
     Recording,
     Refusal,
 )
+from engine.core.values import replace
 
 
 def command(live: Live, event: AgentRecord, now_ms: int) -> str:

@@ -6,8 +6,7 @@ taken over as it is; what is gone is closed; what is nobody's is hung up. An unk
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Container, Iterable, Iterator
 
 from engine.core import consultation, customers, desk, effects, inbound, outside
 from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
@@ -26,6 +25,7 @@ from engine.core.model import (
     Lead,
     LeadChange,
     LeadState,
+    LegId,
     LegKind,
     Outcome,
     Recording,
@@ -37,6 +37,7 @@ from engine.core.model import (
 )
 from engine.core.outcome import of_unanswered
 from engine.core.screening import Checked
+from engine.core.values import replace
 
 
 def restored(live: Live, event: Restored, now_ms: int) -> None:
@@ -167,13 +168,30 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
             _arrival_found(live, leg, now_ms)
             of_customers.append(leg)
     alone: list[LegFound] = []
+    of_others: list[LegFound] = []
     for leg in of_customers:
         attempt_id = live.attempt_at(leg.leg)
-        if attempt_id is not None and not _conversation_found(live, live.attempts.get(attempt_id), leg, now_ms):
+        if attempt_id is None:
+            of_others.append(leg)
+        elif not _conversation_found(live, live.attempts.get(attempt_id), leg, now_ms):
             alone.append(leg)
     for attempt in list(live.attempts.values()):
         if attempt.state in customers.CONVERSING and attempt.leg in gone:
             _customer_leg_missing(live, attempt, gone[attempt.leg], now_ms)  # before their agent is taken for lost
+    _end_agents_legs(live, found, now_ms)
+    for leg in alone:
+        _customer_leg_found(live, leg, now_ms, anew=anew)
+    _log_in_the_rest(live, now_ms)
+    for attempt in list(live.attempts.values()):
+        if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
+            _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
+    consultation.found(live, found, of_others, now_ms)
+    live.restored_talk.clear()
+    _end_recordings_left(live, now_ms, anew=anew)
+
+
+def _end_agents_legs(live: Live, found: Container[LegId], now_ms: int) -> None:
+    """Those that the switch no longer has."""
     for agent in list(live.agents.values()):
         if (
             agent.leg is not None
@@ -181,15 +199,6 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
             and now_ms - live.leg_since_ms[agent.id] > SNAPSHOT_GRACE_MS
         ):
             desk.leg_hung_up(live, agent, now_ms)
-    for leg in alone:
-        _customer_leg_found(live, leg, now_ms, anew=anew)
-    _log_in_the_rest(live, now_ms)
-    for attempt in list(live.attempts.values()):
-        if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
-            _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
-    consultation.found(live, found, now_ms)
-    live.restored_talk.clear()
-    _end_recordings_left(live, now_ms, anew=anew)
 
 
 def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
