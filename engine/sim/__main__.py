@@ -96,7 +96,9 @@ def _many(seeds: range, jobs: int) -> Iterator[Report]:
         yield from map(history, seeds)
         return
     waiting: deque[Future[Report]] = deque()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver"), max_tasks_per_child=PER_PROCESS) as pool:
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload(["engine.sim.shift"])  # imported once for all
+    with ProcessPoolExecutor(jobs, mp_context=processes, max_tasks_per_child=PER_PROCESS) as pool:
         for seed in seeds:
             waiting.append(pool.submit(history, seed))
             if len(waiting) >= AHEAD_MAX:

@@ -1,4 +1,4 @@
-"""What must hold in every history: after each fact, each transaction and each dial, each second, and at the end.
+"""What must hold in every history: after each fact, each transaction and each dial, every two seconds, and at the end.
 
 What the engine remembers is held against the switch and against the disk, which is looked at as another process would.
 """
@@ -41,6 +41,9 @@ STRANDED_MAX_MS: Final = 30_000
 SILENCE_MAX_MS: Final = 20_000
 #: A number may still leave the house this long after it was suppressed: its order was on its way.
 SUPPRESSION_RACE_MS: Final = 1_000
+
+#: Looks at what is stuck between two at the leads: those are many.
+LEADS_EVERY: Final = 5
 
 
 class Broken(Exception):
@@ -182,7 +185,7 @@ class Checks:
             raise Broken(f"attempt {order.attempt} dials lead {lead} at {there:%H:%M} in {zone}, outside the hours")
 
     async def watch(self) -> None:
-        """Every second: what is out of step, and for how long."""
+        """Again and again: what is out of step, and for how long."""
         turn = 0
         while True:
             await asyncio.sleep(self._plan.watch_every_s)
@@ -195,10 +198,13 @@ class Checks:
                 self._since_ms.clear()
                 continue
             stuck = dict(self._stuck(floor))
-            if turn % 10 == 0:
+            leads_too = turn % LEADS_EVERY == 0
+            if leads_too:
                 stuck |= dict(self._stuck_leads(floor))
             now_ms = self._clock.now_ms()
-            kept = {key: at for key, at in self._since_ms.items() if key in stuck or (key[0] == "lead" and turn % 10)}
+            kept = {
+                key: at for key, at in self._since_ms.items() if key in stuck or (key[0] == "lead" and not leads_too)
+            }
             self._since_ms = {key: kept.get(key, now_ms) for key in {**kept, **stuck}}
             for key, limit_ms in stuck.items():
                 if now_ms - self._since_ms[key] > limit_ms:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 from engine.api import Engine
@@ -58,6 +59,8 @@ UNANSWERED: Final = (
     ((127, 487), 0.05),
     ((38, 500), 0.05),
 )
+CAUSES: Final = tuple(cause for cause, _ in UNANSWERED)
+CAUSES_UP_TO: Final = tuple(accumulate(share for _, share in UNANSWERED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +143,7 @@ class People:
         _ = number  # chance alone decides here
         habits, chance = self.habits, self._chance
         answers = chance.random() < habits.answer_share
-        causes, shares = zip(*UNANSWERED, strict=True)
-        cause, tech_cause = chance.choices(causes, shares)[0]
+        cause, tech_cause = chance.choices(CAUSES, cum_weights=CAUSES_UP_TO)[0]
         never_rings = not answers and cause in {1, 34, 38}
         return CustomerFate(
             rings_after_ms=int(chance.expovariate(1 / 1_500)),

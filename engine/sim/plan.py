@@ -85,7 +85,7 @@ class Plan:
     failed_write: int = 0  # the one, counted from 1, that fails whatever the share
     supervisor_every_ms: int = 0
     check_every: int = 1  # facts between two looks at all invariants
-    watch_every_s: int = 1  # between two looks at what is stuck
+    watch_every_s: int = 2  # between two looks at what is stuck
     traced: bool = True  # every fact and every transaction is looked at
 
 

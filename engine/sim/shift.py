@@ -2,7 +2,7 @@
 
 Theory of operation. A `Plan` is made from a seed: who works, what breaks, how often. `play` lives it through: engines
 start, are killed at any await and start again; agents press buttons; a supervisor stops, suppresses, reconfigures.
-Each fact is followed by the core's invariants; each dial is held against the disk; each second what is stuck is timed;
+Each fact is followed by the core's invariants; each dial is held against the disk; what is stuck is timed;
 at the end everybody goes home and nothing may be left. The same seed gives the same trace: a failure can be replayed.
 """
 
@@ -52,7 +52,7 @@ from engine.verify import verify
 HOME_WITHIN_MS: Final = 60 * 60_000
 TRACE_MAX: Final = 50
 #: Who lives on when the engine's process dies, besides the agents.
-OUTSIDE: Final = frozenset({"history", "engines", "watch", "supervisor"})
+OUTSIDE: Final = frozenset({"history", "engines", "watch", "supervisor", "callers"})
 #: The engine dies so many steps of the loop after the time is up, at the latest: between any two of them.
 KILLED_WITHIN_TURNS: Final = 60
 
