@@ -349,8 +349,10 @@ WHERE l.campaign_id = :campaign AND l.line_zone = :zone AND l.line IS NOT NULL
   AND l.id NOT IN (SELECT value FROM json_each(:but))
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL)
   AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = l.id AND p.usable)
-  AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number AND a.ended_at_ms IS NULL
-                  WHERE p.lead_id = l.id)
+  AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number
+                  WHERE p.lead_id = l.id AND a.ended_at_ms IS NULL AND a.queue_id IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number
+                  WHERE p.lead_id = l.id AND a.ended_at_ms IS NULL AND a.queue_id IS NOT NULL)
 ORDER BY l.line, l.id
 LIMIT :limit;
 
@@ -361,8 +363,10 @@ WHERE l.campaign_id = :campaign AND l.state = 'callback' AND l.next_at_ms <= :no
   AND l.id NOT IN (SELECT value FROM json_each(:but))
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lead_id = l.id AND a.ended_at_ms IS NULL)
   AND EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = l.id AND p.usable)
-  AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number AND a.ended_at_ms IS NULL
-                  WHERE p.lead_id = l.id)
+  AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number
+                  WHERE p.lead_id = l.id AND a.ended_at_ms IS NULL AND a.queue_id IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM phones p JOIN attempts a ON a.number = p.number
+                  WHERE p.lead_id = l.id AND a.ended_at_ms IS NULL AND a.queue_id IS NOT NULL)
 ORDER BY l.next_at_ms, l.id
 LIMIT :limit;
 
