@@ -28,20 +28,21 @@ class Attempts(dict[AttemptId, Attempt]):
     def __init__(self) -> None:
         super().__init__()
         self.live = 0  # with a customer on the line or on the way
-        self.numbers: Counter[str] = Counter()  # on the line
+        self.numbers: dict[str, int] = {}  # on the line, and how often
         self.unserved: Counter[CampaignId] = Counter()  # by seat: in flight, and no agent promised
         self.waiting: dict[AttemptId, None] = {}  # answered, and no agent promised
         self.arrived: dict[LegId, AttemptId] = {}  # calls that came in, by their legs
 
     def __setitem__(self, id_: AttemptId, attempt: Attempt) -> None:
-        if id_ in self:
-            self._drop(self[id_])
+        before = self.get(id_)
+        if before is not None:
+            self._drop(before)
         super().__setitem__(id_, attempt)
         if attempt.state is CustomerState.ENDED:
             return
         self.live += 1
         if attempt.number is not None:
-            self.numbers[attempt.number.e164] += 1
+            self.numbers[attempt.number.e164] = self.numbers.get(attempt.number.e164, 0) + 1
         if attempt.queue is not None:
             self.arrived[attempt.leg] = id_
         if attempt.agent is None and attempt.state in IN_FLIGHT:
@@ -61,9 +62,9 @@ class Attempts(dict[AttemptId, Attempt]):
             return
         self.live -= 1
         if attempt.number is not None:
-            self.numbers[attempt.number.e164] -= 1
-            if not self.numbers[attempt.number.e164]:
-                del self.numbers[attempt.number.e164]
+            left = self.numbers.pop(attempt.number.e164) - 1
+            if left:
+                self.numbers[attempt.number.e164] = left
         if attempt.queue is not None:
             self.arrived.pop(attempt.leg, None)
         if attempt.agent is None and attempt.state in IN_FLIGHT:

@@ -21,7 +21,7 @@ else:
         """
         new = object.__new__(type(value))
         held_in, slots = _slots_of(type(value))
-        for put, held in zip(slots, held_in(value), strict=True):
+        for put, held in zip(slots, held_in(value), strict=False):
             put(new, held)
         for name, held in changes.items():
             object.__setattr__(new, name, held)
