@@ -182,12 +182,19 @@ class _Sql:
 SQL: Final = queries.load(_Sql, "dialing.sql")
 
 
+#: The zones that a number may be in.
+ZonesOf = Callable[[PhoneNumber], tuple[str, ...]]
+
+
+def _anywhere(_: PhoneNumber) -> tuple[str, ...]:
+    """The zones of a number that tells none."""
+    return ()
+
+
 class Store:
     """What the driver needs of a database."""
 
-    def __init__(
-        self, database: Database, *, zones_of: Callable[[PhoneNumber], tuple[str, ...]] = lambda _: ()
-    ) -> None:
+    def __init__(self, database: Database, *, zones_of: ZonesOf = _anywhere) -> None:
         """`zones_of`: the zones that a number may be in, asked for leads without a zone of their own."""
         self._database = database
         self._zones_of = zones_of
@@ -367,14 +374,8 @@ class Store:
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> dict[LeadId, Lead]:
         """Those leads, as the core sees them; unknown ids are absent. With `since_ms` as `due_leads` with a history."""
         rows = await rows_of(self._database, SQL.leads_by_id(ids=_json(sorted(set(ids)))))
-        found = [self._placed(_lead(row)) for row in rows]
+        found = [_lead(row, self._zones_of) for row in rows]
         return {lead.id: lead for lead in (found if since_ms is None else await self._with_history(found, since_ms))}
-
-    def _placed(self, lead: Lead) -> Lead:
-        """The lead, and without a zone of its own where its numbers may be."""
-        if lead.zone:
-            return lead
-        return replace(lead, phones=tuple(replace(one, zones=self._zones_of(one.number)) for one in lead.phones))
 
     async def callers(self, number: PhoneNumber, campaign: CampaignId) -> tuple[Lead, ...]:
         """The leads that have this number: the campaign's own, or if it has none, anybody's. At most CALLERS_MAX."""
@@ -750,9 +751,9 @@ def _wanted_ready(agent: Row) -> bool:
     return AgentState(agent["state"]) in working and agent["wish"] is None
 
 
-def _lead(row: Row) -> Lead:
-    phones = phones_of(row["phones"])
-    outcomes = Counter(Outcome(outcome) for outcome in orjson.loads(row["outcomes"]))
+def _lead(row: Row, zones_of: ZonesOf) -> Lead:
+    """`zones_of`: where a number may be, asked for leads without a zone of their own."""
+    phones = phones_of(row["phones"], _anywhere if row["zone"] else zones_of)
     return Lead(
         id=LeadId(row["id"]),
         campaign=CampaignId(row["campaign_id"]),
@@ -762,7 +763,7 @@ def _lead(row: Row) -> Lead:
         zone=row["zone"],
         language=str(row["language"] or "").strip().lower() or None,
         attempts_count=row["attempts_count"],
-        outcome_counts=dict(outcomes),
+        outcome_counts=dict(Counter(map(Outcome, orjson.loads(row["outcomes"])))),
         next_at_ms=row["next_at_ms"],
         next_phone=_next_usable(phones, row["next_phone"]),
         owner=None if row["owner"] is None else AgentId(row["owner"]),
@@ -787,11 +788,17 @@ def _standing(row: Row) -> ordering.Standing:
     )
 
 
-def phones_of(told: str) -> tuple[Phone, ...]:
+def phones_of(told: str, zones_of: ZonesOf = _anywhere) -> tuple[Phone, ...]:
     """A lead's phones in order, from JSON: [[position, number, usable, type], …]."""
     return tuple(
-        Phone(position=position, number=PhoneNumber(number), valid=bool(usable), type=PhoneType(type_))
-        for position, number, usable, type_ in sorted(orjson.loads(told))
+        Phone(
+            position=position,
+            number=(number := PhoneNumber(digits)),
+            valid=bool(usable),
+            type=PhoneType(type_),
+            zones=zones_of(number),
+        )
+        for position, digits, usable, type_ in sorted(orjson.loads(told))
     )
 
 
