@@ -159,17 +159,17 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     anew, live.connected = not live.connected, True
     found = {leg.leg: leg for leg in event.legs}
     gone = {leg.leg: leg for leg in event.gone if leg.leg not in found}
-    of_customers: list[LegFound] = []
+    no_agents: list[LegFound] = []  # customers, and others
     for leg in event.legs:
         agent_id = agent_of_leg(leg.leg)
         if agent_id is not None:
             _agent_leg_found(live, agent_id, leg, now_ms)
         else:
             _arrival_found(live, leg, now_ms)
-            of_customers.append(leg)
+            no_agents.append(leg)
     alone: list[LegFound] = []
     of_others: list[LegFound] = []
-    for leg in of_customers:
+    for leg in no_agents:
         attempt_id = live.attempt_at(leg.leg)
         if attempt_id is None:
             of_others.append(leg)
