@@ -16,13 +16,11 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, Protocol
 
 from engine.api import FloorView, PacingView, detection_view
 from engine.bell import Bell
 from engine.clock import Clock
-from engine.core import attempts as rules
 from engine.core import effects, ordering, recording
 from engine.core.budget import hours_of
 from engine.core.events import (
@@ -58,6 +56,7 @@ from engine.core.model import (
     PhoneNumber,
     Policy,
 )
+from engine.core.opening import Opening
 from engine.core.pacing import PacingDecision
 from engine.hub import Hub
 from engine.metrics import Moment, Tally, page
@@ -171,6 +170,7 @@ class Driver:
         self._commit_wake = Bell()
         self._reads: deque[effects.Read] = deque()
         self._read_wake = Bell()
+        self._lines: dict[CampaignId, tuple[Campaign, LineUp]] = {}
         self._unchecked: list[effects.CheckHeld] = []  # the store did not answer: asked again at the next look around
         self._timers = Timers(clock, self._offer)
         self._hub = Hub()
@@ -511,8 +511,9 @@ class Driver:
                 return await self._store.promised_leads(campaign, now_ms, order.limit, order.but, order.history_ms)
             settings = self._floor.live.campaigns.get(campaign)
             if settings is None:
+                self._lines.pop(campaign, None)
                 return LeadsFetched(campaign, ())  # gone from the configuration since it was asked for
-            line = line_of(settings)
+            line = self._line_of(settings)
             return await self._store.due_leads(campaign, now_ms, order.limit, order.but, order.history_ms, line)
         except StoreBug:
             raise
@@ -520,6 +521,14 @@ class Driver:
             log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
             again_ms = self._clock.now_ms() + FETCH_RETRY_MS
             return LeadsFetched(campaign, (), again_ms, promised=order.promised, failed=True)
+
+    def _line_of(self, settings: Campaign) -> LineUp:
+        """The same for as long as the campaign's settings are in force."""
+        known, line = self._lines.get(settings.id, (None, None))
+        if line is None or known is not settings:
+            line = line_of(settings)
+            self._lines[settings.id] = settings, line
+        return line
 
     async def _one_lead(self, lead: LeadId, history_ms: int) -> LeadFetched:
         since_ms = self._clock.now_ms() - history_ms if history_ms else None
@@ -587,8 +596,8 @@ class Driver:
 
 
 def line_of(campaign: Campaign) -> LineUp:
-    """How the campaign's leads stand in line, and in which zones they may be called."""
-    return LineUp(order=campaign.order or ordering.USUAL, opens=partial(rules.opens_ms, campaign))
+    """How the campaign's leads stand in line, and in which zones they may be called; worth keeping: it remembers."""
+    return LineUp(order=campaign.order or ordering.USUAL, opens=Opening(campaign))
 
 
 def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campaign) -> PacingView:

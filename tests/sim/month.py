@@ -200,6 +200,7 @@ class _Month:
         self.chance = random.Random(plan.seed)
         self.store = Store(database, zones_of=_zones_of)
         self.policy = policy(plan)
+        self.lines = {id_: line_of(campaign) for id_, campaign in self.policy.campaigns.items()}
         self.now_ms = plan.start_ms
         self.world: list[tuple[int, int, Callable[[], None]]] = []
         self.turns = count()
@@ -361,7 +362,7 @@ class _Month:
 
     def _fetch(self, order: effects.FetchLeads) -> None:
         asked = (order.campaign, self.now_ms, order.limit, order.but, order.history_ms)
-        line = line_of(self.policy.campaigns[order.campaign])
+        line = self.lines[order.campaign]
         fetched = _at_once(self.store.promised_leads(*asked) if order.promised else self.store.due_leads(*asked, line))
         life = self.lives
         self._in(1, lambda: self._tell(fetched) if life == self.lives else None)
