@@ -142,8 +142,7 @@ def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> No
 
 def _close_without_campaign(live: Live, attempt: Attempt, now_ms: int) -> None:
     live.counters["restored_without_campaign"] += 1
-    outcome = Outcome.LOST if attempt.bridged_at_ms is None else Outcome.CONNECTED
-    ended = replace(attempt, state=CustomerState.ENDED, outcome=outcome, ended_at_ms=now_ms)
+    ended = replace(attempt, state=CustomerState.ENDED, outcome=_known_of(attempt), ended_at_ms=now_ms)
     change = None
     if attempt.lead is not None and (attempt.queue is None or attempt.bridged_at_ms is not None):
         change = LeadChange(lead=attempt.lead, state=LeadState.CLOSED, rule="campaign_gone")
@@ -301,7 +300,7 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
             customers.give(live, attempt, partner.id, now_ms)  # on hold when the last engine ended
         else:
             _bridge_again(live, attempt)
-    elif attempt.state is CustomerState.TALKING and now_ms - (attempt.bridged_at_ms or 0) > SNAPSHOT_GRACE_MS:
+    elif attempt.state is CustomerState.TALKING and abs(now_ms - (attempt.bridged_at_ms or 0)) > SNAPSHOT_GRACE_MS:
         live.counters["conversations_unbridged"] += 1
         _bridge_again(live, attempt)
 
@@ -340,7 +339,7 @@ def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int)
         if outside.partner(attempt, leg) is None:
             live.counters["transfers_repeated"] += 1
             outside.join(live, attempt, music=True)  # they may hear some
-    elif leg.ours_to_command and attempt.out is not None and now_ms - attempt.out.at_ms < SNAPSHOT_GRACE_MS:
+    elif leg.ours_to_command and attempt.out is not None and abs(now_ms - attempt.out.at_ms) < SNAPSHOT_GRACE_MS:
         return  # our order is on its way
     elif leg.ours_to_command:
         if attempt.bridged_at_ms is None:
@@ -418,10 +417,10 @@ def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, no
     young = 0 <= now_ms - max(attempt.planned_at_ms, attempt.answered_at_ms or 0) < SNAPSHOT_GRACE_MS
     # Taken back before the answer, it may ring yet: the dial may still be on its way, and our hang-up behind it.
     sent_off = attempt.state is CustomerState.LEAVING and attempt.answered_at_ms is not None
-    if gone is None and young and not sent_off:
+    partner = live.restored_talk.get(attempt.id)  # they talked before the link was there: it would be in the snapshot
+    if gone is None and young and not sent_off and partner is None:
         live.emit(effects.SetTimer(("life", attempt.id), now_ms + SNAPSHOT_GRACE_MS))
         return
-    partner = live.restored_talk.get(attempt.id)
     if partner is not None:
         _talk_on(live, attempt, partner, now_ms, over=True)  # it ended while no engine ran: the agent still owes a word
         attempt = live.attempts[attempt.id]
@@ -434,22 +433,26 @@ def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> N
         # Taken back, and they had answered all the same: a live person, and we were gone.
         outcome = Outcome.ABANDONED if attempt.state is CustomerState.LEAVING else attempt.outcome
         attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=at_ms, outcome=outcome)
-    if attempt.bridged_at_ms is not None:
-        outcome = Outcome.CONNECTED
-    elif attempt.outcome is not None:
-        outcome = attempt.outcome
-    elif attempt.queue is not None:
-        outcome = Outcome.LEFT_QUEUE
-    elif attempt.verdict is Verdict.MACHINE:
-        outcome = Outcome.MACHINE
-    elif attempt.answered_at_ms is not None:
-        outcome = Outcome.ABANDONED  # nobody knows: the law's counter takes the worse case
-    else:
-        outcome = Outcome.LOST
-        if gone is not None and of_unanswered(gone.cause, None) in COUNTED:  # without the SIP code only these are sure
-            outcome = of_unanswered(gone.cause, None)
+    outcome = _known_of(attempt)
+    if outcome is Outcome.LOST and gone is not None and of_unanswered(gone.cause, None) in COUNTED:
+        outcome = of_unanswered(gone.cause, None)  # without the SIP code only these are sure
     ended = live.move_attempt(attempt, CustomerEvent.HUNG_UP, now_ms)
     live.end_attempt(ended, outcome, now_ms)
+
+
+def _known_of(attempt: Attempt) -> Outcome:
+    """How a call ended at whose end nobody looked."""
+    if attempt.bridged_at_ms is not None:
+        return Outcome.CONNECTED
+    if attempt.outcome is not None:
+        return attempt.outcome
+    if attempt.queue is not None:
+        return Outcome.LEFT_QUEUE
+    if attempt.verdict is Verdict.MACHINE:
+        return Outcome.MACHINE
+    if attempt.answered_at_ms is not None:
+        return Outcome.ABANDONED  # the law's counter takes the worse case
+    return Outcome.LOST
 
 
 def resync_due(live: Live, now_ms: int, every_ms: int) -> None:

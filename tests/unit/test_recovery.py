@@ -191,6 +191,15 @@ def test_a_conversation_that_ended_while_no_engine_ran_is_still_wrapped_up() -> 
     assert floor.agent().state is AgentState.READY
 
 
+def test_so_is_one_that_had_just_begun_and_its_customer_is_offered_to_nobody() -> None:
+    begun = attempt(CustomerState.TALKING, answered_at_ms=MONDAY_MS - 2_000, bridged_at_ms=MONDAY_MS - 1_900)
+    floor = restart(restored(begun))
+    orders = floor.tell(events.SwitchUp((found(ANNAS), found(BORYSES))))
+    assert (floor.agent().state, floor.agent().attempt) == (AgentState.WRAP_UP, OLD)
+    assert floor.end().attempt.outcome is Outcome.CONNECTED
+    assert not floor.all(effects.Bridge, orders)
+
+
 @pytest.mark.parametrize("kind", LegKind)
 def test_a_conversation_that_ended_while_no_engine_ran_is_not_recorded_any_more(kind: LegKind) -> None:
     recorded = campaign(recording=RecordingRule(mode=Recorded.ALWAYS))
@@ -329,6 +338,19 @@ def test_an_attempt_of_a_campaign_that_is_gone_is_closed() -> None:
     assert floor.all(effects.Hangup, orders)[0].leg == CUSTOMER
 
 
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (CustomerState.RINGING, Outcome.LOST),
+        (CustomerState.WAITING, Outcome.ABANDONED),
+        (CustomerState.TALKING, Outcome.CONNECTED),
+    ],
+)
+def test_what_is_left_of_a_campaign_that_is_gone_ends_as_it_was(state: CustomerState, outcome: Outcome) -> None:
+    floor = restart(restored(attempt(state, campaign=CampaignId("autumn"))))
+    assert floor.end().attempt.outcome is outcome
+
+
 def test_an_attempt_on_a_trunk_that_is_gone_goes_on() -> None:
     floor = restart(restored(attempt(CustomerState.TALKING, trunk=TrunkId("old"))))
     floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER))))
@@ -422,6 +444,15 @@ def test_a_conversation_without_a_bridge_is_bridged_again() -> None:
     floor.command(events.AgentHold, agent=ANNA, on=True)
     orders = floor.tell(legs(floor, found(leg)))
     assert not floor.all(effects.Bridge, orders), "who is on hold hears music and stays there"
+
+
+def test_so_is_one_that_began_before_the_system_clock_was_set_back() -> None:
+    hours_ms = 60 * MINUTE_MS
+    begun = attempt(CustomerState.TALKING, answered_at_ms=MONDAY_MS + hours_ms, bridged_at_ms=MONDAY_MS + hours_ms)
+    floor = restart(restored(begun))
+    floor.tell(events.SwitchUp((found(ANNAS, CUSTOMER), found(BORYSES), found(CUSTOMER, ANNAS))))
+    orders = floor.tell(events.SwitchUp((found(ANNAS), found(BORYSES), found(CUSTOMER))))
+    assert [(o.customer, o.agent) for o in floor.all(effects.Bridge, orders)] == [(CUSTOMER, ANNAS)]
 
 
 def test_who_is_taken_off_hold_in_vain_is_bridged_again_also_to_a_phone_called_per_conversation() -> None:
