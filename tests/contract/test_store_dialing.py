@@ -18,18 +18,21 @@ from engine.core.effects import (
     SaveEnd,
     SaveLead,
     SaveOptOut,
+    SaveRecording,
     Write,
 )
 from engine.core.model import (
     Agent,
     AgentId,
     AgentState,
+    BridgeId,
     CampaignId,
     DispositionId,
     LeadChange,
     LeadId,
     LeadState,
     Outcome,
+    Recording,
 )
 from engine.store.database import Database, chain_hash
 from engine.store.dnc import DoNotCall
@@ -583,6 +586,23 @@ async def test_only_the_last_conversation_of_a_lead_waits_for_its_word(store: St
     planned = attempt(2, 1, at_ms=NOON - 60_000)  # the clock was set back meanwhile
     await store.commit([SaveAttempt(planned), SaveAnswer(second), SaveEnd(ended(second, Outcome.CONNECTED), None)])
     assert [(agent, a.id) for agent, a, _ in (await store.restore()).undisposed] == [("oleg", second.id)]
+
+
+async def test_the_recordings_that_were_ended_last_are_known_also_after_the_clock_was_set_back(
+    store: Store, database: Database
+) -> None:
+    for engine, ended_at_ms in enumerate((NOON, NOON - 300_000), 1):
+        await store.next_epoch(ended_at_ms - 600_000)
+        for n, before_ms in enumerate((120_000, 1_000, 0)):
+            id_, lead = engine * 10 + n, engine * 10 + n
+            await add_lead(database, lead)
+            recording = Recording(
+                name=f"{engine}-{n}", attempt=attempt(id_, lead).id, bridge=BridgeId("b"), started_at_ms=NOON - 700_000
+            )
+            await store.commit([SaveAttempt(attempt(id_, lead)), SaveRecording(recording, None)])
+            await store.commit([SaveRecording(recording, ended_at_ms - before_ms)])
+            await store.commit([SaveRecording(recording, ended_at_ms + 5)])  # told again: it had ended before
+        assert [one.name for one in (await store.restore()).recordings_ended] == [f"{engine}-1", f"{engine}-2"]
 
 
 # ── agents and audit ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -138,6 +138,7 @@ async def test_a_healthy_day_has_no_violation(database: InlineDatabase, store: S
     assert await verify(database, now_ms=LATER, policy=policy(), carried=carrier_of_the_day(), at_rest=True) == []
 
 
+RECORDED = "INSERT INTO recordings (name, attempt_id, bridge, started_at_ms, paused, ended_at_ms) VALUES "
 PLANTED: dict[str, tuple[str, str, str]] = {
     "a lead dialed twice at once": (
         "I1",
@@ -224,23 +225,25 @@ PLANTED: dict[str, tuple[str, str, str]] = {
     "a recording of a call without a talk": (
         "I17",
         "nobody talked on",
-        "INSERT INTO recordings VALUES ('r', '1-1', 'b', 1700000000500, 0, 1700000000600);",
+        RECORDED + "('r', '1-1', 'b', 1700000000500, 0, 1700000000600);",
     ),
     "a recording that goes on for ever": (
         "I17",
         "outlives its conversation",
-        "INSERT INTO recordings VALUES ('r', '1-2', 'b', 1700000130000, 0, NULL);",
+        RECORDED + "('r', '1-2', 'b', 1700000130000, 0, NULL);",
     ),
     "two recordings at once": (
         "I17",
         "at once",
-        """INSERT INTO recordings VALUES ('r1', '1-2', 'b', 1700000130000, 0, 1700000140000),
+        RECORDED
+        + """('r1', '1-2', 'b', 1700000130000, 0, 1700000140000),
            ('r2', '1-2', 'b', 1700000135000, 0, 1700000141000);""",
     ),
     "a recording that goes on with the next customer": (
         "I17",
         "of one bridge at once",
-        """INSERT INTO recordings VALUES ('r1', '1-2', 'b', 1700000130000, 0, 1700000190000),
+        RECORDED
+        + """('r1', '1-2', 'b', 1700000130000, 0, 1700000190000),
            ('r2', '1-3', 'b', 1700000185000, 0, 1700000191000);""",
     ),
     "times that run backwards": (
@@ -295,6 +298,13 @@ async def test_an_agent_who_handed_a_customer_on_may_have_the_next_one(database:
     await change(database, "UPDATE calls SET ended_at_ms = 1700000190000 WHERE attempt_id = '1-2';")
     transferred = SaveAudit(at_ms=1_700_000_150_000, by="anna", action="call_transferred", subject="1-2")
     await store.commit([transferred])
+    assert "I9" not in {v.invariant for v in await verify(database, now_ms=LATER)}
+
+
+async def test_an_agent_who_lost_the_phone_may_have_the_next_one(database: InlineDatabase, store: Store) -> None:
+    await a_days_work(database, store)
+    await change(database, "UPDATE calls SET ended_at_ms = 1700000190000 WHERE attempt_id = '1-2';")
+    await store.commit([SaveAgent(Agent(id=ANNA, since_ms=1_700_000_150_000), 1_700_000_150_000)])
     assert "I9" not in {v.invariant for v in await verify(database, now_ms=LATER)}
 
 
@@ -472,7 +482,10 @@ async def test_who_waited_for_the_heir_of_a_dead_engine_is_not_held_against_it(
 
 async def test_a_recording_that_the_rule_forbids_is_found(database: InlineDatabase, store: Store) -> None:
     await a_days_work(database, store)
-    await change(database, "INSERT INTO recordings VALUES ('r', '1-2', 'b', 1700000125000, 0, 1700000126000);")
+    await change(
+        database,
+        RECORDED + "('r', '1-2', 'b', 1700000125000, 0, 1700000126000);",
+    )
     assert await verify(database, now_ms=LATER) == []
     (found,) = await verify(database, now_ms=LATER, policy=policy())
     assert (found.invariant, found.ids) == ("I17", ("1-2",))

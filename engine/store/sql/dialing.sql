@@ -262,15 +262,21 @@ INSERT INTO pacing (campaign_id, learned, at_ms) VALUES (:campaign, :learned, :a
 ON CONFLICT (campaign_id) DO UPDATE SET learned = excluded.learned, at_ms = excluded.at_ms;
 
 -- name: save_recording
-INSERT INTO recordings (name, attempt_id, bridge, started_at_ms, paused, ended_at_ms)
-VALUES (:name, :attempt, :bridge, :started_at_ms, :paused, :ended_at_ms)
-ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, ended_at_ms = coalesce(ended_at_ms, excluded.ended_at_ms);
+INSERT INTO recordings (name, attempt_id, bridge, started_at_ms, paused, ended_at_ms, ended_in)
+VALUES (:name, :attempt, :bridge, :started_at_ms, :paused, :ended_at_ms,
+        CASE WHEN :ended_at_ms IS NOT NULL THEN (SELECT max(epoch) FROM epochs) END)
+ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, ended_at_ms = coalesce(ended_at_ms, excluded.ended_at_ms),
+  ended_in = coalesce(ended_in, excluded.ended_in);
 
 -- name: open_recordings
 SELECT * FROM recordings WHERE ended_at_ms IS NULL ORDER BY started_at_ms, name;
 
 -- name: recordings_ended_last
-SELECT * FROM recordings WHERE ended_at_ms > (SELECT max(ended_at_ms) FROM recordings) - :within_ms ORDER BY ended_at_ms, name;
+-- Of the last engine that ended any: only its times are of one clock.
+WITH last AS (SELECT ended_in, ended_at_ms FROM recordings WHERE ended_in IS NOT NULL
+              ORDER BY ended_in DESC, ended_at_ms DESC LIMIT 1)
+SELECT r.* FROM last JOIN recordings r ON r.ended_in = last.ended_in AND r.ended_at_ms > last.ended_at_ms - :within_ms
+ORDER BY r.ended_at_ms, r.name;
 
 -- name: append_audit
 INSERT INTO audit (seq, at_ms, actor, action, subject, detail, hash)

@@ -159,12 +159,16 @@ JOIN attempts a ON a.id = l.attempt_id
 WHERE l.state = 'talking' AND l.next_ms > a.ended_at_ms + :grace_ms LIMIT :limit;
 
 -- name: two_customers
--- Who handed their customer on has let go of them, though the call shows their name until somebody else takes it.
+-- Who handed their customer on, or lost their phone, has let go of them, though the call shows their name until somebody
+-- else takes it.
 WITH held AS (
   SELECT c.attempt_id, c.agent_id, c.bridged_at_ms,
          min(coalesce(c.ended_at_ms, 9000000000000000),
              coalesce((SELECT min(t.at_ms) FROM audit t
                        WHERE t.subject = c.attempt_id AND t.action = 'call_transferred' AND t.at_ms >= c.bridged_at_ms),
+                      9000000000000000),
+             coalesce((SELECT min(g.at_ms) FROM agent_log g
+                       WHERE g.agent_id = c.agent_id AND g.at_ms >= c.bridged_at_ms AND g.state = 'logged_out'),
                       9000000000000000)) AS free_ms
   FROM calls c
 )
