@@ -36,7 +36,7 @@ async def caller_of(crm: Crm, viewer: Viewer, attempt: Attempt) -> Caller:
     """What is known of who calls. Raises StoreError."""
     if attempt.number is None:
         return Caller(number="", country="", zones=(), choices=())
-    campaign = crm.engine.policy().campaigns.get(attempt.campaign)
+    campaign = crm.engine.campaign(attempt.campaign)
     zones = zones_of(attempt.number)
     usual = (campaign.hours.zone,) if campaign is not None else ()
     return Caller(

@@ -181,7 +181,7 @@ class Desk(Channel):
         await self._ask_for_next()
         agent = self._crm.live.board.agents.get(self._agent_id, Agent(id=self._agent_id))
         attempt = self._attempt(agent)
-        campaign = self._crm.engine.policy().campaigns.get(attempt.campaign) if attempt else None
+        campaign = self._crm.engine.campaign(attempt.campaign) if attempt else None
         changes: dict[str, Mapping[str, object]] = {}
         if attempt is None:
             self._conversation = None
@@ -342,7 +342,7 @@ class Desk(Channel):
         if conversation is None or shown != previewed or conversation.card is None:
             conversation = await self._read(previewed.lead, None)
             self._previewed = (previewed, conversation)
-        campaign = self._crm.engine.policy().campaigns.get(previewed.campaign)
+        campaign = self._crm.engine.campaign(previewed.campaign)
         return self._render("desk/preview.html", None, campaign, conversation, previewed.phone_position)
 
     async def _read_call(self, attempt: Attempt) -> Conversation:
@@ -385,7 +385,7 @@ class Desk(Channel):
         call = await self._crm.records.own_call(self._agent_id, attempt)
         if call is None:
             return None
-        campaign = self._crm.engine.policy().campaigns.get(call.campaign)
+        campaign = self._crm.engine.campaign(call.campaign)
         card = await self._crm.records.lead_card(call.lead)
         draft = await self._crm.records.draft(self._agent_id, call.lead, attempt)
         history = await self._crm.records.lead_history(call.lead)
@@ -469,7 +469,7 @@ class Desk(Channel):
         )
 
     def _call_line(self, call: OwnCall) -> CallLine:
-        campaign = self._crm.engine.policy().campaigns.get(call.campaign)
+        campaign = self._crm.engine.campaign(call.campaign)
         known = campaign.disposition(call.disposition) if campaign and call.disposition else None
         title = self._viewer.words.label(known.labels) if known else str(call.disposition or "")
         return CallLine(call.id, call.name, call.bridged_at_ms, call.disposition, title)
@@ -572,7 +572,7 @@ class Desk(Channel):
         limit = self._crm.settings.pause_reasons.get(agent.pause_reason)
         on_line = attempt or agent.previewed
         if on_line is not None and campaign is None:
-            campaign = self._crm.engine.policy().campaigns.get(on_line.campaign)
+            campaign = self._crm.engine.campaign(on_line.campaign)
         profile = self._crm.engine.policy().agents.get(self._agent_id)
         rings = agent.leg is not None and agent.state in {AgentState.CONNECTING, AgentState.RESERVED}
         if agent.state is AgentState.RESERVED and (profile is None or profile.leg_kind is LegKind.NAILED_UP):
@@ -741,7 +741,7 @@ def as_local(at_ms: int, zone: ZoneInfo) -> str:
 async def room_for(crm: Crm, attempt: AttemptId, at_ms: int, owner: AgentId | None) -> str:
     """Why no call can be promised to this conversation's customer for then; "" when it can."""
     known = crm.live.board.attempts.get(attempt)
-    campaign = crm.engine.policy().campaigns.get(known.campaign) if known else None
+    campaign = crm.engine.campaign(known.campaign) if known else None
     if known is None or known.lead is None or campaign is None:
         return ""  # the engine says itself what is wrong
     card = await crm.records.lead_card(known.lead)

@@ -133,7 +133,7 @@ async def when(request: web.Request) -> web.StreamResponse:
     crm, user = request.app[CRM], user_of(request)
     text, lead = request.query.get("text", "")[:TEXT_MAX], request.query.get("lead", "")
     card = await crm.records.lead_card(LeadId(int(lead))) if _LEAD.fullmatch(lead) else None
-    campaign = crm.engine.policy().campaigns.get(card.campaign) if card else None
+    campaign = crm.engine.campaign(card.campaign) if card else None
     mine = crm.campaigns_of(user)
     if card is None or campaign is None or (mine is not None and campaign.id not in mine):
         raise web.HTTPNotFound

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from engine.core.budget import hours_of
 from engine.core.effects import DialingChanged, Notice
 from engine.core.events import DeskEvent
-from engine.core.model import Agent, AgentId, Attempt, AttemptId, Campaign, Policy
+from engine.core.model import Agent, AgentId, Attempt, AttemptId, Campaign, CampaignId, Policy
 from engine.core.screening import Detection
 
 #: Notices that may wait for one spectator; more, and the subscription ends: take a snapshot, not a backlog.
@@ -127,6 +127,9 @@ class Engine(Protocol):
 
     def policy(self) -> Policy:
         """The configuration in force."""
+
+    def campaign(self, campaign: CampaignId) -> Campaign | None:
+        """One of the policy's campaigns, or one that is gone from the configuration while calls of it last."""
 
     def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[Notice]]:
         """Notices from now on; leaving the context unsubscribes. Too slow a reader gets SubscriptionOverflow."""

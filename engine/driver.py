@@ -168,6 +168,7 @@ class Driver:
         self._wake = Bell()
         self._commits: deque[_Commit] = deque()
         self._commit_wake = Bell()
+        self._dials: deque[effects.Dial] = deque()  # on disk, to be sent: no more than there are lines
         self._reads: deque[effects.Read] = deque()
         self._read_wake = Bell()
         self._lines: dict[CampaignId, tuple[Campaign, LineUp]] = {}
@@ -261,6 +262,10 @@ class Driver:
         """The configuration in force."""
         return self._floor.live.policy
 
+    def campaign(self, campaign: CampaignId) -> Campaign | None:
+        """One of the policy's campaigns, or one that is gone from the configuration while calls of it last."""
+        return self._floor.live.campaigns.get(campaign)
+
     def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[effects.Notice]]:
         """Notices from now on."""
         return self._hub.subscribe()
@@ -348,6 +353,8 @@ class Driver:
         orders = self._floor.handle(event, now_ms)
         self._tally.decided(time.perf_counter() - began_s, self._floor.live.decided_by.total())
         self._carry_out(orders)
+        if self._dials:
+            self._send_dials()  # a look into the do-not-call lists may be over
 
     def _carry_out(self, orders: Sequence[effects.Effect]) -> None:
         commit = _Commit()
@@ -448,16 +455,8 @@ class Driver:
             self._offer(StoreUp())
 
     def _release(self, commit: _Commit) -> None:
-        now_ms = self._clock.now_ms()
-        for dial in commit.dials:
-            attempt = self._floor.live.attempts.get(dial.attempt)
-            if attempt is None or attempt.state is not CustomerState.PLANNED:
-                self._offer(OriginateRefused(dial.leg, "taken back while it waited for the disk"))
-            elif now_ms <= dial.send_before_ms:
-                self._switch.send(dial)
-                self._tally.originates[dial.trunk] += 1
-            else:
-                self._offer(OriginateRefused(dial.leg, "waited too long for the disk"))
+        self._dials.extend(commit.dials)
+        self._send_dials()
         for recorder in commit.recorders:
             for order in recording.on_disk(self._floor.live, recorder):
                 self._switch.send(order)
@@ -468,6 +467,20 @@ class Driver:
         for notice in commit.notices:
             if isinstance(notice, effects.CommandDone):
                 self._answer(notice)
+
+    def _send_dials(self) -> None:
+        """Send what is on disk; not while the do-not-call lists are asked about the numbers of this moment."""
+        now_ms, live = self._clock.now_ms(), self._floor.live
+        while self._dials and not live.checks:
+            dial = self._dials.popleft()
+            attempt = live.attempts.get(dial.attempt)
+            if attempt is None or attempt.state is not CustomerState.PLANNED:
+                self._offer(OriginateRefused(dial.leg, "taken back while it waited for the disk"))
+            elif now_ms <= dial.send_before_ms:
+                self._switch.send(dial)
+                self._tally.originates[dial.trunk] += 1
+            else:
+                self._offer(OriginateRefused(dial.leg, "waited too long for the disk"))
 
     def _answer(self, done: effects.CommandDone) -> None:
         answer = self._answers.get(done.command)

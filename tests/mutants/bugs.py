@@ -48,6 +48,13 @@ BUGS: Final = (
         f"{LANES}::test_a_dial_that_waited_too_long_for_the_disk_is_not_sent",
     ),
     Bug(
+        "a dial goes out while the lists are asked about its number",
+        "engine/driver.py",
+        "while self._dials and not live.checks:",
+        "while self._dials:",
+        f"{LANES}::test_a_dial_does_not_go_out_while_the_lists_are_asked_about_its_number",
+    ),
+    Bug(
         "a dial taken back is sent",
         "engine/driver.py",
         "if attempt is None or attempt.state is not CustomerState.PLANNED:",

@@ -60,6 +60,7 @@ class Disk:
         self.fails = 0
         self.locked = False
         self.silent = False  # about the do-not-call lists
+        self.listed: set[LeadId] = set()  # with all their numbers
         self.error: type[Exception] = StoreIoError
         self.waiting = [lead(n) for n in range(1, 9)]
 
@@ -102,7 +103,9 @@ class Disk:
     async def blocked(self, leads: Iterable[LeadId]) -> tuple[tuple[LeadId, PhoneNumber], ...]:
         if self.silent:
             raise StoreIoError("the lists cannot be read")
-        return ()
+        asked = frozenset(leads)
+        found = [one for one in self.waiting if one.id in asked & self.listed]
+        return tuple((one.id, phone.number) for one in found for phone in one.phones)
 
     async def leads(self, ids: Iterable[LeadId], since_ms: int | None = None) -> Mapping[LeadId, Lead]:
         await asyncio.sleep(self.slow_ms / 1000)
@@ -290,6 +293,28 @@ def test_a_dial_taken_back_while_it_waited_is_not_sent() -> None:
         suppressed = asyncio.ensure_future(house.command(events.LeadSuppressed, lead=attempt.lead, reason="asked"))
         await asyncio.gather(ready, suppressed)
         assert attempt.leg not in house.switch.dialed()
+
+    lived(story)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_dial_does_not_go_out_while_the_lists_are_asked_about_its_number(listed: bool) -> None:
+    async def story(house: House) -> None:
+        await house.ready()
+        house.disk.slow_ms = 500
+        ready = asyncio.ensure_future(house.command(events.AgentReady, agent=ANNA))
+        await house.passes(100)
+        (attempt,) = house.floor.live.attempts.values()
+        assert attempt.lead is not None
+        house.disk.listed = {attempt.lead} if listed else set()
+        house.disk.silent = True
+        assert house.driver.offer(events.DoNotCallChanged())
+        await ready
+        await house.passes(100)
+        assert attempt.leg not in house.switch.dialed(), "it is on disk, and nobody knows whether it may be dialed"
+        house.disk.slow_ms, house.disk.silent = 0, False
+        await house.passes(1_000)
+        assert (attempt.leg in house.switch.dialed()) is not listed
 
     lived(story)
 

@@ -142,6 +142,27 @@ async def test_a_result_is_on_disk_when_it_is_acknowledged_and_the_next_call_may
         assert wire.shown["attempt"] == ""
 
 
+async def test_the_result_of_a_call_is_given_though_its_campaign_is_gone_from_the_file(place: Office) -> None:
+    async with at_desk(place) as wire:
+        await wire.hello()
+        await wire.do("login")
+        await wire.state("paused")
+        await place.dial()
+        await wire.do("ready")
+        await poll(lambda: place.switch.ringing() > 0)
+        policy = place.driver.policy()
+        without = {id_: one for id_, one in policy.campaigns.items() if id_ != CAMPAIGN}
+        place.driver.offer(ConfigChanged(replace(policy, campaigns=without)))
+        await poll(lambda: CAMPAIGN not in place.driver.policy().campaigns)
+        place.switch.answer()
+        await wire.state("talking")
+        place.switch.customers_hang_up()
+        await wire.state("wrap_up")
+        assert 'value="sale"' in wire.shown["work"]
+        assert (await wire.do("dispose", attempt=wire.shown["attempt"], disposition="sale"))["type"] == "ack"
+        await wire.state("ready")
+
+
 async def test_the_same_command_again_is_done_once_and_answered_again(place: Office) -> None:
     async with at_desk(place) as wire:
         attempt = await in_conversation(place, wire)
