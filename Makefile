@@ -56,7 +56,7 @@ clean:  ## Remove what set-up and tests made in this checkout; the database in v
 .PHONY: test
 test: python3  ## All of it: lint, types, unit, simulation, contract, real Asterisk, browser
 	@$(SETUP) test
-	@$(MAKE) lint type SETUP=true
+	@$(MAKE) lint type sim SETUP=true
 	$(PYTEST) $(FAST) $(WHOLE) $(ARGS)
 
 .PHONY: test-unit

@@ -144,7 +144,7 @@ def _attempt(live: Live, attempt: Attempt) -> Iterator[str]:
     if campaign is None:
         yield f"attempt {attempt.id} has no campaign"
     elif attempt.queue is not None:
-        if attempt.queue not in live.queues:
+        if attempt.queue not in live.queues and attempt.state is not CustomerState.ENDED:
             yield f"attempt {attempt.id} waits in {attempt.queue}, which is not there"
     elif attempt.lead is not None and live.leads[attempt.lead].attempts_count > campaign.attempts.max:
         yield f"lead {attempt.lead} was tried more than {campaign.attempts.max} times"

@@ -15,11 +15,15 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from types import UnionType
+from typing import Any, Final, get_args
 
+from engine.core import effects, events
 from engine.sim.plan import long_shift
 from engine.sim.shift import Report, history, play
 
+#: So many histories must have met every fact and every order that the core knows: what never comes is never tried.
+MEET_ALL_MIN: Final = 200
 #: Broken histories that are shown in full, and those whose seeds are kept.
 SHOWN_MAX = 3
 BROKEN_MAX = 20
@@ -35,12 +39,14 @@ class Sum:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter({"histories": 0, "violations": 0})
         self.broken: list[int] = []
+        self._unmet = {*_kinds(events.Event), *_kinds(effects.Effect)}
         self.began_s = self._told_s = time.monotonic()
 
     def add(self, report: Report) -> None:
         """One more; a broken one is shown."""
         self.counts["histories"] += 1
         self.counts["violations"] += len(report.violations)
+        self._unmet -= report.met
         self.counts.update(
             facts=report.facts, dialed=report.dialed, conversations=report.conversations, engine_starts=report.lives
         )
@@ -48,6 +54,10 @@ class Sum:
             if len(self.broken) < SHOWN_MAX:
                 _show(report)
             self.broken = [*self.broken, report.seed][:BROKEN_MAX]
+
+    def unmet(self) -> list[str]:
+        """Facts and orders that so many histories must have met, and have not."""
+        return sorted(kind.__name__ for kind in self._unmet) if self.counts["histories"] >= MEET_ALL_MIN else []
 
     def tell(self, next_seed: int) -> None:
         """How far we are, now and then."""
@@ -62,11 +72,11 @@ class Sum:
     def result(self) -> dict[str, Any]:
         """For the last line."""
         seconds = round(time.monotonic() - self.began_s, 1)
-        return {**self.counts, "seeds_broken": self.broken, "seconds": seconds}
+        return {**self.counts, "seeds_broken": self.broken, "unmet": self.unmet(), "seconds": seconds}
 
 
 def main() -> int:
-    """0 when nothing was violated."""
+    """0 when nothing was violated, and nothing left untried."""
     parser = argparse.ArgumentParser(prog="python -m engine.sim", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many histories (default: 200)")
     parser.add_argument("--start", type=int, default=1, help="the first seed (default: 1)")
@@ -87,7 +97,11 @@ def main() -> int:
             total.add(report)
             total.tell(report.seed + 1)
     _say("RESULT " + json.dumps(total.result()))
-    return 1 if total.counts["violations"] else 0
+    return 1 if total.counts["violations"] or total.unmet() else 0
+
+
+def _kinds(union: UnionType) -> tuple[type, ...]:
+    return get_args(union)
 
 
 def _many(seeds: range, jobs: int) -> Iterator[Report]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from engine.api import Engine
 from engine.bell import Bell
 from engine.core.events import (
+    AgentAnswer,
     AgentAttach,
     AgentConsult,
     AgentDial,
@@ -95,6 +96,7 @@ class Habits:
     preview_ms: int = 8_000
     skip_share: float = 0.15  # of previews
     impatient_share: float = 0.05  # of calls that an agent dialed and takes back
+    lift_share: float = 0.1  # of phones that ring, and are lifted by a button
     cards: int = 0  # leads whose cards agents open by themselves, and dial: the first so many
     card_every_ms: int = 60_000
     early_share: float = 0.1  # of dispositions given while talking
@@ -272,10 +274,8 @@ class SimAgent:
             return None if self._engine() is None else 1_000, None
         soon_ms = 500 + int(chance.expovariate(1 / 2_000))
         match agent.state:
-            case AgentState.LOGGED_OUT if agent.attempt is not None and self._owes(agent):
-                return soon_ms, self._disposition(agent)
             case AgentState.LOGGED_OUT:
-                return (None, None) if self.going_home else (soon_ms, self._say(AgentLogin))
+                return self._plan_away(agent, soon_ms)
             case AgentState.CONNECTING | AgentState.RESERVED | AgentState.PREVIEW:
                 return self._plan_start(agent)
             case AgentState.PAUSED if agent.attempt is not None:
@@ -298,13 +298,22 @@ class SimAgent:
                     return 30_000, self._say(AgentReady)
                 return int(chance.expovariate(1 / habits.wrap_ms)), self._disposition(agent) or self._say(AgentReady)
 
+    def _plan_away(self, agent: Agent, soon_ms: int) -> tuple[int | None, DeskEvent | None]:
+        """Not on shift: perhaps they owe a word yet, or will when another configuration asks for it."""
+        if agent.attempt is not None and self._owes(agent):
+            return soon_ms, self._disposition(agent)
+        if not self.going_home:
+            return soon_ms, self._say(AgentLogin)
+        return None if agent.attempt is None else 5_000, None
+
     def _plan_start(self, agent: Agent) -> tuple[int | None, DeskEvent | None]:
         """A call is to come, or to be made."""
         previewed, attempt, chance = agent.previewed, self._attempt(agent), self._chance
         look_ms = 500 + int(chance.expovariate(1 / self._habits.preview_ms))
         if previewed is None:
-            gives_up = attempt is not None and attempt.by_agent and chance.random() < self._habits.impatient_share
-            return (look_ms, self._say(AgentHangup)) if gives_up else (None, None)
+            if attempt is not None and attempt.by_agent and chance.random() < self._habits.impatient_share:
+                return look_ms, self._say(AgentHangup)
+            return (look_ms, self._say(AgentAnswer)) if chance.random() < self._habits.lift_share else (None, None)
         if self.going_home:
             return look_ms, self._say(AgentLogout)
         throw = chance.random()
@@ -392,7 +401,7 @@ class SimAgent:
     def _owes(self, agent: Agent) -> bool:
         """Whether a disposition is required, also of who has logged out."""
         engine, attempt = self._engine(), self._attempt(agent)
-        campaign = engine.policy().campaigns.get(attempt.campaign) if engine and attempt else None
+        campaign = engine.campaign(attempt.campaign) if engine and attempt else None
         return campaign is not None and campaign.wrap_up_mode is WrapUpMode.REQUIRED
 
     def _attempt(self, agent: Agent) -> Attempt | None:
@@ -401,9 +410,7 @@ class SimAgent:
 
     def _disposition(self, agent: Agent) -> DeskEvent | None:
         engine, attempt = self._engine(), self._attempt(agent)
-        campaign = (
-            engine.policy().campaigns.get(attempt.campaign) if engine is not None and attempt is not None else None
-        )
+        campaign = engine.campaign(attempt.campaign) if engine is not None and attempt is not None else None
         if attempt is None or campaign is None:
             return None
         machine = self._hears_machine(attempt.leg)
@@ -420,7 +427,9 @@ class SimAgent:
             callback_mine=self._chance.random() < 0.5,
         )
 
-    def _say(self, kind: type[AgentLogin] | type[AgentReady] | type[AgentLogout] | type[AgentHangup]) -> DeskEvent:
+    def _say(
+        self, kind: type[AgentAnswer] | type[AgentHangup] | type[AgentLogin] | type[AgentLogout] | type[AgentReady]
+    ) -> DeskEvent:
         return kind(command=self._id(), by=self.id, agent=self.id)
 
     def _id(self) -> CommandId:

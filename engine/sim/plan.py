@@ -84,6 +84,7 @@ class Plan:
     failed_write_share: float = 0.0
     failed_write: int = 0  # the one, counted from 1, that fails whatever the share
     supervisor_every_ms: int = 0
+    stands_still_every_ms: int = 0  # the machine, for seconds
     check_every: int = 1  # facts between two looks at all invariants
     watch_every_s: int = 2  # between two looks at what is stuck
     traced: bool = True  # every fact and every transaction is looked at
@@ -139,6 +140,7 @@ def faulty(seed: int) -> Plan:
         slow_disk_ms=chance.choice((0, 5, 200)),
         failed_write_share=0.002 * harsh,
         supervisor_every_ms=150_000,
+        stands_still_every_ms=machines.choice((0, 0, 300_000)),
     )
 
 
@@ -196,6 +198,7 @@ def policy_of(plan: Plan) -> Policy:
             campaigns=campaigns,
             queues=(HOTLINE,) if plan.calls_in_every_ms else (),
             leg_kind=LegKind.ON_DEMAND if chance.random() < plan.on_demand_share else LegKind.NAILED_UP,
+            answers_notify=n % 2 == 0,
         )
         for n in range(plan.agents)
     ]

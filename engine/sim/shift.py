@@ -51,8 +51,8 @@ from engine.verify import verify
 #: Everybody is home, and every line is free, this long after the end of the shift.
 HOME_WITHIN_MS: Final = 60 * 60_000
 TRACE_MAX: Final = 50
-#: Who lives on when the engine's process dies, besides the agents.
-OUTSIDE: Final = frozenset({"history", "engines", "watch", "supervisor", "callers"})
+#: What is still to happen then comes in a heap, and late.
+STANDS_STILL_MAX_S: Final = 8.0
 #: The engine dies so many steps of the loop after the time is up, at the latest: between any two of them.
 KILLED_WITHIN_TURNS: Final = 60
 
@@ -79,6 +79,7 @@ class Report:
     writes: int = 0  # transactions, with those that failed
     killed_at: set[str] = field(default_factory=set)  # task and line
     counters: Counter[str] = field(default_factory=Counter)
+    met: set[type[events.Event | effects.Effect]] = field(default_factory=set)  # facts and orders, when traced
 
 
 def play(plan: Plan) -> Report:
@@ -181,6 +182,7 @@ class _World:
         self._floor: WatchedFloor | None = None
         self._driver: Driver | None = None
         self._engine: asyncio.Task[None] | None = None
+        self._outside: frozenset[asyncio.Task[None]] = frozenset()  # who lives on when the engine's process dies
         self._closing = False
         self._commands = 0
 
@@ -202,6 +204,11 @@ class _World:
                 actors.append(group.create_task(self._call_in(), name="callers"))
             if self.plan.supervisor_every_ms:
                 actors.append(group.create_task(self._supervise(), name="supervisor"))
+            if self.plan.stands_still_every_ms:
+                actors.append(group.create_task(self._stand_still(), name="machine"))
+            if self.plan.habits.phone_loss_every_ms:
+                actors.append(group.create_task(self._fall_off(), name="phones"))
+            self._outside = frozenset({current, *actors})
             for id_ in self.policy.campaigns:
                 await self._command(events.CampaignSwitched, campaign=id_, running=True)
             await asyncio.sleep(self.plan.length_ms / 1000)
@@ -247,7 +254,7 @@ class _World:
         if engine.done():
             return
         for task in sorted(asyncio.all_tasks(), key=asyncio.Task.get_name):
-            if task.get_name() not in OUTSIDE and not task.get_name().startswith("agent-"):
+            if task not in self._outside:
                 self.report.killed_at |= {_suspended_at(task)}
                 task.cancel()
         self._driver = self._floor = None
@@ -298,8 +305,8 @@ class _World:
     async def _supervise(self) -> None:
         """Somebody in a hurry, with rights."""
         while not self._closing:
-            await asyncio.sleep(self.chance.expovariate(1 / self.plan.supervisor_every_ms))
-            match self.chance.randrange(5):
+            await asyncio.sleep(self.chance.expovariate(1 / self.plan.supervisor_every_ms) / 1000)
+            match self.chance.randrange(7):
                 case 0:
                     await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=False)
                     await asyncio.sleep(self.chance.expovariate(1 / 30))
@@ -308,6 +315,8 @@ class _World:
                     await self._suppress()
                 case 3:
                     self._reconfigure()
+                case 4 | 5:
+                    await self._promise()
                 case _:
                     self._import_leads(10)
                     if self._driver is not None:
@@ -340,6 +349,34 @@ class _World:
             return
         if not await self._command(events.LeadSuppressed, lead=lead, reason="asked"):
             self.checks.suppressed_at_ms.setdefault(lead, self.clock.now_ms())
+
+    async def _promise(self) -> None:
+        """On a card: a call to this client at that time, by somebody or by anybody; or none after all."""
+        at_ms = self.clock.now_ms() + int(self.chance.expovariate(1 / 900_000))
+        await self._command(
+            events.PlanCallback,
+            lead=self._some_lead(),
+            at_ms=at_ms if self.chance.random() < 0.7 else None,
+            owner=self.chance.choice((None, *self.policy.agents)),
+        )
+
+    async def _fall_off(self) -> None:
+        """Desk phones lose their registration, one at a time."""
+        chance = random.Random(f"{self.plan.seed} phones")
+        while not self._closing:
+            await asyncio.sleep(chance.expovariate(1 / self.plan.habits.phone_loss_every_ms) / 1000)
+            phone = chance.choice([profile.phone for profile in self.policy.agents.values()])
+            self.switch.register(phone, registered=False)
+            await asyncio.sleep(chance.expovariate(1 / 30))
+            self.switch.register(phone, registered=True)
+
+    async def _stand_still(self) -> None:
+        """The process is stopped, or has no processor, for a while."""
+        chance, loop = random.Random(f"{self.plan.seed} machine"), asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        while not self._closing:
+            await asyncio.sleep(chance.expovariate(1 / self.plan.stands_still_every_ms) / 1000)
+            loop.stand_still(chance.uniform(0.5, STANDS_STILL_MAX_S))
 
     def _some_lead(self) -> LeadId:
         (count,) = self.disk.execute("SELECT count(*) FROM leads").fetchone()
@@ -418,6 +455,8 @@ class _World:
 
     def _decided(self, event: events.Event, orders: Sequence[effects.Effect], now_ms: int) -> None:
         self._note(said_step(event, orders), now_ms)
+        self.report.met.add(type(event))
+        self.report.met.update(map(type, orders))
 
     def _note(self, line: str, now_ms: int | None = None) -> None:
         at_s = ((self.clock.now_ms() if now_ms is None else now_ms) - self.plan.start_ms) / 1000

@@ -53,6 +53,7 @@ from engine.core.events import (
     OriginateAccepted,
     OriginateRefused,
     OriginateUnknown,
+    PhoneSeen,
     SwitchDied,
     SwitchEvent,
     SwitchLost,
@@ -62,6 +63,7 @@ from engine.core.events import (
 from engine.core.model import (
     BridgeId,
     LegId,
+    PhoneId,
     PhoneNumber,
     TrunkId,
     Verdict,
@@ -189,6 +191,7 @@ class SimSwitch:
         self._journal: dict[LegId, LegGone] = {}  # ended since the last snapshot
         self.opted_out: list[LegId] = []  # the journal tells them all, and to each engine from the start
         self._opt_outs_told = 0
+        self._registered: dict[PhoneId, bool] = {}  # desk phones that have fallen off since the start
         self.machines: set[LegId] = set()  # legs that answering machines have answered
         self._snapshots: list[set[LegId]] = []  # legs that ended while a snapshot was on its way
 
@@ -268,6 +271,11 @@ class SimSwitch:
             self.disturbed.add(leg)
             self._play_message(channel)
         return leg
+
+    def register(self, phone: PhoneId, *, registered: bool) -> None:
+        """A desk phone falls off, or comes back."""
+        self._registered[phone] = registered
+        self._tell(PhoneSeen(phone, registered))
 
     def _connect(self) -> None:
         self._link += 1
@@ -368,6 +376,8 @@ class SimSwitch:
             self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone), link)
             for told in gone:
                 self._journal.pop(told.leg, None)
+            for phone, registered in self._registered.items():
+                self._deliver(PhoneSeen(phone, registered), link)
             for leg in self.opted_out[self._opt_outs_told :]:
                 self._deliver(LegOptedOut(leg), link)
             self._opt_outs_told = len(self.opted_out)
@@ -470,6 +480,9 @@ class SimSwitch:
             return
         fate = self._people.phone()
         channel = self.channels[order.leg] = Channel(order.leg)
+        if not self._registered.get(order.phone, True):
+            self._later(channel, 0, self._end, channel, 20, None)
+            return
         if fate.answers and fate.after_ms < order.ring_timeout_ms:
             self._later(channel, fate.after_ms, self._answer, channel, SHIFT_MAX_MS, None)
             if fate.lives_ms is not None:

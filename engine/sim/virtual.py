@@ -109,6 +109,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         heapq.heapify(self._armed)
         self._armed_max = 2 * len(self._armed) + TIDY_MIN
 
+    def stand_still(self, for_s: float) -> None:
+        """Time goes on and nothing happens: a process that was stopped."""
+        self.now_s += for_s
+
     def after_turns(self, turns: int, callback: Callable[[], object]) -> None:
         """Call back between two callbacks, so many of them from now: at any await, also at one that takes no time."""
         self._places += 1

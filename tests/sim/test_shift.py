@@ -14,9 +14,11 @@ from types import ModuleType
 import pytest
 
 from engine import driver
+from engine.core import effects, events
 from engine.core.model import Recorded, RecordingRule
 from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
 from engine.sim import disk
+from engine.sim.__main__ import MEET_ALL_MIN, Sum
 from engine.sim.people import Habits
 from engine.sim.plan import CLOCKS_BACK_MS, CLOCKS_FORWARD_MS, NIGHT, Plan, faulty
 from engine.sim.shift import Report, play
@@ -143,3 +145,13 @@ def test_each_write_of_a_shift_fails_once() -> None:
     assert whole.conversations > 2
     for nth in range(1, whole.writes + 1):
         lived(replace(plan, failed_write=nth))
+
+
+def test_many_histories_that_leave_an_order_untried_say_so() -> None:
+    total, met = Sum(), {events.AgentReady, effects.Hangup}
+    for seed in range(MEET_ALL_MIN - 1):
+        total.add(Report(seed, met=met))
+    assert total.unmet() == [], "a few may leave things untried"
+    total.add(Report(MEET_ALL_MIN, met=met))
+    assert {"PlanCallback", "SavePlan"} <= set(total.unmet())
+    assert not {"AgentReady", "Hangup"} & set(total.unmet())
