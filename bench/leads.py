@@ -40,7 +40,6 @@ from typing import Any, Final
 
 from engine.config import Loaded, parse
 from engine.core.model import CampaignId, LeadId
-from engine.driver import line_of
 from engine.explain import Held, explain, why_not
 from engine.leads.files import import_file, meaning_of
 from engine.store.database import AioDatabase, connect
@@ -48,7 +47,7 @@ from engine.store.dnc import DoNotCall
 from engine.store.folding import fold
 from engine.store.records import Records
 from engine.store.search import INDEXED_MAX, index_leads
-from engine.store.store import LINE_UP_MAX, Store
+from engine.store.store import LINE_UP_MAX, LineUp, Store
 
 CAMPAIGN: Final = CampaignId("spring")
 NOW_MS: Final = 1_763_971_200_000  # a Monday, 10:00 in Kyiv
@@ -254,7 +253,7 @@ def block_most(path: Path) -> None:
 async def claims_of(database: AioDatabase, loaded: Loaded) -> list[float]:
     """Milliseconds for the next 10 leads, as the engine asks: each time without those it holds."""
     store = Store(database)
-    line = line_of(loaded.policy.campaigns[CAMPAIGN])
+    line = LineUp.of(loaded.policy.campaigns[CAMPAIGN])
     held: list[LeadId] = []
     took: list[float] = []
     for _ in range(CLAIMS):
@@ -275,7 +274,7 @@ async def measure(path: Path, count: int) -> dict[str, float]:
             lead.phones[0].number for lead in (await Store(database).leads(map(LeadId, range(1, 1_000, 97)))).values()
         ]
         await DoNotCall(database).add(numbers, reason="asked", by="bench", at_ms=NOW_MS)
-        line = line_of(loaded.policy.campaigns[CAMPAIGN])
+        line = LineUp.of(loaded.policy.campaigns[CAMPAIGN])
         began = time.perf_counter()
         await Store(database).due_leads(CAMPAIGN, NOW_MS, 10, (), 0, line)
         first_ms = (time.perf_counter() - began) * 1_000

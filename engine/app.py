@@ -31,13 +31,13 @@ from engine.config.forms import Address
 from engine.core.events import ConfigChanged, Event, SwitchDied
 from engine.core.floor import Floor
 from engine.core.model import PhoneId, Policy, TrunkId
-from engine.driver import Driver, line_of
+from engine.driver import Driver
 from engine.phones import zones_of
 from engine.recorder import Recorder
 from engine.recordings import keep_house
 from engine.store.database import AioDatabase
 from engine.store.errors import StoreBug, StoreError
-from engine.store.store import Store
+from engine.store.store import LineUp, Store
 from engine.switch import Switch
 from engine.telephony import (
     ami_account,
@@ -312,7 +312,7 @@ async def keep_lines(store: Store, driver: Driver, clock: Clock) -> None:
             for campaign in driver.policy().campaigns.values():
                 more = True
                 while more:
-                    more = await store.line_up(campaign.id, line_of(campaign).order, clock.now_ms()) > 0
+                    more = await store.line_up(campaign.id, LineUp.of(campaign).order, clock.now_ms()) > 0
                     await asyncio.sleep(LINE_PAUSE_S)
         except StoreBug:
             raise

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from engine.api import FloorView, PacingView, detection_view
 from engine.bell import Bell
 from engine.clock import Clock
-from engine.core import effects, ordering, recording
+from engine.core import effects, recording
 from engine.core.budget import hours_of
 from engine.core.events import (
     CallerFetched,
@@ -56,7 +56,6 @@ from engine.core.model import (
     PhoneNumber,
     Policy,
 )
-from engine.core.opening import Opening
 from engine.core.pacing import PacingDecision
 from engine.hub import Hub
 from engine.metrics import Moment, Tally, page
@@ -539,7 +538,7 @@ class Driver:
         """The same for as long as the campaign's settings are in force."""
         known, line = self._lines.get(settings.id, (None, None))
         if line is None or known is not settings:
-            line = line_of(settings)
+            line = LineUp.of(settings)
             self._lines[settings.id] = settings, line
         return line
 
@@ -606,11 +605,6 @@ class Driver:
         except StoreError as problem:  # whoever answers asks for the name
             log.warning("the store does not read", extra={"action": "fetch_failed", "reason": str(problem)})
             return CallerFetched(order.attempt, ())
-
-
-def line_of(campaign: Campaign) -> LineUp:
-    """How the campaign's leads stand in line, and in which zones they may be called; worth keeping: it remembers."""
-    return LineUp(order=campaign.order or ordering.USUAL, opens=Opening(campaign))
 
 
 def _pacing_view(campaign: CampaignId, decision: PacingDecision, settings: Campaign) -> PacingView:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.core import attempts, ordering, tasks
+from engine.core import attempts, tasks
 from engine.core.hours import day_of
 from engine.core.model import AgentId, Campaign, Lead, LeadId, LeadState, Mode, Policy, Task, TaskId, TaskPolicy
 from engine.phones import zones_of
@@ -78,9 +77,8 @@ async def next_for(
 
 
 async def _due(database: Database, campaign: Campaign, now_ms: int, but: Collection[LeadId]) -> tuple[Lead, ...]:
-    line = LineUp(order=campaign.order or ordering.USUAL, opens=partial(attempts.opens_ms, campaign))
     store = Store(database, zones_of=zones_of)
-    return (await store.due_leads(campaign.id, now_ms, 2 * CANDIDATES_MAX, but, line=line)).leads
+    return (await store.due_leads(campaign.id, now_ms, 2 * CANDIDATES_MAX, but, line=LineUp.of(campaign))).leads
 
 
 async def book_task(

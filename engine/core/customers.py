@@ -28,7 +28,7 @@ from engine.core.model import (
     Verdict,
     bridge_of_leg,
 )
-from engine.core.outcome import of_unanswered
+from engine.core.outcome import of_ended, of_unanswered
 from engine.core.screening import VERDICT_SLACK_MS
 from engine.core.selection import pick_agent
 from engine.core.values import replace
@@ -288,7 +288,7 @@ def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, no
     """The customer's leg is gone; what that means depends on how far they came."""
     if not _legal(live, attempt, CustomerEvent.HUNG_UP):
         return
-    outcome = outcome_at_end(attempt, cause, tech_cause)
+    outcome = of_ended(attempt, answered=Outcome.HUNG_UP_EARLY, unanswered=of_unanswered(cause, tech_cause))
     trunk = live.line(attempt.trunk)
     if outcome is Outcome.CONGESTION or tech_cause in NOT_LET_IN:
         trunk.refused(now_ms)
@@ -302,21 +302,6 @@ def _silence(attempt: Attempt, outcome: Outcome, tech_cause: int | None) -> bool
     """Whether we heard nothing at all of the carrier until we gave up: no proof that it is well."""
     heard = attempt.ringing_at_ms is not None or attempt.answered_at_ms is not None
     return not heard and outcome in {Outcome.NO_ANSWER, Outcome.CANCELLED} and tech_cause in {None, 0, 408}
-
-
-def outcome_at_end(attempt: Attempt, cause: int, tech_cause: int | None) -> Outcome:
-    """The outcome of a leg that ended: what was decided before, else how far it came, else the cause."""
-    if attempt.bridged_at_ms is not None:
-        return Outcome.CONNECTED
-    if attempt.outcome is not None:
-        return attempt.outcome
-    if attempt.queue is not None:
-        return Outcome.LEFT_QUEUE
-    if attempt.verdict is Verdict.MACHINE:
-        return Outcome.MACHINE
-    if attempt.answered_at_ms is not None:
-        return Outcome.HUNG_UP_EARLY
-    return of_unanswered(cause, tech_cause)
 
 
 def hears_music(attempt: Attempt) -> bool:

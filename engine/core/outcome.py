@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.core.model import Outcome
+from engine.core.model import Attempt, Outcome, Verdict
 
 #: SIP codes that say more than the Q.850 cause that Asterisk makes of them.
 BY_SIP_CODE: Final[Mapping[int, Outcome]] = {
@@ -54,3 +54,16 @@ def of_unanswered(cause: int, tech_cause: int | None) -> Outcome:
     if tech_cause is not None and tech_cause in BY_SIP_CODE:
         return BY_SIP_CODE[tech_cause]
     return BY_CAUSE.get(cause, Outcome.FAILED)
+
+
+def of_ended(attempt: Attempt, *, answered: Outcome, unanswered: Outcome) -> Outcome:
+    """How a call that is over ended: what was decided before, else how far it came; else as the caller knows."""
+    if attempt.bridged_at_ms is not None:
+        return Outcome.CONNECTED
+    if attempt.outcome is not None:
+        return attempt.outcome
+    if attempt.queue is not None:
+        return Outcome.LEFT_QUEUE
+    if attempt.verdict is Verdict.MACHINE:
+        return Outcome.MACHINE
+    return unanswered if attempt.answered_at_ms is None else answered

@@ -35,7 +35,7 @@ from engine.core.model import (
     bridge_of_leg,
     customer_leg,
 )
-from engine.core.outcome import of_unanswered
+from engine.core.outcome import of_ended, of_unanswered
 from engine.core.screening import Checked
 from engine.core.values import replace
 
@@ -441,18 +441,8 @@ def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> N
 
 
 def _known_of(attempt: Attempt) -> Outcome:
-    """How a call ended at whose end nobody looked."""
-    if attempt.bridged_at_ms is not None:
-        return Outcome.CONNECTED
-    if attempt.outcome is not None:
-        return attempt.outcome
-    if attempt.queue is not None:
-        return Outcome.LEFT_QUEUE
-    if attempt.verdict is Verdict.MACHINE:
-        return Outcome.MACHINE
-    if attempt.answered_at_ms is not None:
-        return Outcome.ABANDONED  # the law's counter takes the worse case
-    return Outcome.LOST
+    """How a call ended at whose end nobody looked: for who had answered, the law's counter takes the worse case."""
+    return of_ended(attempt, answered=Outcome.ABANDONED, unanswered=Outcome.LOST)
 
 
 def resync_due(live: Live, now_ms: int, every_ms: int) -> None:

@@ -42,6 +42,7 @@ from engine.core.model import (
     Attempt,
     AttemptId,
     BridgeId,
+    Campaign,
     CampaignId,
     CustomerState,
     DispositionId,
@@ -60,6 +61,7 @@ from engine.core.model import (
     TrunkId,
     Verdict,
 )
+from engine.core.opening import Opening
 from engine.core.screening import SAMPLES_MAX
 from engine.store import queries
 from engine.store.database import Database, Row, Rows, rows_of
@@ -83,6 +85,11 @@ class LineUp:
 
     order: ordering.Order = ordering.USUAL
     opens: Callable[[Sequence[str], int], int | None] = lambda _, at_ms: at_ms
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> LineUp:
+        """As the campaign says; worth keeping, for it remembers when shut zones open."""
+        return cls(order=campaign.order or ordering.USUAL, opens=Opening(campaign))
 
 
 USUAL_LINE: Final = LineUp()

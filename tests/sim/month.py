@@ -50,9 +50,8 @@ from engine.core.model import (
     TrunkId,
 )
 from engine.core.pacing import Progressive
-from engine.driver import line_of
 from engine.store.database import InlineDatabase
-from engine.store.store import Store
+from engine.store.store import LineUp, Store
 from tests.sim import month_rules as rules
 
 T = TypeVar("T")
@@ -200,7 +199,7 @@ class _Month:
         self.chance = random.Random(plan.seed)
         self.store = Store(database, zones_of=_zones_of)
         self.policy = policy(plan)
-        self.lines = {id_: line_of(campaign) for id_, campaign in self.policy.campaigns.items()}
+        self.lines = {id_: LineUp.of(campaign) for id_, campaign in self.policy.campaigns.items()}
         self.now_ms = plan.start_ms
         self.world: list[tuple[int, int, Callable[[], None]]] = []
         self.turns = count()
