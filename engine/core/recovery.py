@@ -226,8 +226,20 @@ def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) 
     restored = agent.state is AgentState.LOGGED_OUT and agent_id in live.restored_ready
     if restored and leg.answered and leg.ours_to_command and not at_rest:
         _adopt_agent(live, agent, leg, now_ms)
+    elif leg.answered and leg.ours_to_command and _talks_after_all(live, agent, leg):
+        live.put_agent(replace(agent, leg=leg.leg, bridge=bridge_of_leg(leg.leg)), now_ms)
     else:
         live.emit(effects.Hangup(leg.leg, bridge_of_leg(leg.leg)))
+
+
+def _talks_after_all(live: Live, agent: Agent, leg: LegFound) -> bool:
+    """Whether a phone called for one conversation was lifted while nobody told us, and we had given it up."""
+    if live.leg_kind(agent.id) is not LegKind.ON_DEMAND or agent.state not in {AgentState.READY, AgentState.PAUSED}:
+        return False
+    customer = next((live.attempt_at(one) for one in leg.bridged_with if agent_of_leg(one) is None), None)
+    attempt = live.attempts.get(customer) if customer is not None else None
+    waits = attempt is not None and attempt.state is CustomerState.WAITING and attempt.agent is None
+    return waits and agent.attempt is None
 
 
 def _rings_in_the_books(live: Live, agent: Agent, leg: LegFound) -> bool:
@@ -358,7 +370,8 @@ def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:
 
 def _conversation_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int) -> bool:
     """Whether they are talking, whatever we thought; then the books follow."""
-    partners = [a for a in map(agent_of_leg, leg.bridged_with) if a is not None]
+    phones = [(a, one) for one in leg.bridged_with if (a := agent_of_leg(one)) is not None]
+    partners = [a for a, one in phones if a not in live.agents or live.agents[a].leg == one]  # others are hung up
     if attempt is None or not partners or attempt.state in {CustomerState.LEAVING, CustomerState.ENDED}:
         return False
     theirs = attempt.agent or live.restored_talk.get(attempt.id)

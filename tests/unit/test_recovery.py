@@ -471,6 +471,38 @@ def test_who_is_taken_off_hold_in_vain_is_bridged_again_also_to_a_phone_called_p
     assert [(o.customer, o.agent) for o in floor.all(effects.Bridge, orders)] == [(leg, phone)]
 
 
+def rung_out_without_a_link() -> tuple[Conversation, LegId, LegId]:
+    """Anna's phone was called for a customer, and lifted when nobody could tell us any more."""
+    people = (profile(ANNA, leg_kind=LegKind.ON_DEMAND), profile(BORYS, leg_kind=LegKind.ON_DEMAND))
+    floor = Conversation(lead(1), agents=people)
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.answer(leg)
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.tell(events.SwitchLost("cut"))
+    floor.wait(20_000)
+    assert (floor.agent().state, floor.agent().leg) == (AgentState.PAUSED, None)
+    return floor, leg, phone
+
+
+def test_who_lifted_a_phone_that_we_had_given_up_talks() -> None:
+    floor, leg, phone = rung_out_without_a_link()
+    orders = floor.tell(events.SwitchUp((found(leg, phone), found(phone, leg))))
+    assert (floor.agent().state, floor.agent().leg) == (AgentState.TALKING, phone)
+    assert not floor.all(effects.Hangup, orders)
+
+
+def test_who_lifted_it_and_hears_somebody_elses_customer_is_hung_up_and_talks_with_nobody() -> None:
+    floor, leg, phone = rung_out_without_a_link()
+    attempt_id = floor.live.attempt_at(leg)
+    assert attempt_id is not None
+    floor.live.attempts[attempt_id] = replace(floor.live.attempts[attempt_id], agent=BORYS)
+    orders = floor.tell(events.SwitchUp((found(leg, phone), found(phone, leg))))
+    assert [order.leg for order in floor.all(effects.Hangup, orders)] == [phone]
+    assert floor.agent().state is AgentState.PAUSED
+
+
 def test_who_is_on_hold_and_hears_the_agent_all_the_same_is_put_on_hold_again() -> None:
     floor = Conversation(lead(1))
     floor.ready(ANNA)
