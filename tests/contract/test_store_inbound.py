@@ -44,6 +44,7 @@ from tests.contract.store_people import (
     number,
     rows,
     talking,
+    unanswered,
 )
 
 STRANGER = PhoneNumber("+380501234567")
@@ -152,6 +153,19 @@ async def test_a_caller_recognised_in_mid_call_has_the_lead_and_its_disposition(
     (lead,) = await rows(database, "SELECT state, attempts_count FROM leads")
     assert (lead["state"], lead["attempts_count"]) == ("closed", 0)
     assert await verify(database, now_ms=NOON + 60_000, at_rest=True) == []
+
+
+async def test_a_caller_recognised_after_a_call_to_them_in_vain_is_owed_the_word_after_a_restart(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1, numbers=(STRANGER, number(1)))
+    call = arrival(1)
+    on_line = replace(talking(call), answered_at_ms=NOON, lead=None)
+    await store.commit([SaveArrival(call), SaveAnswer(on_line)])
+    await store.commit(unanswered(attempt(2, 1, phone_position=1, number=number(1)), NOON + 600_000))
+    await store.commit([SaveAttached(attempt=call.id, lead=LeadId(1), owed=True, at_ms=NOON + 9_000)])
+    await store.commit([SaveEnd(ended(replace(on_line, lead=LeadId(1)), Outcome.CONNECTED), None)])
+    assert [(agent, a.id, lead.id) for agent, a, lead in (await store.restore()).undisposed] == [(ANNA, call.id, 1)]
 
 
 async def test_a_caller_whose_agent_left_without_a_word_is_not_owed_one_when_the_line_ends(

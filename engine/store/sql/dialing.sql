@@ -406,12 +406,13 @@ SELECT DISTINCT l.id, l.campaign_id, l.updated_at_ms FROM phones p JOIN leads l 
 WHERE p.number = :number ORDER BY l.campaign_id <> :campaign, l.updated_at_ms DESC, l.id LIMIT :limit;
 
 -- name: undisposed_attempts
--- Conversations that ended while their lead still waits for the agent's word: the last one of each lead.
+-- Conversations that ended while their lead still waits for the agent's word: the last one of each lead. Calls to it that
+-- came to no conversation are no matter: whoever called us may have been recognised after one of them.
 SELECT a.*, c.agent_id AS talked_with
 FROM calls c JOIN attempts a ON a.id = c.attempt_id JOIN leads l ON l.id = c.lead_id
 WHERE c.disposition_id IS NULL AND a.ended_at_ms IS NOT NULL AND l.state = 'in_call'
-  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.lead_id = l.id AND o.rowid > a.rowid
-                  AND (o.queue_id IS NULL OR o.bridged_at_ms IS NOT NULL))
+  AND NOT EXISTS (SELECT 1 FROM attempts o JOIN calls k ON k.attempt_id = o.id
+                  WHERE o.lead_id = l.id AND o.rowid > a.rowid AND k.disposition_id IS NULL)
 ORDER BY a.ended_at_ms, a.id;
 
 -- name: logged_in_agents
