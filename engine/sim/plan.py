@@ -214,7 +214,7 @@ def policy_of(plan: Plan) -> Policy:
                 numbers=(OUR_NUMBER.e164,),
                 hours=campaign.hours,
                 wait_max_ms=90_000,
-                queue_max=10,
+                queue_max=random.Random(f"{plan.seed} queue").choice((1, 3, 10)),
             )
         }
         if plan.calls_in_every_ms
