@@ -99,7 +99,7 @@ def _recordings_restored(live: Live, recordings: Iterable[Recording]) -> None:
 
 def _end_recordings_left(live: Live, now_ms: int, *, anew: bool) -> None:
     """The order to end them may have been lost: the next conversation in that bridge is not theirs."""
-    for attempt in list(live.attempts.values()):
+    for attempt in _attempts_now(live):
         if attempt.recording is not None and attempt.state not in customers.CONVERSING:
             live.stop_recording(attempt, now_ms)
     again, live.stop_again = anew or live.stop_again, False
@@ -174,14 +174,14 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
             of_others.append(leg)
         elif not _conversation_found(live, live.attempts.get(attempt_id), leg, now_ms):
             alone.append(leg)
-    for attempt in list(live.attempts.values()):
+    for attempt in _attempts_now(live):
         if attempt.state in customers.CONVERSING and attempt.leg in gone:
             _customer_leg_missing(live, attempt, gone[attempt.leg], now_ms)  # before their agent is taken for lost
     _end_agents_legs(live, found, now_ms)
     for leg in alone:
         _customer_leg_found(live, leg, now_ms, anew=anew)
     _log_in_the_rest(live, now_ms)
-    for attempt in list(live.attempts.values()):
+    for attempt in _attempts_now(live):
         if attempt.leg not in found and attempt.state is not CustomerState.ENDED:
             _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
     consultation.found(live, found, of_others, now_ms)
@@ -189,9 +189,19 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
     _end_recordings_left(live, now_ms, anew=anew)
 
 
+def _attempts_now(live: Live) -> Iterator[Attempt]:
+    """Each as it is when its turn comes: what became of those before may have changed it."""
+    return (live.attempts[id_] for id_ in list(live.attempts) if id_ in live.attempts)
+
+
+def _agents_now(live: Live) -> Iterator[Agent]:
+    """Likewise: whoever asked a colleague asks nobody any more when that one's phone is gone."""
+    return (live.agents[id_] for id_ in list(live.agents))
+
+
 def _end_agents_legs(live: Live, found: Container[LegId], now_ms: int) -> None:
     """Those that the switch no longer has."""
-    for agent in list(live.agents.values()):
+    for agent in _agents_now(live):
         if (
             agent.leg is not None
             and agent.leg not in found
@@ -205,12 +215,12 @@ def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
     live.connected = False
     live.switch_slow = ""
     live.switch_problem = event.reason
-    for attempt in list(live.attempts.values()):
+    for attempt in _attempts_now(live):
         if attempt.state is not CustomerState.ENDED:
             _close(live, attempt, None, now_ms)
-    for agent in list(live.agents.values()):
+    for agent in _agents_now(live):
         if agent.leg is not None:
-            desk.leg_hung_up(live, live.agents[agent.id], now_ms)
+            desk.leg_hung_up(live, agent, now_ms)
 
 
 def _agent_leg_found(live: Live, agent_id: AgentId, leg: LegFound, now_ms: int) -> None:

@@ -168,6 +168,21 @@ def test_a_lost_phone_of_either_ends_the_asking_and_strands_nobody(act: ConsultA
     assert floor.attempt(leg).agent == VIRA, "she is ready again, and has the customer at once"
 
 
+@pytest.mark.parametrize("asking", [ANNA, BORYS])
+def test_a_snapshot_without_either_phone_ends_the_asking(asking: AgentId) -> None:
+    floor = Conversation(lead(1), policy=policy(campaign(), agents=(profile(ANNA), profile(BORYS))))
+    floor.ready(asking)
+    (leg,) = floor.dialed()
+    floor.talk(leg)
+    asked = BORYS if asking == ANNA else ANNA
+    floor.ready(asked)
+    assert floor.command(events.AgentConsult, agent=asking, act=A.START, to=asked) == ""
+    floor.wait(60_000)
+    floor.tell(events.SwitchUp(()))
+    assert {floor.agent(one).state for one in (ANNA, BORYS)} == {AgentState.LOGGED_OUT}
+    assert violations(floor.live) == []
+
+
 def test_only_a_colleague_who_is_free_can_be_asked_and_only_one() -> None:
     floor, _ = talking()
     assert consult(floor, A.START, ANNA) == "unknown_agent"
