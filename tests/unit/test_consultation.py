@@ -169,17 +169,26 @@ def test_a_lost_phone_of_either_ends_the_asking_and_strands_nobody(act: ConsultA
 
 
 @pytest.mark.parametrize("asking", [ANNA, BORYS])
-def test_a_snapshot_without_either_phone_ends_the_asking(asking: AgentId) -> None:
-    floor = Conversation(lead(1), policy=policy(campaign(), agents=(profile(ANNA), profile(BORYS))))
+@pytest.mark.parametrize("kind", LegKind)
+def test_a_snapshot_without_either_phone_ends_the_asking(asking: AgentId, kind: LegKind) -> None:
+    people = (profile(ANNA, leg_kind=kind), profile(BORYS, leg_kind=kind))
+    floor = Conversation(lead(1), policy=policy(campaign(), agents=people))
+    asked = BORYS if asking == ANNA else ANNA
     floor.ready(asking)
     (leg,) = floor.dialed()
-    floor.talk(leg)
-    asked = BORYS if asking == ANNA else ANNA
+    floor.answer(leg)
+    if kind is LegKind.ON_DEMAND:
+        floor.tell(events.LegAnswered(leg_of(floor.agent(asking))))
+    floor.tell(events.LegBridged(leg))
     floor.ready(asked)
     assert floor.command(events.AgentConsult, agent=asking, act=A.START, to=asked) == ""
+    if kind is LegKind.ON_DEMAND:
+        floor.tell(events.LegAnswered(leg_of(floor.agent(asked))))
+    assert floor.agent(asked).state is AgentState.HELPING
     floor.wait(60_000)
     floor.tell(events.SwitchUp(()))
-    assert {floor.agent(one).state for one in (ANNA, BORYS)} == {AgentState.LOGGED_OUT}
+    assert floor.agent(asking).consult is None
+    assert floor.agent(asked).helps is None
     assert violations(floor.live) == []
 
 
