@@ -154,8 +154,6 @@ class Checks:
         if order.attempt in self._dialed:
             raise Broken(f"attempt {order.attempt} is dialed twice")
         self._dialed.add(order.attempt)
-        if not self._plan.traced:
-            return
         row = self._disk.execute(
             "SELECT a.lead_id, a.number, l.zone FROM attempts a JOIN leads l ON l.id = a.lead_id WHERE a.id = ?",
             (order.attempt,),

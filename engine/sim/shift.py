@@ -408,9 +408,6 @@ class _World:
             id_: replace(
                 queue,
                 hours=self.chance.choice((queue.hours, queue.hours, CallingHours(spans=((),) * 7, zone="Europe/Kyiv"))),
-                queue_max=self.chance.choice(
-                    (queue.queue_max, 20)
-                ),  # who waits already may be more than a smaller one holds
             )
             for id_, queue in whole.queues.items()
             if self.chance.random() < 0.9
