@@ -118,6 +118,8 @@ def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> No
     if talked and attempt.agent is not None:
         live.restored_talk[attempt.id] = attempt.agent
     attempt = replace(attempt, agent=None, state=CustomerState.WAITING if talked else attempt.state)
+    if attempt.state is CustomerState.LEAVING:
+        attempt = replace(attempt, outcome=_known_of(attempt))  # the disk has none before the end
     live.attempts[attempt.id] = attempt
     live.line(attempt.trunk).in_use += 1
     if lead is not None:

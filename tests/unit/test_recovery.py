@@ -181,6 +181,15 @@ def test_what_is_gone_is_closed_by_what_is_known(state: CustomerState, outcome: 
     assert floor.live.line(TrunkId("carrier")).in_use == 0
 
 
+def test_who_answered_against_the_last_engines_hang_up_hears_the_message_from_the_next() -> None:
+    floor = restart(restored(attempt(CustomerState.LEAVING, answered_at_ms=MONDAY_MS - 1)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS), found(BORYSES))))
+    assert [o.leg for o in floor.all(effects.PlayMessageAndHangup, orders)] == [CUSTOMER], "no silence"
+    assert not floor.all(effects.Hangup, orders)
+    floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is Outcome.ABANDONED
+
+
 def test_a_conversation_that_ended_while_no_engine_ran_is_still_wrapped_up() -> None:
     floor = restart(restored(attempt(CustomerState.TALKING)))
     orders = floor.tell(events.SwitchUp((found(ANNAS), found(BORYSES))))
