@@ -326,6 +326,16 @@ async def test_a_planted_violation_is_found(database: InlineDatabase, store: Sto
     assert any(v.invariant == invariant and words in v.what for v in found), found
 
 
+async def test_a_clock_that_was_set_back_excuses_times_and_nothing_else(database: InlineDatabase, store: Store) -> None:
+    await a_days_work(database, store)
+    await change(database, "UPDATE attempts SET planned_at_ms = planned_at_ms + 7200000 WHERE lead_id = 2;")
+    assert "I19" in {v.invariant for v in await verify(database, now_ms=LATER)}
+    assert await verify(database, now_ms=LATER, times_hold=False) == []
+    _, _, stranded = PLANTED["a stranded lead"]
+    await change(database, stranded)
+    assert [v.invariant for v in await verify(database, now_ms=LATER, times_hold=False)] == ["I10"]
+
+
 async def test_an_attempt_that_outlives_its_engine_is_found(database: InlineDatabase, store: Store) -> None:
     await add_lead(database, 1)
     await store.commit([SaveAttempt(attempt(1, 1))])
