@@ -284,6 +284,18 @@ async def test_a_callback_that_was_dialed_is_done(store: Store, database: Databa
     assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["done"]
 
 
+async def test_a_promise_is_not_kept_by_the_conversation_it_was_made_in_whatever_the_clock_says(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1)
+    talk = talking(attempt(1, 1))
+    set_back_ms = NOON - 60 * MINUTE_MS
+    promise = replace(promised(1, 1, set_back_ms + MINUTE_MS), at_ms=set_back_ms)
+    await store.commit([SaveAttempt(attempt(1, 1)), SaveAnswer(talk), promise])
+    await store.commit([SaveEnd(replace(ended(talk, Outcome.CONNECTED), ended_at_ms=set_back_ms + 1), None)])
+    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["scheduled"]
+
+
 async def test_a_call_whose_agent_was_lost_ends_with_its_attempt(store: Store, database: Database) -> None:
     await add_lead(database, 1)
     talk = talking(attempt(1, 1))

@@ -129,8 +129,9 @@ SET attempts_count = (
 WHERE id = :lead;
 
 -- name: callbacks_kept
+-- Not by the conversation it was promised in: by a clock that was set back meanwhile it may be due before that was dialed.
 UPDATE callbacks SET state = 'done', closed_at_ms = :at_ms, closed_by = :attempt
-WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :planned_at_ms;
+WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :planned_at_ms AND attempt_id IS NOT :attempt;
 
 -- name: change_lead
 UPDATE leads
