@@ -36,13 +36,16 @@ from engine.core.model import (
     AgentId,
     AgentState,
     Attempt,
+    AttemptId,
     CommandId,
     ConsultAct,
     CustomerState,
+    Disposition,
     DispositionKind,
     LeadId,
     LegId,
     PhoneNumber,
+    Policy,
     RecordAct,
     SkipReason,
     Verdict,
@@ -104,6 +107,8 @@ class Habits:
     phone_answers_share: float = 0.97
     phone_loss_every_ms: int = 0  # 0: phones do not fail
     attach_share: float = 0.6  # of conversations with somebody unknown, whom the agent then recognises
+    astray_share: float = 0.0  # of looks at the desk that end with a press of any button, whether it fits or not
+    twice_share: float = 0.0  # of presses that the page sends a second time, at once or to the next engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +229,7 @@ class SimAgent:
         self._news = Bell()
         self._in_time = False  # for what was planned
         self._commands = 0
+        self._last_attempt: AttemptId | None = None
 
     def see(self, agent: Agent) -> None:
         """The desk shows this now."""
@@ -258,6 +264,11 @@ class SimAgent:
             return
         try:
             await engine.do(command)
+            if self._chance.random() < self._habits.twice_share:
+                await asyncio.sleep(self._chance.choice((0, 5)))
+                engine = self._engine()
+                if engine is not None:
+                    await engine.do(command)
         except TimeoutError:
             self._news.ring()  # "not saved (yet)": look again
         engine = self._engine()  # perhaps another one by now
@@ -269,9 +280,17 @@ class SimAgent:
 
     def _plan(self) -> tuple[int | None, DeskEvent | None]:
         """How long to wait, and what to press then unless the desk shows something new before."""
-        agent, habits, chance = self._seen, self._habits, self._chance
+        agent = self._seen
         if agent is None or self._engine() is None:
             return None if self._engine() is None else 1_000, None
+        if agent.attempt is not None:
+            self._last_attempt = agent.attempt
+        if not self.going_home and self._chance.random() < self._habits.astray_share:
+            return int(self._chance.expovariate(1 / 2_000)), self._astray()
+        return self._plan_of(agent)
+
+    def _plan_of(self, agent: Agent) -> tuple[int | None, DeskEvent | None]:
+        habits, chance = self._habits, self._chance
         soon_ms = 500 + int(chance.expovariate(1 / 2_000))
         match agent.state:
             case AgentState.LOGGED_OUT:
@@ -376,9 +395,8 @@ class SimAgent:
         return in_ms, self._consult(self._chance.choice(tuple(ConsultAct)))
 
     def _consult(self, act: ConsultAct) -> DeskEvent:
-        engine = self._engine()
-        people = list(engine.policy().agents) if engine is not None else []
-        to = self._chance.choice([*people, self.id])
+        policy = self._policy()
+        to = self._chance.choice((*(policy.agents if policy is not None else ()), self.id))
         if act is ConsultAct.START and self._chance.random() < self._habits.outside_share:
             number = PhoneNumber(f"+38050{self._chance.randrange(10**7):07}")
             return AgentConsult(command=self._id(), by=self.id, agent=self.id, act=act, number=number)
@@ -389,14 +407,47 @@ class SimAgent:
         return AgentAttach(command=self._id(), by=self.id, agent=self.id, attempt=attempt.id, lead=lead)
 
     def _transfer(self) -> DeskEvent:
-        """To a colleague, to myself later, to the team, or to somebody outside."""
-        engine = self._engine()
-        people = list(engine.policy().agents) if engine is not None else []
-        to = self._chance.choice([None, self.id, *people])
-        if self._chance.random() < self._habits.outside_share:
-            number = PhoneNumber(f"+38050{self._chance.randrange(10**7):07}")
+        """To a colleague, to myself later, to a team, to those of a queue, or to somebody outside."""
+        chance, policy = self._chance, self._policy()
+        if policy is None or chance.random() < self._habits.outside_share:
+            number = PhoneNumber(f"+38050{chance.randrange(10**7):07}")
             return AgentTransferOut(command=self._id(), by=self.id, agent=self.id, number=number)
-        return AgentTransfer(command=self._id(), by=self.id, agent=self.id, to=to)
+        to = chance.choice((None, self.id, *policy.agents))
+        team = None if to is not None else chance.choice((None, *policy.campaigns))
+        queue = None if to is not None or team is not None else chance.choice((None, *policy.queues))
+        return AgentTransfer(command=self._id(), by=self.id, agent=self.id, to=to, team=team, queue=queue)
+
+    def _astray(self) -> DeskEvent | None:
+        """Any button: of a page that is behind, of an impatient finger, of a program at the same interface."""
+        chance, me = self._chance, {"by": self.id, "agent": self.id}
+        attempt, on = self._last_attempt, chance.random() < 0.5
+        lead = LeadId(chance.randint(1, 80))
+        policy = self._policy()
+        results = [d for c in policy.campaigns.values() for d in c.dispositions] if policy is not None else []
+        buttons: list[Callable[[], DeskEvent | None]] = [
+            lambda: self._say(
+                chance.choice((AgentAnswer, AgentHangup, AgentLogin, AgentLogout, AgentLogout, AgentReady))
+            ),
+            lambda: AgentPause(command=self._id(), **me, reason="lunch"),
+            lambda: AgentDial(command=self._id(), **me, lead=lead, position=chance.choice((None, 0, 1))),
+            lambda: AgentSkip(command=self._id(), **me, lead=lead, reason=SkipReason.OTHER),
+            lambda: AgentHold(command=self._id(), **me, on=on),
+            lambda: AgentMute(command=self._id(), **me, on=on),
+            lambda: AgentDigits(command=self._id(), **me, digits="2"),
+            lambda: AgentRecord(command=self._id(), **me, act=chance.choice(tuple(RecordAct))),
+            self._transfer,
+            lambda: self._consult(chance.choice(tuple(ConsultAct))),
+        ]
+        if attempt is not None and results:
+            buttons += (
+                lambda: self._result(attempt, chance.choice(results)),
+                lambda: AgentAttach(command=self._id(), **me, attempt=attempt, lead=lead),
+            )
+        return chance.choice(buttons)()
+
+    def _policy(self) -> Policy | None:
+        engine = self._engine()
+        return None if engine is None else engine.policy()
 
     def _owes(self, agent: Agent) -> bool:
         """Whether a disposition is required, also of who has logged out."""
@@ -416,12 +467,15 @@ class SimAgent:
         machine = self._hears_machine(attempt.leg)
         fits = [d for d in campaign.dispositions if attempt.lead is not None or d.kind is DispositionKind.FINAL]
         disposition = self._chance.choice([d for d in fits if d.machine is machine] or fits)
+        return self._result(attempt.id, disposition)
+
+    def _result(self, attempt: AttemptId, disposition: Disposition) -> DeskEvent:
         at_ms = self._now_ms() + 60_000 + int(self._chance.expovariate(1 / 1_800_000))
         return Dispose(
             command=self._id(),
             by=self.id,
             agent=self.id,
-            attempt=attempt.id,
+            attempt=attempt,
             disposition=disposition.id,
             callback_at_ms=at_ms if disposition.kind is DispositionKind.CALLBACK else None,
             callback_mine=self._chance.random() < 0.5,

@@ -84,6 +84,7 @@ class Plan:
     failed_write_share: float = 0.0
     failed_write: int = 0  # the one, counted from 1, that fails whatever the share
     supervisor_every_ms: int = 0
+    regret_share: float = 0.0  # of dials, whose client asks for no calls just then
     stands_still_every_ms: int = 0  # the machine, for seconds
     check_every: int = 1  # facts between two looks at all invariants
     watch_every_s: int = 2  # between two looks at what is stuck
@@ -92,7 +93,7 @@ class Plan:
 
 def faulty(seed: int) -> Plan:
     """The history of a seed, with all faults."""
-    chance, machines = random.Random(seed), random.Random(f"{seed} machines")
+    chance, machines, buttons = random.Random(seed), random.Random(f"{seed} machines"), random.Random(f"{seed} buttons")
     harsh = chance.choice((0.3, 1.0, 2.0))
     start_ms = chance.choice((START_MS, START_MS, CLOCKS_BACK_MS, CLOCKS_FORWARD_MS))
     return Plan(
@@ -114,6 +115,8 @@ def faulty(seed: int) -> Plan:
             talk_ms=chance.choice((20_000, 90_000)),
             cards=chance.choice((0, 0, 80)),
             machine_share=machines.choice((0.0, 0.5)),
+            astray_share=buttons.choice((0.0, 0.05, 0.3)),
+            twice_share=buttons.choice((0.0, 0.1)),
         ),
         amd=AmdPolicy(
             enabled=machines.random() < 0.5,
@@ -140,6 +143,7 @@ def faulty(seed: int) -> Plan:
         slow_disk_ms=chance.choice((0, 5, 200)),
         failed_write_share=0.002 * harsh,
         supervisor_every_ms=150_000,
+        regret_share=buttons.choice((0.0, 0.05)),
         stands_still_every_ms=machines.choice((0, 0, 300_000)),
     )
 

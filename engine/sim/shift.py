@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.api import SubscriptionOverflow
+from engine.bell import Bell
 from engine.core import effects, events
 from engine.core.model import (
     CallingHours,
@@ -53,6 +54,8 @@ HOME_WITHIN_MS: Final = 60 * 60_000
 TRACE_MAX: Final = 50
 #: What is still to happen then comes in a heap, and late.
 STANDS_STILL_MAX_S: Final = 8.0
+#: Who wants no call says so this long after it was planned, in the mean.
+REGRETTED_AFTER_S: Final = 0.3
 #: The engine dies so many steps of the loop after the time is up, at the latest: between any two of them.
 KILLED_WITHIN_TURNS: Final = 60
 
@@ -185,6 +188,9 @@ class _World:
         self._outside: frozenset[asyncio.Task[None]] = frozenset()  # who lives on when the engine's process dies
         self._closing = False
         self._set_back = False  # the system clock, between two engines
+        self._regrets = random.Random(f"{plan.seed} regrets")
+        self._regretted: LeadId | None = None
+        self._wished = Bell()
         self._commands = 0
 
     # ── the history ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,6 +211,8 @@ class _World:
                 actors.append(group.create_task(self._call_in(), name="callers"))
             if self.plan.supervisor_every_ms:
                 actors.append(group.create_task(self._supervise(), name="supervisor"))
+            if self.plan.regret_share:
+                actors.append(group.create_task(self._regret(), name="regrets"))
             if self.plan.stands_still_every_ms:
                 actors.append(group.create_task(self._stand_still(), name="machine"))
             if self.plan.habits.phone_loss_every_ms:
@@ -315,7 +323,7 @@ class _World:
                     await asyncio.sleep(self.chance.expovariate(1 / 30))
                     await self._command(events.CampaignSwitched, campaign=CAMPAIGN, running=not self._closing)
                 case 1 | 2:
-                    await self._suppress()
+                    await self._suppress(self._somebody())
                 case 3:
                     self._reconfigure()
                 case 4 | 5:
@@ -338,10 +346,20 @@ class _World:
             self.switch.call_in(dialed, caller, TRUNK)
             self.report.calls_in += 1
 
-    async def _suppress(self) -> None:
+    async def _regret(self) -> None:
+        """A client asks for no calls while one to them is on its way."""
+        while not self._closing:
+            await self._wished.wait()
+            await asyncio.sleep(self._regrets.expovariate(1 / REGRETTED_AFTER_S))
+            if self._regretted is not None:
+                await self._suppress(self._regretted)
+
+    def _somebody(self) -> LeadId:
         floor = self._floor
         live = sorted(floor.live.leads) if floor is not None else []
-        lead = self.chance.choice(live) if live and self.chance.random() < 0.7 else self._some_lead()
+        return self.chance.choice(live) if live and self.chance.random() < 0.7 else self._some_lead()
+
+    async def _suppress(self, lead: LeadId) -> None:
         if self.chance.random() < 0.5:  # another process writes: nobody tells the engine
             rows = self.disk.execute("SELECT number FROM phones WHERE lead_id = ?", (lead,)).fetchall()
             numbers = [PhoneNumber(number) for (number,) in rows]
@@ -471,6 +489,10 @@ class _World:
             1 for w in writes if isinstance(w, effects.SaveEnd) and w.attempt.outcome is Outcome.CONNECTED
         )
         self.checks.saved(writes)
+        for write in writes:
+            if isinstance(write, effects.SaveAttempt) and self._regrets.random() < self.plan.regret_share:
+                self._regretted = write.attempt.lead
+                self._wished.ring()
 
     def _invited(self, invite: Invite) -> None:
         self.report.dialed += 1
