@@ -309,6 +309,8 @@ def switch_campaign(live: Live, event: CampaignSwitched, now_ms: int) -> str:
         return Refusal.UNKNOWN_CAMPAIGN
     live.running[event.campaign] = event.running
     live.hoppers[event.campaign].dry_until_ms = 0
+    if not event.running:
+        previews.review(live, now_ms)
     live.emit(
         effects.SaveCampaignRun(event.campaign, event.running, now_ms),
         effects.SaveAudit(

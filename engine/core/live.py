@@ -629,7 +629,7 @@ class Live:
             effects.AttemptChanged(ended),
         )
         if not settles_itself and change is None:
-            self._missed(ended, now_ms)
+            self.call_back(ended, now_ms)
         if awaits_disposition:
             self.attempts[ended.id] = ended
             if settled is not None:
@@ -639,9 +639,10 @@ class Live:
         if change is not None and settled is not None:
             self.lead_changed(settled.campaign, change)
 
-    def _missed(self, attempt: Attempt, now_ms: int) -> None:
-        """They called, and nobody spoke with them: somebody calls back."""
-        if attempt.queue is None or attempt.number is None or not self.queues[attempt.queue].call_back:
+    def call_back(self, attempt: Attempt, now_ms: int) -> None:
+        """If they called, nobody spoke with them, and their queue, as far as it is known, does not forbid it."""
+        queue = self.queues.get(attempt.queue) if attempt.queue is not None else None
+        if attempt.queue is None or attempt.number is None or (queue is not None and not queue.call_back):
             return
         self.emit(effects.SaveMissed(attempt))
         for hopper in self.hoppers.values():  # the lead may stand in any of them, as it was

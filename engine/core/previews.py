@@ -63,12 +63,10 @@ _UNWELL: Final = {NotDialing.DRAINING: Refusal.DRAINING, NotDialing.SWITCH: Refu
 def offer(live: Live, now_ms: int) -> None:
     """After every fact: each ready agent of a preview campaign looks at a lead, the longest idle first."""
     for id_ in list(live.asked):
-        campaign = live.campaigns.get(id_)
-        if campaign is None or not isinstance(campaign.pacing, Preview):
+        campaign = live.policy.campaigns.get(id_)
+        if campaign is None or not isinstance(campaign.pacing, Preview) or not live.running.get(id_):
             continue
-        if not live.running.get(id_) or id_ not in live.policy.campaigns:
-            review(live, now_ms)
-        elif live.unwell() is None:
+        if live.unwell() is None:
             _offer(live, campaign, campaign.pacing, now_ms)
 
 

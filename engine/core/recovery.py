@@ -149,6 +149,8 @@ def _close_without_campaign(live: Live, attempt: Attempt, now_ms: int) -> None:
     if attempt.lead is not None and (attempt.queue is None or attempt.bridged_at_ms is not None):
         change = LeadChange(lead=attempt.lead, state=LeadState.CLOSED, rule="campaign_gone")
     live.emit(effects.SaveEnd(ended, change))
+    if attempt.campaign in live.campaigns and attempt.bridged_at_ms is None:
+        live.call_back(ended, now_ms)  # the queue is gone, and their wish is not
 
 
 def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:

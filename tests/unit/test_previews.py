@@ -343,6 +343,20 @@ def test_who_is_ready_is_kept_for_a_call_that_rings_for_nobody() -> None:
     assert floor.agent(BORYS).state is AgentState.PREVIEW
 
 
+def test_who_looked_at_a_lead_of_a_campaign_that_is_stopped_takes_whoever_waits_at_once() -> None:
+    floor, attempt = dialed(lead(1), lead(2))
+    floor.ready(BORYS)
+    assert floor.agent(BORYS).state is AgentState.PREVIEW
+    leg = floor.agent().leg
+    assert leg is not None
+    floor.hang_up(leg)
+    floor.ring(attempt.leg)
+    floor.answer(attempt.leg)
+    assert floor.attempt(attempt.leg).agent is None
+    floor.command(events.CampaignSwitched, campaign=SPRING, running=False)
+    assert floor.attempt(attempt.leg).agent == BORYS
+
+
 def test_the_lead_is_read_again_before_the_dial() -> None:
     floor = office(lead(1), lead(2))
     floor.leads = [replace(one, state=LeadState.CLOSED) if one.id == 1 else one for one in floor.leads]

@@ -26,6 +26,7 @@ from engine.core.model import (
     NotDialing,
     Outcome,
     PhoneNumber,
+    QueueId,
     Recorded,
     Recording,
     RecordingRule,
@@ -188,6 +189,13 @@ def test_who_answered_against_the_last_engines_hang_up_hears_the_message_from_th
     assert not floor.all(effects.Hangup, orders)
     floor.hang_up(CUSTOMER)
     assert floor.end().attempt.outcome is Outcome.ABANDONED
+
+
+def test_who_waited_in_a_queue_that_is_gone_from_the_file_is_called_back() -> None:
+    caller = attempt(CustomerState.WAITING, queue=QueueId("hotline"), lead=None)
+    floor = restart(replace(restored(), attempts=((caller, None),)))
+    assert floor.end().attempt.outcome is Outcome.LEFT_QUEUE
+    assert floor.last(effects.SaveMissed).attempt == floor.end().attempt
 
 
 def test_a_conversation_that_ended_while_no_engine_ran_is_still_wrapped_up() -> None:
