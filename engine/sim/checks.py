@@ -39,7 +39,7 @@ from engine.sim.virtual import VirtualLoop
 STRANDED_MAX_MS: Final = 30_000
 #: Nobody who answered hears nothing for longer than this while the link is up, even when facts are lost.
 SILENCE_MAX_MS: Final = 20_000
-#: A number may still leave the house this long after it was suppressed: its order was on its way.
+#: The order to dial may still be sent this long after the number was suppressed: the engine has not heard of it yet.
 SUPPRESSION_RACE_MS: Final = 1_000
 
 #: Looks at what is stuck between two at the leads: those are many.
@@ -172,9 +172,9 @@ class Checks:
             ]
             if known:
                 raise Broken(f"attempt {order.attempt} dials a number that is on the line")
-        if now_ms > self.suppressed_at_ms.get(lead, now_ms) + SUPPRESSION_RACE_MS:
+        if invite.sent_ms > self.suppressed_at_ms.get(lead, now_ms) + SUPPRESSION_RACE_MS:
             raise Broken(f"attempt {order.attempt} dials lead {lead}, suppressed long ago")
-        if now_ms > self.listed_at_ms.get(number, now_ms) + SUPPRESSION_RACE_MS:
+        if invite.sent_ms > self.listed_at_ms.get(number, now_ms) + SUPPRESSION_RACE_MS:
             raise Broken(f"attempt {order.attempt} dials a number that is on the do-not-call list")
         if self._floor is None or not order.attempt.startswith(f"{self._floor.live.epoch}-"):
             return  # sent by an engine that has died since; the clock may have been stepped meanwhile
