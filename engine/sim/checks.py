@@ -40,7 +40,7 @@ STRANDED_MAX_MS: Final = 30_000
 #: Nobody who answered hears nothing for longer than this while the link is up, even when facts are lost.
 SILENCE_MAX_MS: Final = 20_000
 #: The order to dial may still be sent this long after the number was suppressed: the engine has not heard of it yet.
-SUPPRESSION_RACE_MS: Final = 1_000
+SUPPRESSION_RACE_S: Final = 1.0
 
 #: Looks at what is stuck between two at the leads: those are many.
 LEADS_EVERY: Final = 5
@@ -85,8 +85,8 @@ class Checks:
     """Whoever looks on."""
 
     def __init__(self, plan: Plan, *, switch: SimSwitch, clock: Clock, disk: sqlite3.Connection) -> None:
-        self.suppressed_at_ms: dict[int, int] = {}
-        self.listed_at_ms: dict[str, int] = {}
+        self.suppressed_at_s: dict[int, float] = {}  # by the loop
+        self.listed_at_s: dict[str, float] = {}
         self._plan = plan
         self._switch = switch
         self._clock = clock
@@ -172,9 +172,9 @@ class Checks:
             ]
             if known:
                 raise Broken(f"attempt {order.attempt} dials a number that is on the line")
-        if invite.sent_ms > self.suppressed_at_ms.get(lead, now_ms) + SUPPRESSION_RACE_MS:
+        if invite.sent_s > self.suppressed_at_s.get(lead, invite.sent_s) + SUPPRESSION_RACE_S:
             raise Broken(f"attempt {order.attempt} dials lead {lead}, suppressed long ago")
-        if invite.sent_ms > self.listed_at_ms.get(number, now_ms) + SUPPRESSION_RACE_MS:
+        if invite.sent_s > self.listed_at_s.get(number, invite.sent_s) + SUPPRESSION_RACE_S:
             raise Broken(f"attempt {order.attempt} dials a number that is on the do-not-call list")
         if self._floor is None or not order.attempt.startswith(f"{self._floor.live.epoch}-"):
             return  # sent by an engine that has died since; the clock may have been stepped meanwhile
@@ -326,7 +326,7 @@ class Checks:
             (count,) = self._disk.execute(query).fetchone()
             if count:
                 broken.append(f"{count} {words}")
-        for lead in self.suppressed_at_ms:
+        for lead in self.suppressed_at_s:
             (state,) = self._disk.execute("SELECT state FROM leads WHERE id = ?", (lead,)).fetchone()
             if state != "suppressed":
                 broken.append(f"suppressed lead {lead} is {state}")

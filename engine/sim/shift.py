@@ -366,10 +366,10 @@ class _World:
             at_ms = self.clock.now_ms()
             await DoNotCall(self._database).add(numbers, reason="asked", by="boss", at_ms=at_ms)
             for number in numbers:
-                self.checks.listed_at_ms.setdefault(number.e164, at_ms)
+                self.checks.listed_at_s.setdefault(number.e164, asyncio.get_running_loop().time())
             return
         if not await self._command(events.LeadSuppressed, lead=lead, reason="asked"):
-            self.checks.suppressed_at_ms.setdefault(lead, self.clock.now_ms())
+            self.checks.suppressed_at_s.setdefault(lead, asyncio.get_running_loop().time())
 
     async def _promise(self) -> None:
         """On a card: a call to this client at that time, by somebody or by anybody; or none after all."""

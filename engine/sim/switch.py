@@ -148,10 +148,10 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """A customer was dialed, `at_ms`, by an order that was sent before, at `sent_ms`."""
+    """A customer was dialed, `at_ms`, by an order sent at `sent_s` of the loop, whose time is never stepped."""
 
     at_ms: int
-    sent_ms: int
+    sent_s: float
     order: OriginateCustomer
 
 
@@ -233,7 +233,7 @@ class SimSwitch:
         at_s = max([at_s, *(self._order_at_s.get(leg, 0.0) for leg in legs)]) + 1e-6
         for leg in legs:
             self._order_at_s[leg] = at_s
-        loop.call_at(at_s, self._carry_out, order, self._link, self._life, self._clock.now_ms())
+        loop.call_at(at_s, self._carry_out, order, self._link, self._life, loop.time())
 
     def drop(self, reason: str) -> None:
         """Break the link now."""
@@ -388,7 +388,7 @@ class SimSwitch:
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _carry_out(self, order: SwitchOrder, link: int, life: int, sent_ms: int) -> None:
+    def _carry_out(self, order: SwitchOrder, link: int, life: int, sent_s: float) -> None:
         cut = link != self._link
         if cut:
             self._lose_reply(order, life)
@@ -396,7 +396,7 @@ class SimSwitch:
                 return  # it never left
         match order:
             case OriginateCustomer():
-                self._dial(order, sent_ms, replies=not cut)
+                self._dial(order, sent_s, replies=not cut)
             case OriginateAgent():
                 self._call_phone(order, replies=not cut)
             case OriginateOutside():
@@ -447,7 +447,7 @@ class SimSwitch:
             self._tell(answer)
         return False
 
-    def _dial(self, order: OriginateCustomer, sent_ms: int, *, replies: bool) -> None:
+    def _dial(self, order: OriginateCustomer, sent_s: float, *, replies: bool) -> None:
         if self._trunks is not None and order.trunk not in self._trunks:
             self._tell(OriginateRefused(order.leg, f"trunk {order.trunk} is not configured"))
             return
@@ -458,7 +458,7 @@ class SimSwitch:
         if not self._may_dial(order.leg, replies=replies):
             return
         if self._on_invite is not None:
-            self._on_invite(Invite(self._clock.now_ms(), sent_ms, order))
+            self._on_invite(Invite(self._clock.now_ms(), sent_s, order))
         fate = self._people.customer(order.number)
         channel = Channel(order.leg, order.number, order.trunk, message_ms=fate.message_ms, talk_ms=fate.talk_ms)
         channel.opts_out, channel.verdict, channel.detection_ms = fate.opts_out, fate.verdict, fate.detection_ms
