@@ -133,7 +133,7 @@ def judged(live: Live, attempt: Attempt, verdict: Verdict, draw: float, now_ms: 
                 live.emit(effects.SaveAnswer(replace(attempt, verdict=verdict)))
                 _leave_machine(live, attempt, CustomerEvent.MACHINE, now_ms)
             else:
-                _let_through(live, attempt, verdict, now_ms)
+                let_through(live, attempt, verdict, now_ms)
         case CustomerState.WAITING if attempt.agent is not None:
             _join(live, live.agents[attempt.agent], attempt, now_ms)  # given to them while detection still had the leg
         case CustomerState.LEAVING:
@@ -142,7 +142,8 @@ def judged(live: Live, attempt: Attempt, verdict: Verdict, draw: float, now_ms: 
             live.counters["strange_events"] += 1
 
 
-def _let_through(live: Live, attempt: Attempt, verdict: Verdict, now_ms: int) -> Attempt:
+def let_through(live: Live, attempt: Attempt, verdict: Verdict, now_ms: int) -> Attempt:
+    """Out of detection's hands: they wait for an agent."""
     attempt = live.move_attempt(attempt, CustomerEvent.HUMAN, now_ms, verdict=verdict)
     live.emit(effects.SaveAnswer(attempt))
     return attempt
@@ -315,7 +316,7 @@ def abandon_due(live: Live, attempt: Attempt, now_ms: int) -> None:
         return  # Without a link nothing can be played; the next snapshot sets the clock again.
     if attempt.state is CustomerState.SCREENING:
         live.counters["verdicts_late"] += 1
-        attempt = _let_through(live, attempt, Verdict.UNSURE, now_ms)
+        attempt = let_through(live, attempt, Verdict.UNSURE, now_ms)
         _offer(live, attempt, now_ms)
         if live.attempts[attempt.id].agent is not None:
             live.emit(effects.SetTimer(("abandon", attempt.id), now_ms + LATE_VERDICT_MS))
@@ -450,7 +451,7 @@ def _ask_again(live: Live, now_ms: int) -> None:
 def command_failed(live: Live, attempt: Attempt, command: str, now_ms: int) -> None:
     """The switch did not do what we asked of this leg: ask what it has, and act on that."""
     if attempt.state is CustomerState.SCREENING and command == "screen":
-        _let_through(live, attempt, Verdict.UNSURE, now_ms)
+        let_through(live, attempt, Verdict.UNSURE, now_ms)
     live.counters[f"failed_{command}"] += 1
     if command == "transferout" and attempt.state is CustomerState.LEAVING:
         play_message(live, attempt, now_ms)

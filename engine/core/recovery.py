@@ -411,6 +411,8 @@ def _talk_on(live: Live, attempt: Attempt, partner: AgentId, now_ms: int, *, ove
         return
     if attempt.state in customers.UNANSWERED:
         attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms)
+    if attempt.state is CustomerState.SCREENING:  # the verdict was on its way to the disk
+        attempt = customers.let_through(live, attempt, attempt.verdict or Verdict.UNSURE, now_ms)
     if attempt.state is CustomerState.WAITING:
         if agent.state is AgentState.PAUSED:
             agent = live.move_agent(agent, AgentEvent.READY, now_ms)

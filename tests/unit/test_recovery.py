@@ -31,6 +31,7 @@ from engine.core.model import (
     Recording,
     RecordingRule,
     TrunkId,
+    Verdict,
     agent_leg,
     bridge_of_leg,
     customer_leg,
@@ -119,6 +120,15 @@ def test_a_live_conversation_is_taken_over_without_touching_it() -> None:
     floor.hang_up(CUSTOMER)
     assert floor.agent().state is AgentState.WRAP_UP
     assert floor.end().change is None
+
+
+def test_so_is_one_that_detection_had_let_through_and_the_disk_did_not_know() -> None:
+    floor = restart(restored(attempt(CustomerState.SCREENING, answered_at_ms=MONDAY_MS - 1_000)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER), found(BORYSES))))
+    assert switch_orders(orders) == []
+    now = floor.attempt(CUSTOMER)
+    assert (now.state, now.agent, now.verdict) == (CustomerState.TALKING, ANNA, Verdict.UNSURE)
+    assert floor.agent().state is AgentState.TALKING
 
 
 def test_a_customer_who_waited_is_not_given_to_an_agent_who_is_talking() -> None:
