@@ -20,6 +20,7 @@ from engine.core.floor import Floor
 from engine.core.invariants import violations
 from engine.core.live import READY_ON_DISK, Live
 from engine.core.model import (
+    Agent,
     AgentId,
     AgentState,
     Attempt,
@@ -141,9 +142,9 @@ class Checks:
 
     def _compare_agents(self, live: Live) -> None:
         for id_, agent_state, attempt_id, leg in self._disk.execute("SELECT id, state, attempt_id, leg FROM agents"):
-            agent = live.agents[AgentId(id_)]
             if id_ not in self._agents:
                 continue  # of the last life, until the switch has been heard
+            agent = live.agents.get(AgentId(id_), Agent(id=AgentId(id_)))  # gone from the file: gone home
             known = AgentState.READY if agent.state in READY_ON_DISK else agent.state
             if (agent_state, attempt_id, leg) != (known, agent.attempt, agent.leg):
                 raise Broken(f"the disk has {id_} {agent_state} {attempt_id} {leg}, the memory {agent}")
@@ -307,6 +308,7 @@ class Checks:
         broken = self.left()
         checks = {
             "attempts are open": "SELECT count(*) FROM attempts WHERE ended_at_ms IS NULL",
+            "agents are at work": "SELECT count(*) FROM agents WHERE state <> 'logged_out'",
             "leads wait for nobody": "SELECT count(*) FROM leads WHERE state IN ('dialing', 'in_call')",
             "leads are miscounted": "SELECT count(*) FROM leads WHERE attempts_count <>"
             " (SELECT count(*) FROM attempts a WHERE a.lead_id = leads.id AND a.counted = 1)",

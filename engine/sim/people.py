@@ -280,9 +280,13 @@ class SimAgent:
 
     def _plan(self) -> tuple[int | None, DeskEvent | None]:
         """How long to wait, and what to press then unless the desk shows something new before."""
-        agent = self._seen
-        if agent is None or self._engine() is None:
-            return None if self._engine() is None else 1_000, None
+        engine = self._engine()
+        if engine is None:
+            return None, None
+        known = engine.agent(self.id)
+        agent = self._seen = known if self._seen is None or known is None else self._seen
+        if agent is None:
+            return 1_000, None  # not (or no longer) in the file
         if agent.attempt is not None:
             self._last_attempt = agent.attempt
         if not self.going_home and self._chance.random() < self._habits.astray_share:

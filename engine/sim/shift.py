@@ -413,7 +413,8 @@ class _World:
                 campaigns=tuple(c for c in whole.campaigns if self.chance.random() < 0.9),
                 queues=tuple(q for q in whole.queues if self.chance.random() < 0.8),
             )
-            for id_, profile in self.policy.agents.items()
+            for id_, profile in whole.agents.items()
+            if self.chance.random() < 0.9
         }
         changed = {
             id_: replace(
