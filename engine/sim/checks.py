@@ -284,6 +284,8 @@ class Checks:
         return attempt.state is CustomerState.HELD or (customer.bridge is not None and customer.bridge == phone.bridge)
 
     def _stuck_leads(self, floor: WatchedFloor) -> Iterator[tuple[tuple[str, str], int]]:
+        if floor.live.store_problem:
+            return  # what became of them waits for the disk
         for (lead,) in self._disk.execute(
             "SELECT id FROM leads WHERE state IN ('dialing', 'in_call')"
             " AND id NOT IN (SELECT lead_id FROM attempts WHERE ended_at_ms IS NULL)"

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from engine.core import effects, events
 from engine.core.model import CampaignId, Lead, LeadId, PhoneNumber
@@ -13,6 +14,9 @@ from engine.sim.plan import Plan
 from engine.store.database import InlineDatabase
 from engine.store.errors import StoreIoError
 from engine.store.store import LineUp, Store
+
+#: A write may hang for so long: somebody else has locked the file, or the disk is gone for a while.
+HUNG_MAX_S: Final = 60.0
 
 
 class FaultyStore:
@@ -36,6 +40,7 @@ class FaultyStore:
         self._saved = saved
         self._failed_write = plan.failed_write
         self._failed_share = plan.failed_write_share
+        self._hung_share = plan.hung_write_share
         self._slow_ms = plan.slow_disk_ms
         self._kills = plan.kill_every_ms > 0
         self._own_rows = 0  # of the engine: its commits revise nothing
@@ -44,12 +49,14 @@ class FaultyStore:
 
     def heal(self) -> None:
         """From now on it writes, and at once."""
-        self._slow_ms, self._failed_share = 0, 0.0
+        self._slow_ms, self._failed_share, self._hung_share = 0, 0.0, 0.0
 
     async def commit(self, writes: Sequence[effects.Write]) -> None:
         """As the store, after a while, or not."""
         await self._turn()
         self.writes += 1
+        if self._chance.random() < self._hung_share:
+            await asyncio.sleep(self._chance.uniform(1, HUNG_MAX_S))
         if self.writes == self._failed_write or self._chance.random() < self._failed_share:
             raise StoreIoError("simulated: the disk did not write")
         rows = self._database.rows_written

@@ -82,6 +82,7 @@ class Plan:
     clock_step_ms: int = 0  # how far the system clock may jump between two lives of the engine
     slow_disk_ms: int = 0
     failed_write_share: float = 0.0
+    hung_write_share: float = 0.0
     failed_write: int = 0  # the one, counted from 1, that fails whatever the share
     supervisor_every_ms: int = 0
     regret_share: float = 0.0  # of dials, whose client asks for no calls just then
@@ -142,6 +143,7 @@ def faulty(seed: int) -> Plan:
         clock_step_ms=chance.choice((0, 0, 60_000, 3_600_000)),
         slow_disk_ms=chance.choice((0, 5, 200)),
         failed_write_share=0.002 * harsh,
+        hung_write_share=buttons.choice((0.0, 0.0, 0.005)),
         supervisor_every_ms=150_000,
         regret_share=buttons.choice((0.0, 0.05)),
         stands_still_every_ms=machines.choice((0, 0, 300_000)),
