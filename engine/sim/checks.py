@@ -258,7 +258,8 @@ class Checks:
                 yield ("without a channel is attempt", one.id), STRANDED_MAX_MS
                 continue
             legs.add(one.leg)
-            recording = one.recording if one.state is CustomerState.TALKING else None
+            begun = one.state is CustomerState.TALKING and not live.store_problem  # it is ordered when it is on disk
+            recording = one.recording if begun else None
             if recording is not None and recording.name not in self._switch.recordings:
                 yield ("not recorded, and said to be, is attempt", one.id), STRANDED_MAX_MS
             if one.state is CustomerState.HELD and channel.bridge is not None:

@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from engine.core.budget import AbandonRule
+from engine.core.budget import AbandonRule, AtCeiling
+from engine.core.law import After, Calendar, Cooldown, Count, Key, Limit, Pack, Rolling
 from engine.core.model import (
     AgentId,
     AgentProfile,
@@ -44,6 +45,8 @@ TRUNK: Final = TrunkId("carrier")
 HOTLINE: Final = QueueId("hotline")
 OUR_NUMBER: Final = PhoneNumber("+380441230000")
 VOICEMAIL: Final = DispositionId("voicemail")
+#: A supervisor gives the trunk no more.
+LINES_MAX: Final = 9
 #: 2025-11-24 08:00 UTC, a Monday.
 START_MS: Final = 1_763_971_200_000
 #: The campaigns' own zone.
@@ -54,6 +57,21 @@ CLOCKS_BACK_MS: Final = 1_761_439_800_000
 CLOCKS_FORWARD_MS: Final = 1_774_745_400_000
 #: Hours with edges inside the hour that these nights have twice, or not at all.
 NIGHT: Final = ((0, 90), (105, 150), (155, 210), (215, 24 * 60))
+#: A strict law: of persons, by the day and by the hour, with rests.
+LAW: Final = Pack(
+    name="simulated",
+    version=1,
+    limits=(
+        Limit(count=Count.ATTEMPT, max=3, per=Calendar.DAY),
+        Limit(count=Count.ATTEMPT, max=2, per=Rolling(900_000), key=Key.NUMBER),
+        Limit(count=Count.TALK, max=1, per=Calendar.DAY, key=Key.LEAD),
+    ),
+    cooldowns=(
+        Cooldown(after=After.ATTEMPT, length_ms=60_000, key=Key.NUMBER),
+        Cooldown(after=After.ABANDONED, length_ms=600_000),
+        Cooldown(after=After.CONVERSATION, length_ms=300_000),
+    ),
+)
 PREVIEW: Final = Preview(countdown_ms=12_000, on_timeout=OnTimeout.SKIP, skips_max=3)
 
 
@@ -74,6 +92,7 @@ class Plan:
     recording: RecordingRule = field(default_factory=RecordingRule)
     campaigns: int = 1  # or 2
     calls_in_every_ms: int = 0  # people who call us
+    law: tuple[Pack, ...] = ()
     amd: AmdPolicy = field(default_factory=AmdPolicy)
     habits: Habits = field(default_factory=Habits)
     faults: Faults = field(default_factory=Faults)
@@ -143,6 +162,7 @@ def faulty(seed: int) -> Plan:
         clock_step_ms=chance.choice((0, 0, 60_000, 3_600_000)),
         slow_disk_ms=chance.choice((0, 5, 200)),
         failed_write_share=0.002 * harsh,
+        law=buttons.choice(((), (LAW,))),
         hung_write_share=buttons.choice((0.0, 0.0, 0.005)),
         supervisor_every_ms=150_000,
         regret_share=buttons.choice((0.0, 0.05)),
@@ -190,6 +210,7 @@ def policy_of(plan: Plan) -> Policy:
         ),
         hours=CallingHours(spans=(plan.hours,) * 7, zone=ZONE),
         dispositions=(*dispositions, *((voicemail,) if plan.amd.enabled else ())),
+        law=plan.law,
         amd=plan.amd,
         wrap_up_mode=plan.wrap_up,
         recording=plan.recording,
@@ -226,3 +247,18 @@ def policy_of(plan: Plan) -> Policy:
         if plan.calls_in_every_ms
         else {},
     )
+
+
+def constant_of(plan: Plan) -> Policy:
+    """What of that house no supervisor changes: a shift is held against it at its end.
+
+    Who ends a ringing call cannot be told here (ends without a cause and without a SIP code are simulated), nor how the
+    pacer had to dial when, and for whom.
+    """
+    house = policy_of(plan)
+    campaigns = {
+        id_: replace(c, pacing=Predictive(), abandon=replace(c.abandon, ring_min_ms=0, at_ceiling=AtCeiling.EASE))
+        for id_, c in house.campaigns.items()
+    }
+    trunks = {id_: replace(trunk, lines_max=LINES_MAX) for id_, trunk in house.trunks.items()}
+    return replace(house, campaigns=campaigns, trunks=trunks)

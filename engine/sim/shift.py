@@ -42,7 +42,20 @@ from engine.recorder import said_step
 from engine.sim.checks import Broken, Checks, WatchedFloor
 from engine.sim.disk import FaultyStore
 from engine.sim.people import People, SimAgent
-from engine.sim.plan import CAMPAIGN, OUR_NUMBER, PREVIEW, SECOND, START_MS, TRUNK, ZONE, Plan, faulty, policy_of
+from engine.sim.plan import (
+    CAMPAIGN,
+    LINES_MAX,
+    OUR_NUMBER,
+    PREVIEW,
+    SECOND,
+    START_MS,
+    TRUNK,
+    ZONE,
+    Plan,
+    constant_of,
+    faulty,
+    policy_of,
+)
 from engine.sim.switch import Faults, Invite, SimSwitch
 from engine.sim.virtual import VirtualClock, VirtualLoop, run
 from engine.store.database import InlineDatabase
@@ -228,7 +241,13 @@ class _World:
                 self._engine.cancel()
         self.checks.at_the_end(self.policy)
         now_ms = self.clock.now_ms()
-        broken = await verify(self._database, now_ms=now_ms, at_rest=True, times_hold=not self._set_back)
+        broken = await verify(
+            self._database,
+            now_ms=now_ms,
+            at_rest=True,
+            times_hold=not self._set_back,
+            policy=None if self._set_back else constant_of(self.plan),
+        )
         if broken:
             raise Broken("verified: " + "; ".join(map(str, broken)))
 
@@ -425,7 +444,7 @@ class _World:
             for id_, campaign in whole.campaigns.items()
             if id_ == CAMPAIGN or not second_gone
         }
-        trunk = replace(self.policy.trunks[TRUNK], lines_max=self.chance.randint(1, 9))
+        trunk = replace(self.policy.trunks[TRUNK], lines_max=self.chance.randint(1, LINES_MAX))
         queues = {
             id_: replace(
                 queue,
