@@ -10,6 +10,7 @@ from engine.core.effects import (
     SaveAnswer,
     SaveArrival,
     SaveAttached,
+    SaveAttempt,
     SaveDisposition,
     SaveDispositionAlone,
     SaveEnd,
@@ -42,6 +43,7 @@ from tests.contract.store_people import (
     closed,
     ended,
     number,
+    retry,
     rows,
     talking,
     unanswered,
@@ -100,6 +102,26 @@ async def test_a_stranger_who_gave_up_becomes_a_lead_that_is_called_back_once(st
     assert [one.id for one in fetched.leads] == [lead["id"]]
     assert fetched.leads[0].attempts_count == 0, "their call spends none of our tries"
     assert await verify(database, now_ms=NOON + 60_000) == []
+
+
+async def test_a_missed_call_is_owed_though_an_earlier_conversation_ends_after_the_clock_was_set_back(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1)
+    begun = attempt(1, 1, at_ms=NOON + 60 * 60_000)
+    said = SaveDisposition(
+        attempt=begun.id,
+        lead=LeadId(1),
+        agent=ANNA,
+        disposition=DispositionId("later"),
+        note="",
+        at_ms=NOON,
+        change=retry(1, NOON),
+    )
+    await store.commit([SaveAttempt(begun), SaveAnswer(talking(begun)), said, *gave_up(arrival(2, number(1)))])
+    over = replace(ended(talking(begun), Outcome.CONNECTED), ended_at_ms=NOON + 50_000)
+    await store.commit([SaveEnd(over, None)])
+    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["scheduled"]
 
 
 async def test_a_second_missed_call_makes_no_second_lead_and_no_second_promise(

@@ -129,9 +129,12 @@ SET attempts_count = (
 WHERE id = :lead;
 
 -- name: callbacks_kept
--- Not by the conversation it was promised in: by a clock that was set back meanwhile it may be due before that was dialed.
+-- Not what was promised in this conversation, or in a later one: by a clock that was set back meanwhile it may have been
+-- due before this one began.
 UPDATE callbacks SET state = 'done', closed_at_ms = :at_ms, closed_by = :attempt
-WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :planned_at_ms AND attempt_id IS NOT :attempt;
+WHERE lead_id = :lead AND closed_at_ms IS NULL AND due_at_ms <= :planned_at_ms
+  AND NOT EXISTS (SELECT 1 FROM attempts this JOIN attempts made ON made.rowid >= this.rowid
+                  WHERE this.id = :attempt AND made.id = callbacks.attempt_id);
 
 -- name: change_lead
 UPDATE leads
