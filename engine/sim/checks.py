@@ -323,7 +323,8 @@ class Checks:
             "calls that came in have a wrong outcome": "SELECT count(*) FROM attempts WHERE queue_id IS NOT NULL"
             " AND outcome NOT IN ('connected', 'left_queue', 'turned_away', 'out_of_hours')",
             "callers reached nobody and are not called back": "SELECT count(*) FROM attempts a WHERE a.number <> ''"
-            " AND a.outcome IN ('left_queue', 'turned_away', 'out_of_hours') AND a.lead_id IS NULL",
+            " AND a.outcome IN ('left_queue', 'turned_away', 'out_of_hours') AND a.lead_id IS NULL"
+            " AND a.queue_id = 'hotline'",
             "persons were kept from agents": "SELECT count(*) FROM attempts WHERE outcome = 'machine'"
             " AND verdict IS NOT 'machine'",
         }

@@ -43,7 +43,9 @@ CAMPAIGN: Final = CampaignId("spring")
 SECOND: Final = CampaignId("autumn")
 TRUNK: Final = TrunkId("carrier")
 HOTLINE: Final = QueueId("hotline")
-OUR_NUMBER: Final = PhoneNumber("+380441230000")
+#: For the few, who come first and are not called back.
+VIP: Final = QueueId("vip")
+OUR_NUMBERS: Final = {HOTLINE: PhoneNumber("+380441230000"), VIP: PhoneNumber("+380441230001")}
 VOICEMAIL: Final = DispositionId("voicemail")
 #: A supervisor gives the trunk no more.
 LINES_MAX: Final = 9
@@ -223,7 +225,7 @@ def policy_of(plan: Plan) -> Policy:
             name=f"Agent {n}",
             phone=PhoneId(f"desk-{n:03}"),
             campaigns=campaigns,
-            queues=(HOTLINE,) if plan.calls_in_every_ms else (),
+            queues=tuple(OUR_NUMBERS) if plan.calls_in_every_ms else (),
             leg_kind=LegKind.ON_DEMAND if chance.random() < plan.on_demand_share else LegKind.NAILED_UP,
             answers_notify=n % 2 == 0,
         )
@@ -234,15 +236,18 @@ def policy_of(plan: Plan) -> Policy:
         trunks={TRUNK: Trunk(id=TRUNK, lines_max=plan.lines, calls_per_second_max=20.0)},
         agents={profile.id: profile for profile in profiles},
         queues={
-            HOTLINE: InboundQueue(
-                id=HOTLINE,
-                name="Hotline",
-                campaign=CAMPAIGN,
-                numbers=(OUR_NUMBER.e164,),
+            id_: InboundQueue(
+                id=id_,
+                name=id_,
+                campaign=CAMPAIGN if id_ == HOTLINE else campaigns[-1],
+                numbers=(number.e164,),
                 hours=campaign.hours,
-                wait_max_ms=90_000,
+                wait_max_ms=90_000 if id_ == HOTLINE else 20_000,
                 queue_max=random.Random(f"{plan.seed} queue").choice((1, 3, 10)),
+                priority=int(id_ == VIP),
+                call_back=id_ == HOTLINE,
             )
+            for id_, number in OUR_NUMBERS.items()
         }
         if plan.calls_in_every_ms
         else {},

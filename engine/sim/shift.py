@@ -30,6 +30,7 @@ from engine.core.model import (
     CallingHours,
     CommandId,
     LeadId,
+    LeadState,
     LegKind,
     Outcome,
     PhoneNumber,
@@ -44,8 +45,9 @@ from engine.sim.disk import FaultyStore
 from engine.sim.people import People, SimAgent
 from engine.sim.plan import (
     CAMPAIGN,
+    HOTLINE,
     LINES_MAX,
-    OUR_NUMBER,
+    OUR_NUMBERS,
     PREVIEW,
     SECOND,
     START_MS,
@@ -361,7 +363,8 @@ class _World:
             known = PhoneNumber(f"+38067{chance.randint(1, self.plan.leads):06}0")
             stranger = PhoneNumber(f"+38050{chance.randrange(20):07}")
             caller = chance.choice((known, known, stranger, None))
-            dialed = OUR_NUMBER if chance.random() < 0.97 else PhoneNumber("+380440000000")
+            ours = chance.choice((*OUR_NUMBERS.values(), OUR_NUMBERS[HOTLINE]))
+            dialed = ours if chance.random() < 0.97 else PhoneNumber("+380440000000")
             self.switch.call_in(dialed, caller, TRUNK)
             self.report.calls_in += 1
 
@@ -391,14 +394,20 @@ class _World:
             self.checks.suppressed_at_s.setdefault(lead, asyncio.get_running_loop().time())
 
     async def _promise(self) -> None:
-        """On a card: a call to this client at that time, by somebody or by anybody; or none after all."""
+        """On a card: a call to this client at that time, by somebody or by anybody; or none after all, as it was."""
         at_ms = self.clock.now_ms() + int(self.chance.expovariate(1 / 900_000))
-        await self._command(
+        lead = self._some_lead()
+        state, next_at_ms = self.disk.execute("SELECT state, next_at_ms FROM leads WHERE id = ?", (lead,)).fetchone()
+        refused = await self._command(
             events.PlanCallback,
-            lead=self._some_lead(),
+            lead=lead,
             at_ms=at_ms if self.chance.random() < 0.7 else None,
             owner=self.chance.choice((None, *self.policy.agents)),
         )
+        if not refused and self.chance.random() < 0.3:
+            await asyncio.sleep(self.chance.expovariate(1 / 5))
+            was = events.LeadWas(state=LeadState(state), next_at_ms=next_at_ms)
+            await self._command(events.PlanCallback, lead=lead, at_ms=None, was=was)
 
     async def _fall_off(self) -> None:
         """Desk phones lose their registration, one at a time."""
@@ -451,7 +460,7 @@ class _World:
                 hours=self.chance.choice((queue.hours, queue.hours, CallingHours(spans=((),) * 7, zone="Europe/Kyiv"))),
             )
             for id_, queue in whole.queues.items()
-            if self.chance.random() < 0.9
+            if self.chance.random() < 0.9 and queue.campaign in changed
         }
         self.policy = Policy(campaigns=changed, trunks={TRUNK: trunk}, agents=profiles, queues=queues)
         if self._driver is not None:
