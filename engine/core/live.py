@@ -214,7 +214,7 @@ class Live:
                 self.trunks[trunk_id].in_use = old.in_use if old else 0
         self.profiles |= policy.agents
         for agent_id, profile in policy.agents.items():
-            agent = self.agents.setdefault(agent_id, Agent(id=agent_id))
+            agent = self.enlist(agent_id)
             if agent.state is AgentState.LOGGED_OUT:  # a logged-in phone takes part as it did at log-in
                 self._leg_kinds[agent_id] = profile.leg_kind
         for agent_id, before in served.items():
@@ -224,6 +224,10 @@ class Live:
         for agent in self.agents.values():
             self.roster.seat(agent.id, self.seats_of(agent.id), agent.state)
         self.ask_all()
+
+    def enlist(self, agent: AgentId) -> Agent:
+        """The agent as known, or one who is not at work."""
+        return self.agents.setdefault(agent, Agent(id=agent))
 
     def _adopt_campaign(self, campaign: Campaign, lawful: Mapping[CampaignId, tuple[Pack, ...]], now_ms: int) -> None:
         id_ = campaign.id

@@ -117,6 +117,7 @@ def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> No
     talked = attempt.state in customers.CONVERSING
     if talked and attempt.agent is not None:
         live.restored_talk[attempt.id] = attempt.agent
+        live.enlist(attempt.agent)  # who has left the file talks to the end
     attempt = replace(attempt, agent=None, state=CustomerState.WAITING if talked else attempt.state)
     if attempt.state is CustomerState.LEAVING:
         attempt = replace(attempt, outcome=_known_of(attempt))  # the disk has none before the end
@@ -385,7 +386,7 @@ def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:
 def _conversation_found(live: Live, attempt: Attempt | None, leg: LegFound, now_ms: int) -> bool:
     """Whether they are talking, whatever we thought; then the books follow."""
     phones = [(a, one) for one in leg.bridged_with if (a := agent_of_leg(one)) is not None]
-    partners = [a for a, one in phones if a not in live.agents or live.agents[a].leg == one]  # others are hung up
+    partners = [a for a, one in phones if a in live.agents and live.agents[a].leg == one]  # others are hung up
     if attempt is None or not partners or attempt.state in {CustomerState.LEAVING, CustomerState.ENDED}:
         return False
     theirs = attempt.agent or live.restored_talk.get(attempt.id)

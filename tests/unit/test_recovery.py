@@ -9,9 +9,9 @@ import pytest
 from engine.ari.client import REQUEST_DEADLINE_MS
 from engine.core import effects, events
 from engine.core.dialing import SEND_WITHIN_MS
+from engine.core.invariants import violations
 from engine.core.live import SNAPSHOT_GRACE_MS
 from engine.core.model import (
-    Agent,
     AgentId,
     AgentState,
     Attempt,
@@ -129,6 +129,28 @@ def test_so_is_one_that_detection_had_let_through_and_the_disk_did_not_know() ->
     now = floor.attempt(CUSTOMER)
     assert (now.state, now.agent, now.verdict) == (CustomerState.TALKING, ANNA, Verdict.UNSURE)
     assert floor.agent().state is AgentState.TALKING
+
+
+def test_an_agent_who_has_left_the_file_talks_to_the_end() -> None:
+    left = AgentId("left")
+    theirs = agent_leg(left, "1-3")
+    floor = restart(restored(attempt(CustomerState.TALKING, agent=left), logged_in=((left, True),)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, theirs), found(theirs, CUSTOMER))))
+    assert switch_orders(orders) == []
+    assert (floor.attempt(CUSTOMER).agent, floor.agent(left).state) == (left, AgentState.TALKING)
+    floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is Outcome.CONNECTED
+    assert floor.agent(left).state is AgentState.WRAP_UP
+    assert violations(floor.live) == []
+
+
+def test_who_was_put_through_to_somebody_unknown_is_not_left_in_silence() -> None:
+    unknown = agent_leg(AgentId("left"), "1-3")
+    floor = restart(restored(attempt(CustomerState.WAITING), logged_in=()))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, unknown), found(unknown, CUSTOMER))))
+    assert effects.Hangup(unknown, bridge_of_leg(unknown)) in orders
+    orders = floor.wait(0)
+    assert floor.all(effects.PlayMessageAndHangup, orders)[0].leg == CUSTOMER
 
 
 def test_a_customer_who_waited_is_not_given_to_an_agent_who_is_talking() -> None:
@@ -588,14 +610,15 @@ def test_the_switch_is_asked_now_and_then_also_by_an_idle_office_whose_lost_even
     assert len(floor.all(effects.AskSwitch, floor.wait(30_000))) == 3
 
 
-def test_an_agent_nobody_knows_in_a_snapshot_changes_nothing() -> None:
+def test_a_customer_found_with_somebody_unknown_is_brought_back_to_their_agent() -> None:
     floor = Conversation(lead(1))
     floor.ready(ANNA)
     leg = floor.talk(floor.dial()).leg
     stranger = agent_leg(AgentId("gone"), "0-1")
-    floor.tell(legs(floor, found(leg, stranger)))
-    assert floor.live.counters["conversations_unexplained"] == 1
-    assert isinstance(floor.agent(), Agent)
+    floor.wait(SNAPSHOT_GRACE_MS + 1)
+    orders = floor.tell(legs(floor, found(leg, stranger), found(stranger, leg)))
+    assert effects.Hangup(stranger, bridge_of_leg(stranger)) in orders
+    assert [(o.customer, o.agent) for o in floor.all(effects.Bridge, orders)] == [(leg, floor.agent().leg)]
 
 
 @pytest.mark.parametrize(
