@@ -645,8 +645,10 @@ class Live:
 
     def call_back(self, attempt: Attempt, now_ms: int) -> None:
         """If they called, nobody spoke with them, and their queue, as far as it is known, does not forbid it."""
-        queue = self.queues.get(attempt.queue) if attempt.queue is not None else None
-        if attempt.queue is None or attempt.number is None or (queue is not None and not queue.call_back):
+        if attempt.queue is None or attempt.number is None:
+            return
+        queue = self.queues.get(attempt.queue)
+        if queue is not None and not queue.call_back:
             return
         self.emit(effects.SaveMissed(attempt))
         for hopper in self.hoppers.values():  # the lead may stand in any of them, as it was

@@ -419,6 +419,27 @@ BUGS: Final = (
         f"{RECOVERY}::test_who_is_taken_back_before_their_call_is_made_is_not_called_again_until_it_cannot_come_any_more",
     ),
     Bug(
+        "who has left the file is cut off by a restart",
+        "engine/core/recovery.py",
+        "        live.enlist(attempt.agent)  # who has left the file talks to the end\n",
+        "",
+        f"{RECOVERY}::test_an_agent_who_has_left_the_file_talks_to_the_end",
+    ),
+    Bug(
+        "a conversation is not known whose verdict was not saved",
+        "engine/core/recovery.py",
+        "    if attempt.state is CustomerState.SCREENING:  # the verdict",
+        "    if attempt.state is CustomerState.ENDED:  # the verdict",
+        f"{RECOVERY}::test_so_is_one_that_detection_had_let_through_and_the_disk_did_not_know",
+    ),
+    Bug(
+        "a call is held to be kept by its own conversation",
+        "engine/store/sql/dialing.sql",
+        "JOIN attempts made ON made.rowid >= this.rowid",
+        "JOIN attempts made ON made.rowid > this.rowid",
+        "tests/contract/test_store_dialing.py",
+    ),
+    Bug(
         "a store that answers late is waited for in silence",
         "engine/driver.py",
         "now_ms - asked_ms >= SAVE_LATE_MS",
