@@ -229,6 +229,11 @@ class Live:
         """The agent as known, or one who is not at work."""
         return self.agents.setdefault(agent, Agent(id=agent))
 
+    def remember(self, campaign: Campaign, now_ms: int) -> None:
+        """One that is not of the policy, and has calls."""
+        self.campaigns[campaign.id] = campaign
+        self._adopt_campaign(campaign, {}, now_ms)
+
     def _adopt_campaign(self, campaign: Campaign, lawful: Mapping[CampaignId, tuple[Pack, ...]], now_ms: int) -> None:
         id_ = campaign.id
         hopper = self.hoppers.setdefault(id_, Hopper())
@@ -633,7 +638,7 @@ class Live:
             effects.AttemptChanged(ended),
         )
         if not settles_itself and change is None:
-            self.call_back(ended, now_ms)
+            self._missed(ended, now_ms)
         if awaits_disposition:
             self.attempts[ended.id] = ended
             if settled is not None:
@@ -643,12 +648,9 @@ class Live:
         if change is not None and settled is not None:
             self.lead_changed(settled.campaign, change)
 
-    def call_back(self, attempt: Attempt, now_ms: int) -> None:
-        """If they called, nobody spoke with them, and their queue, as far as it is known, does not forbid it."""
-        if attempt.queue is None or attempt.number is None:
-            return
-        queue = self.queues.get(attempt.queue)
-        if queue is not None and not queue.call_back:
+    def _missed(self, attempt: Attempt, now_ms: int) -> None:
+        """They called, and nobody spoke with them: somebody calls back."""
+        if attempt.queue is None or attempt.number is None or not self.queues[attempt.queue].call_back:
             return
         self.emit(effects.SaveMissed(attempt))
         for hopper in self.hoppers.values():  # the lead may stand in any of them, as it was

@@ -7,8 +7,10 @@ taken over as it is; what is gone is closed; what is nobody's is hung up. An unk
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from typing import Final
 
 from engine.core import consultation, customers, desk, effects, inbound, outside
+from engine.core.dialing import take_back
 from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
 from engine.core.live import SNAPSHOT_GRACE_MS, Live
 from engine.core.machines import AgentEvent, CustomerEvent
@@ -19,9 +21,12 @@ from engine.core.model import (
     AgentState,
     Attempt,
     AttemptId,
+    AttemptPolicy,
+    CallingHours,
     Campaign,
     CustomerState,
     DispositionId,
+    InboundQueue,
     Lead,
     LeadChange,
     LeadState,
@@ -36,8 +41,12 @@ from engine.core.model import (
     customer_leg,
 )
 from engine.core.outcome import of_ended, of_unanswered
+from engine.core.pacing import Manual
 from engine.core.screening import Checked
 from engine.core.values import replace
+
+#: Of a campaign that has left the file nobody knows how often a lead may be tried; explain says that it is gone.
+TRIES_UNKNOWN: Final = 1_000
 
 
 def restored(live: Live, event: Restored, now_ms: int) -> None:
@@ -49,10 +58,8 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
         if campaign in live.pacers:
             live.teach(campaign, learned)
     for attempt, lead in event.attempts:
-        if attempt.campaign in live.campaigns and (attempt.queue is None or attempt.queue in live.queues):
-            _take_up(live, attempt, lead, now_ms)
-        else:
-            _close_without_campaign(live, attempt, now_ms)
+        _remember(live, attempt, now_ms)
+        _take_up(live, attempt, lead, now_ms)
     live.decided |= event.decided & live.attempts.keys()
     _recordings_restored(live, event.recordings)
     live.ending.update((recording.name, (recording, 0)) for recording in event.recordings_ended)
@@ -112,6 +119,33 @@ def _end_recordings_left(live: Live, now_ms: int, *, anew: bool) -> None:
             del live.ending[name]  # had it failed, we would know by now
 
 
+def _remember(live: Live, attempt: Attempt, now_ms: int) -> None:
+    """What left the file while no engine ran is known until its calls are over: nobody is dialed for it, none waits."""
+    shut = CallingHours(spans=((),) * 7, zone="UTC")
+    if attempt.campaign not in live.campaigns:
+        live.counters["restored_without_campaign"] += 1
+        gone = Campaign(
+            id=attempt.campaign,
+            name=attempt.campaign,
+            pacing=Manual(),
+            trunks=(attempt.trunk,),
+            caller_id=None,
+            attempts=AttemptPolicy(max=TRIES_UNKNOWN, retry={}),
+            hours=shut,
+            dispositions=(),
+        )
+        live.remember(gone, now_ms)
+    if attempt.queue is not None and attempt.queue not in live.queues:
+        live.queues[attempt.queue] = InboundQueue(
+            id=attempt.queue,
+            name=attempt.queue,
+            campaign=attempt.campaign,
+            numbers=(),
+            hours=shut,
+            wait_max_ms=0,
+        )
+
+
 def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> None:
     # Who talks with whom, and whether still, the switch will say.
     talked = attempt.state in customers.CONVERSING
@@ -141,17 +175,6 @@ def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> No
             pacer.checking(min(now_ms, attempt.answered_at_ms), attempt.id)
         elif attempt.answered_at_ms is not None:
             pacer.human(min(now_ms, attempt.answered_at_ms), attempt.id)
-
-
-def _close_without_campaign(live: Live, attempt: Attempt, now_ms: int) -> None:
-    live.counters["restored_without_campaign"] += 1
-    ended = replace(attempt, state=CustomerState.ENDED, outcome=_known_of(attempt), ended_at_ms=now_ms)
-    change = None
-    if attempt.lead is not None and (attempt.queue is None or attempt.bridged_at_ms is not None):
-        change = LeadChange(lead=attempt.lead, state=LeadState.CLOSED, rule="campaign_gone")
-    live.emit(effects.SaveEnd(ended, change))
-    if attempt.campaign in live.campaigns and attempt.bridged_at_ms is None:
-        live.call_back(ended, now_ms)  # the queue is gone, and their wish is not
 
 
 def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
@@ -309,7 +332,7 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
     elif attempt.state is CustomerState.LEAVING:
         _leaving_leg_found(live, attempt, leg, now_ms)
     elif not leg.answered:
-        return  # it rings on
+        _ringing_leg_found(live, attempt, now_ms, anew=anew)
     elif not leg.ours_to_command or outside.partner(attempt, leg) is not None:
         _leg_of_others_found(live, attempt, leg, now_ms, anew=anew)
     elif attempt.state is CustomerState.SCREENING and anew:
@@ -330,6 +353,11 @@ def _customer_leg_found(live: Live, leg: LegFound, now_ms: int, *, anew: bool) -
     elif attempt.state is CustomerState.TALKING and abs(now_ms - (attempt.bridged_at_ms or 0)) > SNAPSHOT_GRACE_MS:
         live.counters["conversations_unbridged"] += 1
         _bridge_again(live, attempt)
+
+
+def _ringing_leg_found(live: Live, attempt: Attempt, now_ms: int, *, anew: bool) -> None:
+    if anew and attempt.campaign not in live.policy.campaigns:
+        take_back(live, attempt, now_ms)  # nobody would be there for them
 
 
 def _leg_of_others_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int, *, anew: bool) -> None:

@@ -470,6 +470,8 @@ class SimAgent:
             return None
         machine = self._hears_machine(attempt.leg)
         fits = [d for d in campaign.dispositions if attempt.lead is not None or d.kind is DispositionKind.FINAL]
+        if not fits:
+            return None  # the campaign has left the file, and its words with it
         disposition = self._chance.choice([d for d in fits if d.machine is machine] or fits)
         return self._result(attempt.id, disposition)
 

@@ -412,9 +412,10 @@ class _World:
     async def _fall_off(self) -> None:
         """Desk phones lose their registration, one at a time."""
         chance = random.Random(f"{self.plan.seed} phones")
+        phones = [profile.phone for profile in policy_of(self.plan).agents.values()]
         while not self._closing:
             await asyncio.sleep(chance.expovariate(1 / self.plan.habits.phone_loss_every_ms) / 1000)
-            phone = chance.choice([profile.phone for profile in self.policy.agents.values()])
+            phone = chance.choice(phones)
             self.switch.register(phone, registered=False)
             await asyncio.sleep(chance.expovariate(1 / 30))
             self.switch.register(phone, registered=True)

@@ -223,10 +223,15 @@ def test_who_answered_against_the_last_engines_hang_up_hears_the_message_from_th
     assert floor.end().attempt.outcome is Outcome.ABANDONED
 
 
-def test_who_waited_in_a_queue_that_is_gone_from_the_file_is_called_back() -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_who_waited_in_a_queue_that_is_gone_from_the_file_hears_the_message_and_is_called_back(there: bool) -> None:
     caller = attempt(CustomerState.WAITING, queue=QueueId("hotline"), lead=None)
     floor = restart(replace(restored(), attempts=((caller, None),)))
-    assert floor.end().attempt.outcome is Outcome.LEFT_QUEUE
+    floor.tell(events.SwitchUp((found(CUSTOMER),) if there else ()))
+    if there:
+        assert floor.all(effects.PlayMessageAndHangup, floor.wait(0))[0].leg == CUSTOMER
+        floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is (Outcome.TURNED_AWAY if there else Outcome.LEFT_QUEUE)
     assert floor.last(effects.SaveMissed).attempt == floor.end().attempt
 
 
@@ -379,12 +384,35 @@ def test_the_shift_of_an_on_demand_agent_goes_on() -> None:
     assert [o.leg for o in floor.all(effects.Hangup, orders)] == [BORYSES], "a phone at rest is let go"
 
 
-def test_an_attempt_of_a_campaign_that_is_gone_is_closed() -> None:
-    floor = restart(restored(attempt(CustomerState.DIALING, campaign=CampaignId("autumn"))))
-    end = floor.end()
-    assert (end.attempt.outcome, end.change and end.change.rule) == (Outcome.LOST, "campaign_gone")
-    orders = floor.tell(events.SwitchUp((found(CUSTOMER),)))
-    assert floor.all(effects.Hangup, orders)[0].leg == CUSTOMER
+AUTUMN = CampaignId("autumn")
+
+
+def test_a_ringing_call_of_a_campaign_that_is_gone_is_taken_back() -> None:
+    floor = restart(restored(attempt(CustomerState.RINGING, campaign=AUTUMN)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, answered=False),)))
+    assert [o.leg for o in floor.all(effects.Hangup, orders)] == [CUSTOMER]
+    floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is Outcome.CANCELLED
+
+
+def test_who_waits_for_nobody_of_a_campaign_that_is_gone_hears_the_message() -> None:
+    floor = restart(restored(attempt(CustomerState.WAITING, campaign=AUTUMN)))
+    floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS), found(BORYSES))))
+    assert floor.all(effects.PlayMessageAndHangup, floor.wait(0))[0].leg == CUSTOMER
+
+
+def test_a_conversation_of_a_campaign_that_is_gone_goes_on() -> None:
+    floor = restart(restored(attempt(CustomerState.TALKING, campaign=AUTUMN)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ANNAS), found(ANNAS, CUSTOMER))))
+    assert switch_orders(orders) == []
+    assert floor.agent().state is AgentState.TALKING
+    floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is Outcome.CONNECTED
+    assert floor.agent().state is AgentState.WRAP_UP
+    floor.wait(MINUTE_MS)
+    assert floor.agent().state is AgentState.READY
+    assert floor.last(effects.SaveLead).change.state is LeadState.CLOSED
+    assert violations(floor.live) == []
 
 
 @pytest.mark.parametrize(
@@ -396,7 +424,8 @@ def test_an_attempt_of_a_campaign_that_is_gone_is_closed() -> None:
     ],
 )
 def test_what_is_left_of_a_campaign_that_is_gone_ends_as_it_was(state: CustomerState, outcome: Outcome) -> None:
-    floor = restart(restored(attempt(state, campaign=CampaignId("autumn"))))
+    floor = restart(restored(attempt(state, campaign=AUTUMN)))
+    floor.tell(events.SwitchUp(()))
     assert floor.end().attempt.outcome is outcome
 
 
