@@ -123,6 +123,31 @@ async def dead_at_answer(chance: Random, port: int) -> Finding:
         return await settled(on, found)
 
 
+async def left_the_file(chance: Random, port: int) -> Finding:
+    """kill -9 under conversations; their campaign and one of their agents are not in the file of the next engine."""
+    found = Finding(
+        fault="left_the_file", expected="conversations go on to their end, though the file has them no more"
+    )
+    async with stage(port, agents=6) as on:
+        await on.leads(150, "01")
+        await on.start()
+        await talking(on, 6)
+        await on.kill()
+        open_calls = "SELECT agent_id FROM attempts WHERE bridged_at_ms > 0 AND ended_at_ms IS NULL ORDER BY agent_id"
+        agents = [row["agent_id"] for row in on.rows(open_calls)]
+        leaves = chance.choice(agents)
+        lines = on.loaded.path.read_text("utf-8").splitlines(keepends=True)
+        kept = "".join(line for line in lines if not line.startswith(f"  {leaves}:"))
+        on.loaded.path.write_text(kept.replace("storm:", "calm:").replace("[storm]", "[calm]"), "utf-8")
+        await on.start()
+        found.measured["talking_at_death"] = len(agents)
+        found.measured["taken_over_ms"] = await on.until_ms(
+            lambda view: not view.switch and view.talking == len(agents), "all conversations taken over"
+        )
+        await on.until(lambda view: view.talking == 0, "their end")
+        return await settled(on, found)
+
+
 async def stopped(chance: Random, port: int) -> Finding:
     """SIGSTOP for half a minute under load."""
     _ = chance
@@ -509,6 +534,7 @@ Fault = Callable[[Random, int], Awaitable[Finding]]
 FAULTS: Final[dict[str, Fault]] = {
     **{f"crash_{point}": partial(crash, point) for point in CRASH_POINTS},
     "dead_at_answer": dead_at_answer,
+    "left_the_file": left_the_file,
     "readopt_200": readopt_200,
     "sigstop_30s": stopped,
     "asterisk_killed_50_talks": partial(asterisk_killed, 50),
