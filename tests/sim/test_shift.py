@@ -132,6 +132,19 @@ def test_a_switch_that_dies_every_five_minutes() -> None:
     lived(replace(Plan(seed=7), faults=Faults(dies_every_ms=300_000)))
 
 
+def test_agents_who_press_any_button_at_any_time_and_pages_that_send_everything_twice() -> None:
+    lived(Plan(seed=9, habits=Habits(astray_share=0.5, twice_share=0.5, cards=80), calls_in_every_ms=30_000))
+
+
+def test_clients_who_ask_for_no_calls_while_one_is_on_its_way() -> None:
+    lived(Plan(seed=10, leads=300, regret_share=0.3, faults=Faults(slow=0.2, glare=0.2), slow_disk_ms=50))
+
+
+def test_a_disk_that_hangs_for_up_to_a_minute() -> None:
+    report = lived(Plan(seed=11, hung_write_share=0.02))
+    assert events.StoreDown in report.met
+
+
 def test_a_disk_that_often_does_not_write() -> None:
     lived(replace(Plan(seed=6), failed_write_share=0.1, slow_disk_ms=100))
 
