@@ -16,6 +16,7 @@ from engine.core.model import (
     Agent,
     AgentProfile,
     AgentState,
+    AttemptId,
     AttemptPolicy,
     CallingHours,
     Campaign,
@@ -306,6 +307,19 @@ async def test_an_agent_who_lost_the_phone_may_have_the_next_one(database: Inlin
     await change(database, "UPDATE calls SET ended_at_ms = 1700000190000 WHERE attempt_id = '1-2';")
     await store.commit([SaveAgent(Agent(id=ANNA, since_ms=1_700_000_150_000), 1_700_000_150_000)])
     assert "I9" not in {v.invariant for v in await verify(database, now_ms=LATER)}
+
+
+@pytest.mark.parametrize("found_talking", [True, False])
+async def test_an_agent_whose_phone_was_lost_without_an_engine_may_have_the_next_one(
+    database: InlineDatabase, store: Store, *, found_talking: bool
+) -> None:
+    await a_days_work(database, store)
+    await change(database, "UPDATE calls SET ended_at_ms = 1700000190000 WHERE attempt_id = '1-2';")
+    await store.next_epoch(1_700_000_150_000)
+    talks = Agent(id=ANNA, since_ms=0, state=AgentState.TALKING, attempt=AttemptId("1-2"))
+    ready = Agent(id=ANNA, since_ms=0, state=AgentState.READY)
+    await store.commit([SaveAgent(talks if found_talking else ready, 1_700_000_151_000)])
+    assert ("I9" in {v.invariant for v in await verify(database, now_ms=LATER)}) is found_talking
 
 
 async def test_an_agent_who_took_the_customer_back_has_them(database: InlineDatabase, store: Store) -> None:

@@ -160,7 +160,7 @@ WHERE l.state = 'talking' AND l.next_ms > a.ended_at_ms + :grace_ms LIMIT :limit
 
 -- name: two_customers
 -- Who handed their customer on, or lost their phone, has let go of them, though the call shows their name until somebody
--- else takes it.
+-- else takes it. If the phone was lost while no engine ran, the next one does not find them with that customer.
 WITH held AS (
   SELECT c.attempt_id, c.agent_id, c.bridged_at_ms,
          min(coalesce(c.ended_at_ms, 9000000000000000),
@@ -169,6 +169,11 @@ WITH held AS (
                       9000000000000000),
              coalesce((SELECT min(g.at_ms) FROM agent_log g
                        WHERE g.agent_id = c.agent_id AND g.at_ms >= c.bridged_at_ms AND g.state = 'logged_out'),
+                      9000000000000000),
+             coalesce((SELECT min(e.started_at_ms) FROM epochs e
+                       WHERE e.started_at_ms >= c.bridged_at_ms AND c.attempt_id IS NOT
+                         (SELECT g.attempt_id FROM agent_log g
+                          WHERE g.agent_id = c.agent_id AND g.at_ms >= e.started_at_ms ORDER BY g.at_ms LIMIT 1)),
                       9000000000000000)) AS free_ms
   FROM calls c
 )
