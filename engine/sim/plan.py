@@ -265,5 +265,5 @@ def constant_of(plan: Plan) -> Policy:
         id_: replace(c, pacing=Predictive(), abandon=replace(c.abandon, ring_min_ms=0, at_ceiling=AtCeiling.EASE))
         for id_, c in house.campaigns.items()
     }
-    trunks = {id_: replace(trunk, lines_max=LINES_MAX) for id_, trunk in house.trunks.items()}
+    trunks = {id_: replace(t, lines_max=max(t.lines_max, LINES_MAX)) for id_, t in house.trunks.items()}
     return replace(house, campaigns=campaigns, trunks=trunks)

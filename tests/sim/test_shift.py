@@ -20,7 +20,7 @@ from engine.core.pacing import PacingPolicy, Predictive, Progressive, Ratio
 from engine.sim import disk
 from engine.sim.__main__ import MEET_ALL_MIN, Sum
 from engine.sim.people import Habits
-from engine.sim.plan import CLOCKS_BACK_MS, CLOCKS_FORWARD_MS, NIGHT, Plan, faulty
+from engine.sim.plan import CLOCKS_BACK_MS, CLOCKS_FORWARD_MS, NIGHT, Plan, faulty, long_shift
 from engine.sim.shift import Report, play
 from engine.sim.switch import Faults
 
@@ -130,6 +130,10 @@ def test_a_switch_that_forgets_every_tenth_fact() -> None:
 
 def test_a_switch_that_dies_every_five_minutes() -> None:
     lived(replace(Plan(seed=7), faults=Faults(dies_every_ms=300_000)))
+
+
+def test_the_first_minutes_of_the_long_shift() -> None:
+    assert lived(replace(long_shift(1), length_ms=300_000)).conversations > 20
 
 
 def test_agents_who_press_any_button_at_any_time_and_pages_that_send_everything_twice() -> None:
