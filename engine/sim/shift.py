@@ -242,10 +242,9 @@ class _World:
             if self._engine is not None:
                 self._engine.cancel()
         self.checks.at_the_end(self.policy)
-        now_ms = self.clock.now_ms()
         broken = await verify(
             self._database,
-            now_ms=now_ms,
+            now_ms=self.clock.now_ms(),
             at_rest=True,
             times_hold=not self._set_back,
             policy=None if self._set_back else constant_of(self.plan),

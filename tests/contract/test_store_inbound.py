@@ -23,6 +23,7 @@ from engine.core.model import (
     CampaignId,
     CustomerState,
     DispositionId,
+    LeadChange,
     LeadId,
     LeadState,
     Outcome,
@@ -78,6 +79,19 @@ def gave_up(call: Attempt) -> tuple[Write, ...]:
     return SaveArrival(call), SaveEnd(over, None), SaveMissed(over)
 
 
+def said(call: Attempt, change: LeadChange, *, at_ms: int) -> SaveDisposition:
+    """Anna's word of a conversation with the first lead."""
+    return SaveDisposition(
+        attempt=call.id,
+        lead=LeadId(1),
+        agent=ANNA,
+        disposition=DispositionId("sale"),
+        note="",
+        at_ms=at_ms,
+        change=change,
+    )
+
+
 async def test_a_caller_is_found_by_any_of_their_numbers_the_campaigns_own_leads_first(
     store: Store, database: Database
 ) -> None:
@@ -109,16 +123,8 @@ async def test_a_missed_call_is_owed_though_an_earlier_conversation_ends_after_t
 ) -> None:
     await add_lead(database, 1)
     begun = attempt(1, 1, at_ms=NOON + 60 * 60_000)
-    said = SaveDisposition(
-        attempt=begun.id,
-        lead=LeadId(1),
-        agent=ANNA,
-        disposition=DispositionId("later"),
-        note="",
-        at_ms=NOON,
-        change=retry(1, NOON),
-    )
-    await store.commit([SaveAttempt(begun), SaveAnswer(talking(begun)), said, *gave_up(arrival(2, number(1)))])
+    word = said(begun, retry(1, NOON), at_ms=NOON)
+    await store.commit([SaveAttempt(begun), SaveAnswer(talking(begun)), word, *gave_up(arrival(2, number(1)))])
     over = replace(ended(talking(begun), Outcome.CONNECTED), ended_at_ms=NOON + 50_000)
     await store.commit([SaveEnd(over, None)])
     assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["scheduled"]
@@ -162,16 +168,7 @@ async def test_a_caller_recognised_in_mid_call_has_the_lead_and_its_disposition(
     restored = await store.restore()
     assert [(a.lead, a.queue) for a, _ in restored.attempts] == [(1, "hotline")]
     over = ended(replace(on_line, lead=LeadId(1)), Outcome.CONNECTED)
-    said = SaveDisposition(
-        attempt=call.id,
-        lead=LeadId(1),
-        agent=ANNA,
-        disposition=DispositionId("sale"),
-        note="",
-        at_ms=NOON + 35_000,
-        change=closed(1),
-    )
-    await store.commit([SaveEnd(over, None), said])
+    await store.commit([SaveEnd(over, None), said(call, closed(1), at_ms=NOON + 35_000)])
     (lead,) = await rows(database, "SELECT state, attempts_count FROM leads")
     assert (lead["state"], lead["attempts_count"]) == ("closed", 0)
     assert await verify(database, now_ms=NOON + 60_000, at_rest=True) == []
@@ -207,10 +204,10 @@ async def test_what_an_agent_said_of_a_caller_who_is_still_on_the_line_outlives_
     unknown, silent = arrival(1), arrival(2)
     for call in (unknown, silent):
         await store.commit([SaveArrival(call), SaveAnswer(replace(talking(call), lead=None))])
-    said = SaveDispositionAlone(
+    alone = SaveDispositionAlone(
         attempt=unknown.id, agent=ANNA, disposition=DispositionId("wrong number"), note="", at_ms=NOON
     )
-    await store.commit([said])
+    await store.commit([alone])
     assert (await store.restore()).decided == {unknown.id}
 
 
