@@ -125,6 +125,7 @@ class AriSwitch:
         self._journal = journal
         self.reads = reads
         self._dials = asyncio.Semaphore(DIALS_IN_FLIGHT_MAX)
+        self._unsent: set[LegId] = set()  # dials that nobody has taken back
         self._last_order: dict[LegId, asyncio.Task[None]] = {}
         self._orders = 0
         self._running: asyncio.TaskGroup | None = None
@@ -149,6 +150,10 @@ class AriSwitch:
         if self._orders >= ORDERS_MAX:
             self._tell_failure(order, "the switch has too many orders waiting", may_have_acted=False)
             return
+        if isinstance(order, OriginateCustomer):
+            self._unsent.add(order.leg)
+        elif isinstance(order, Hangup):
+            self._unsent.discard(order.leg)
         legs = wire.legs_of(order)
         before = {self._last_order[leg] for leg in legs if leg in self._last_order}
         self._orders += 1
@@ -232,6 +237,10 @@ class AriSwitch:
             raise Refused("NOTIFY talk", problem)
 
     async def _dial(self, order: OriginateCustomer) -> None:
+        if order.leg not in self._unsent:
+            self._tell(LegHungUp(order.leg, 0))
+            return
+        self._unsent.remove(order.leg)
         if order.trunk not in self._trunks:
             self._tell(OriginateRefused(order.leg, f"trunk {order.trunk} is not configured"))
         elif self._clock.now_ms() > order.send_before_ms:

@@ -263,6 +263,9 @@ async def test_a_dial_taken_back_at_once_leaves_no_call(phone: Phone) -> None:
     leg = phone.dial(UNANSWERED)
     phone.switch.send(Hangup(leg))
     await phone.fact(LegHungUp, leg)
+    phone.switch.send(AskSwitch())
+    up = await phone.fact(SwitchUp, nth=2)
+    assert leg not in {found.leg for found in up.legs}
 
 
 async def test_only_configured_trunks_are_dialed(phone: Phone) -> None:

@@ -55,6 +55,13 @@ BUGS: Final = (
         f"{LANES}::test_a_dial_does_not_go_out_while_the_lists_are_asked_about_its_number",
     ),
     Bug(
+        "a dial taken back behind others is sent",
+        "engine/ari/switch.py",
+        "            self._unsent.discard(order.leg)\n",
+        "            pass\n",
+        "tests/unit/test_ari_switch.py::test_a_dial_taken_back_while_it_waits_behind_others_is_never_sent",
+    ),
+    Bug(
         "a dial taken back is sent",
         "engine/driver.py",
         "if attempt is None or attempt.state is not CustomerState.PLANNED:",

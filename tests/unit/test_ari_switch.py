@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.ari.client import AriAccount
-from engine.ari.switch import PROBE_EVERY_MS, PROBES_LOST_MAX, SLOW_MS, AriSwitch
+from engine.ari.switch import DIALS_IN_FLIGHT_MAX, PROBE_EVERY_MS, PROBES_LOST_MAX, SLOW_MS, AriSwitch
 from engine.clock import WallClock
 from engine.core.effects import AnswerPhone, AskSwitch, Bridge, Hangup, Hold, PlayMessageAndHangup
 from engine.core.events import (
@@ -96,6 +96,19 @@ async def test_a_bridge_does_not_wait_behind_a_burst_of_dials(fake: FakeAri) -> 
         await phone.fact(LegBridged, customer)
         dialed_before = [path for _, path, _ in fake.requests].index(f"/bridges/{bridge_of_leg(agent)}/addChannel")
         assert dialed_before <= 8
+
+
+async def test_a_dial_taken_back_while_it_waits_behind_others_is_never_sent(fake: FakeAri) -> None:
+    async with connected(account_of(fake)) as phone:
+        fake.requests.clear()
+        fake.hold()
+        legs = [phone.dial(ANSWERS_AND_STAYS) for _ in range(DIALS_IN_FLIGHT_MAX + 1)]
+        phone.switch.send(Hangup(legs[-1]))
+        fake.go_on()
+        await phone.fact(LegHungUp, legs[-1])
+        for leg in legs[:-1]:
+            await phone.fact(OriginateAccepted, leg)
+        assert len(fake.asked("POST", "/channels")) == DIALS_IN_FLIGHT_MAX
 
 
 async def test_a_failed_order_says_what_and_why(fake: FakeAri) -> None:
