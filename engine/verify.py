@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
@@ -54,7 +54,7 @@ RING_GRACE_MS: Final = 500
 SILENCE_MAX_MS: Final = 2_000
 #: An engine that started so soon after a leg's end may be the heir of the one that had the leg (I15).
 NEXT_ENGINE_MS: Final = 60_000
-#: The carrier's clock against ours: the same machine, or both disciplined (I3).
+#: The carrier's clock against ours: the same machine, or both disciplined (I3, I5).
 CARRIER_SKEW_MS: Final = 1_000
 
 
@@ -103,6 +103,7 @@ class _Sql:
     counted_wrongly: Query
     tried_too_often: Query
     dialed_though_suppressed: Query
+    listed_attempts: Query
     damaged: Query
     torn: Query
     order_against_its_changes: Query
@@ -180,7 +181,8 @@ async def verify(
         found += _over_capacity(attempts, policy)
         found += _over_dialed(attempts, await rows_of(database, SQL.agent_states()), policy)
     if carried is not None:
-        found += _against_carrier([*attempts, *await rows_of(database, SQL.hand_outs())], carried)
+        dialed = [*attempts, *await rows_of(database, SQL.hand_outs())]
+        found += _against_carrier(dialed, await rows_of(database, SQL.listed_attempts()), carried)
     if heard is not None:
         starts = [row["started_at_ms"] for row in await rows_of(database, SQL.engine_starts())]
         found += _against_journal(attempts, heard, policy, starts)
@@ -441,8 +443,10 @@ def _against_journal(
     return found[:VIOLATIONS_PER_CHECK_MAX]
 
 
-def _against_carrier(attempts: Sequence[Row], carried: Sequence[Carried]) -> list[Violation]:
-    """I1 and I3: every INVITE has its own earlier row, a number is never in two calls, and no answer is invented."""
+def _against_carrier(attempts: Sequence[Row], listed: Iterable[Row], carried: Sequence[Carried]) -> list[Violation]:
+    """I1, I3, I5: every INVITE has its own earlier row and precedes its do-not-call entry, a number is never in two
+    calls, and no answer is invented."""
+    listed_ms = {(row["id"], row["number"]): row["listed_at_ms"] for row in listed}
     rows_by_number: dict[str, list[Row]] = defaultdict(list)
     for row in attempts:
         rows_by_number[_digits(row["number"])].append(row)
@@ -454,7 +458,7 @@ def _against_carrier(attempts: Sequence[Row], carried: Sequence[Carried]) -> lis
         rows = sorted(rows_by_number.get(number, []), key=lambda row: row["planned_at_ms"])
         calls.sort(key=lambda call: call.invited_ms)
         found += _overlapping_invites(calls, rows)
-        found += _unmatched(calls, rows)
+        found += _unmatched(calls, rows, listed_ms)
     reached = Counter({number: len(calls) for number, calls in calls_by_number.items()})
     for number, rows in rows_by_number.items():
         told = [row["id"] for row in rows if row["answered_at_ms"] is not None]
@@ -464,8 +468,10 @@ def _against_carrier(attempts: Sequence[Row], carried: Sequence[Carried]) -> lis
     return found[:VIOLATIONS_PER_CHECK_MAX]
 
 
-def _unmatched(calls: Sequence[Carried], rows: Sequence[Row]) -> list[Violation]:
-    """Calls that no row of their own precedes; each row pays for one call."""
+def _unmatched(
+    calls: Sequence[Carried], rows: Sequence[Row], listed_ms: Mapping[tuple[str, str], int]
+) -> list[Violation]:
+    """Calls that no row of their own precedes, or that their number's entry does; each row pays for one call."""
     free = list(rows)
     found = []
     for call in calls:
@@ -474,8 +480,12 @@ def _unmatched(calls: Sequence[Carried], rows: Sequence[Row]) -> list[Violation]
             ids = tuple(row["id"] for row in rows)
             what = f"a call reached the carrier at {call.invited_ms} without a row of its own before it"
             found.append(Violation(invariant="I3", what=what, ids=ids))
-        else:
-            free.remove(own)
+            continue
+        free.remove(own)
+        late_ms = call.invited_ms - listed_ms.get((own["id"], own["number"]), call.invited_ms)
+        if late_ms > SUPPRESSED_GRACE_MS + CARRIER_SKEW_MS:
+            what = f"a call reached the carrier {late_ms} ms after the do-not-call entry"
+            found.append(Violation(invariant="I5", what=what, ids=(own["id"],)))
     return found
 
 

@@ -25,6 +25,10 @@ from bench.chaos.engine import CRASH_POINTS
 from bench.chaos.finding import Finding
 from bench.chaos.proxy import BadLine, bad_line
 from bench.chaos.stage import GaveUp, Stage, View, stage
+from engine.clock import WallClock
+from engine.core.model import PhoneNumber
+from engine.store.database import AioDatabase
+from engine.store.dnc import DoNotCall
 
 __all__ = ["FAULTS", "Fault", "Finding", "GaveUp"]
 
@@ -36,6 +40,10 @@ STOPPED_S: Final = 30.0
 ABORTS: Final = 100
 STORM: Final = 50
 STORM_PEAK: Final = 150
+#: So many free agents, an ARI that answers so late (its probe just below what is called slow): dials wait 1.8 s.
+IN_LINE: Final = 80
+IN_LINE_DELAY_S: Final = 0.2
+LISTINGS: Final = 8
 FILE_BYTES_MAX: Final = 4_096
 DISK_MIB: Final = 16
 
@@ -335,6 +343,41 @@ async def reply_lost(chance: Random, port: int) -> Finding:
         return found
 
 
+async def listed_meanwhile(chance: Random, port: int) -> Finding:
+    """Numbers are put on the do-not-call list while their dials stand in line for a slow Asterisk."""
+    found = Finding(
+        fault="listed_while_in_line", expected="none reaches the carrier more than 1 s after its do-not-call entry"
+    )
+    async with behind_a_bad_line(port, agents=IN_LINE, lines=120, calls_per_s=STORM_PEAK) as (on, line, via):
+        await on.leads(3_000, "20")
+        await on.start(via=via)
+        await on.until(lambda view: view.agents.get("ready", 0) == IN_LINE, "everybody is ready", TALKING_SOON_S)
+        line.delay_s = IN_LINE_DELAY_S
+        await on.until(lambda view: view.calls.get("planned", 0) > IN_LINE / 2, "dials stand in line")
+        listed_ms: dict[str, int] = {}
+        path = on.loaded.resolve(on.loaded.config.database)
+        async with AioDatabase.open(path, now_ms=WallClock().now_ms()) as database:
+            for _ in range(LISTINGS):
+                await asyncio.sleep(chance.uniform(1.0, 2.0))
+                open_calls = on.rows("SELECT number FROM attempts WHERE ended_at_ms IS NULL")
+                numbers = [PhoneNumber(row["number"]) for row in open_calls]
+                now_ms = WallClock().now_ms()
+                await DoNotCall(database).add(numbers, reason="asked", by="chaos", at_ms=now_ms)
+                listed_ms |= {number.e164.lstrip("+"): now_ms for number in numbers}
+        line.delay_s = 0.0
+        await asyncio.sleep(2)
+        called_ms = {call.number.lstrip("+"): call.invited_ms for call in on.carried()}
+        after_ms = [
+            called_ms[number] - at_ms for number, at_ms in listed_ms.items() if called_ms.get(number, 0) > at_ms
+        ]
+        found.measured |= {"listed": len(listed_ms), "never_sent": len(listed_ms.keys() - called_ms.keys())}
+        found.measured["sent_after_ms_max"] = max(after_ms, default=0)
+        if not found.measured["never_sent"]:
+            found.violations.append("no dial stood in line: nothing was shown")
+        _within(found, sent_after_ms_max=1_000)
+        return await settled(on, found)
+
+
 # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -542,6 +585,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "ari_half_dead": half_dead,
     "ari_slow_700ms": slow,
     "dial_reply_lost": reply_lost,
+    "listed_while_in_line": listed_meanwhile,
     "database_locked_60s": database_locked,
     "no_file_grows_20s": no_file_grows,
     **({"disk_full_20s": disk_full, "database_read_only_20s": database_read_only} if os.geteuid() == 0 else {}),

@@ -552,6 +552,20 @@ async def test_a_dial_that_never_went_out_is_no_violation(database: InlineDataba
     assert await carried_faults(database, carrier_of_the_day()[1:]) == []
 
 
+@pytest.mark.parametrize(("after_ms", "faults"), [(2_000, []), (2_001, [("I5", ("1-1",))])])
+async def test_a_dial_planned_before_the_do_not_call_entry_and_sent_long_after_it_is_found(
+    database: InlineDatabase, store: Store, after_ms: int, faults: list[tuple[str, tuple[str, ...]]]
+) -> None:
+    await a_days_work(database, store)
+    await change(
+        database,
+        "INSERT INTO suppressions SELECT number, 'system', 'asked', 'boss', planned_at_ms FROM attempts"
+        " WHERE id = '1-1';",
+    )
+    first, *others = carrier_of_the_day()
+    assert await carried_faults(database, [replace(first, invited_ms=NOON + after_ms), *others]) == faults
+
+
 # ── the audit ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -42,6 +42,12 @@ WHERE a.queue_id IS NULL AND a.planned_at_ms > s.at_ms + :grace_ms
   AND s.list IN ('system', 'campaign:' || l.campaign_id, 'partner:' || l.source)
 LIMIT :limit;
 
+-- name: listed_attempts
+SELECT a.id, a.number, min(s.at_ms) AS listed_at_ms
+FROM suppressions s JOIN attempts a ON a.number = s.number JOIN leads l ON l.id = a.lead_id
+WHERE a.queue_id IS NULL AND s.list IN ('system', 'campaign:' || l.campaign_id, 'partner:' || l.source)
+GROUP BY a.id;
+
 -- name: damaged
 SELECT 'the file is damaged: ' || integrity_check AS what, '' AS ids
 FROM pragma_integrity_check WHERE integrity_check <> 'ok' LIMIT :limit;
