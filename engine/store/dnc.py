@@ -45,7 +45,6 @@ class _Sql:
     seal_numbers: Query
     seal_called_numbers: Query
     list_shared_numbers: Query
-    suppress_sharing_leads: Query
     unlist_own_numbers: Query
     forget_person: Query
     forget_numbers: Query
@@ -166,7 +165,8 @@ def _erasure(lead: LeadId, by: str, at_ms: int) -> Iterator[Statement]:
     yield SQL.seal_numbers(lead=lead, at_ms=at_ms)
     yield SQL.seal_called_numbers(lead=lead, at_ms=at_ms)
     yield SQL.list_shared_numbers(lead=lead, by=by, at_ms=at_ms)
-    yield SQL.suppress_sharing_leads(lead=lead, at_ms=at_ms)
+    yield DIALING.suppress_leads_of_lead(lead=lead, at_ms=at_ms)
+    yield DIALING.cancel_callbacks_of_suppressed(lead=lead, at_ms=at_ms, closed_by=by)
     yield SQL.unlist_own_numbers(lead=lead)
     yield SQL.forget_said(lead=lead)
     yield SQL.forget_import_changes(lead=lead)

@@ -36,6 +36,9 @@ INSERT INTO leads (id, campaign_id, name, name_folded, priority, state, next_at_
 VALUES (:id, :campaign, :name, :name, :priority, :state, :next_at_ms, :owner, 0, 0);
 -- name: phone
 INSERT INTO phones (lead_id, position, number) VALUES (:lead, :position, :number);
+-- name: promise
+INSERT INTO callbacks (lead_id, campaign_id, promised_at_ms, due_at_ms, state, created_at_ms, created_by)
+VALUES (:lead, :campaign, 5, 5, 'scheduled', 1, :by);
 """,
     "store_people",
 )
@@ -72,6 +75,16 @@ async def add_lead(
         *(_SQL["phone"](lead=lead, position=position, number=phone.e164) for position, phone in enumerate(phones)),
     )
     return LeadId(lead)
+
+
+async def promise_a_call(database: Database, *leads: int) -> None:
+    """Each of them is owed a call, long due."""
+    await database.write(*(_SQL["promise"](lead=lead, campaign=SPRING, by=ANNA) for lead in leads))
+
+
+async def promises(database: Database) -> list[str]:
+    """The states of all promised calls, by lead."""
+    return [row["state"] for row in await rows(database, "SELECT state FROM callbacks ORDER BY lead_id")]
 
 
 def attempt(number_of_attempt: int, lead: int, *, at_ms: int = NOON, **other: Any) -> Attempt:

@@ -50,6 +50,8 @@ from tests.contract.store_people import (
     ended,
     everything,
     number,
+    promise_a_call,
+    promises,
     retry,
     rows,
     talking,
@@ -328,6 +330,7 @@ async def test_the_key_for_no_more_calls_silences_the_person_and_is_audited_once
     await add_lead(database, 1, numbers=(number(1), number(1, 1)))
     await add_lead(database, 2, numbers=(number(1, 1),))
     await add_lead(database, 3, numbers=(number(1), number(3)))
+    await promise_a_call(database, 1, 2, 3)
     planned = attempt(1, 1)
     await store.commit([SaveAttempt(planned)])
     await store.commit([SaveOptOut(planned.id, NOON + 5_000)])
@@ -337,6 +340,7 @@ async def test_the_key_for_no_more_calls_silences_the_person_and_is_audited_once
         (one.e164, "opt_out", "customer") for one in sorted([number(1), number(1, 1)], key=lambda one: one.e164)
     ]
     assert [(await lead_state(database, lead))[0] for lead in (1, 2, 3)] == ["suppressed", "suppressed", "new"]
+    assert await promises(database) == ["cancelled", "cancelled", "scheduled"]
     audit = await rows(database, "SELECT actor, action, subject FROM audit")
     assert [tuple(row) for row in audit] == [("customer", "opt_out", f"attempt:{planned.id}")]
     await store.commit([SaveEnd(ended(planned, Outcome.ABANDONED), retry(1, NOON))])

@@ -24,6 +24,8 @@ from tests.contract.store_people import (
     closed,
     ended,
     number,
+    promise_a_call,
+    promises,
     retry,
     rows,
     unanswered,
@@ -78,13 +80,9 @@ async def test_a_lead_with_another_number_is_called_on_that_one(database: Databa
 
 async def test_a_callback_to_somebody_who_asked_not_to_be_called_is_off(database: Database, lists: DoNotCall) -> None:
     await add_lead(database, 1)
-    await change(
-        database,
-        "INSERT INTO callbacks (lead_id, campaign_id, promised_at_ms, due_at_ms, state, created_at_ms, created_by)"
-        " VALUES (1, 'spring', 5, 5, 'scheduled', 1, 'anna')",
-    )
+    await promise_a_call(database, 1)
     await lists.add([number(1)], reason="asked", by="boss", at_ms=NOON)
-    assert [row["state"] for row in await rows(database, "SELECT state FROM callbacks")] == ["cancelled"]
+    assert await promises(database) == ["cancelled"]
 
 
 async def test_a_number_taken_off_the_list_may_be_called_again(database: Database, lists: DoNotCall) -> None:
@@ -194,8 +192,11 @@ async def test_nothing_is_left_of_an_erased_person_but_that_calls_were_made(data
 
 async def test_who_shares_a_number_with_an_erased_person_is_left_alone_too(database: Database) -> None:
     await told(database)
+    await add_lead(database, 3, numbers=(number(1, 1), number(3)))
+    await promise_a_call(database, 1, 2, 3)
     await DoNotCall(database).erase(LeadId(1), by="boss", at_ms=NOON)
-    assert await states(database) == ["suppressed", "suppressed"]
+    assert await states(database) == ["suppressed", "suppressed", "new"]
+    assert await promises(database) == ["cancelled", "cancelled", "scheduled"]
 
 
 async def test_an_erased_person_who_comes_back_with_a_file_is_not_called(database: Database) -> None:

@@ -197,7 +197,12 @@ WHERE id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt) AND state <>
 
 -- name: callbacks_off_of_attempt
 UPDATE callbacks SET state = 'cancelled', closed_at_ms = :at_ms, closed_by = 'customer'
-WHERE lead_id = (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt) AND closed_at_ms IS NULL;
+WHERE closed_at_ms IS NULL
+  AND lead_id IN (SELECT a.lead_id FROM attempts a WHERE a.id = :attempt
+                  UNION
+                  SELECT q.lead_id FROM attempts a JOIN phones p ON p.lead_id = a.lead_id JOIN phones q ON q.number = p.number
+                  WHERE a.id = :attempt)
+  AND lead_id IN (SELECT l.id FROM leads l WHERE l.id = callbacks.lead_id AND l.state = 'suppressed');
 
 -- name: insert_disposition
 INSERT INTO dispositions (attempt_id, at_ms, agent_id, disposition_id, note, rule)

@@ -60,12 +60,6 @@ SELECT p.number, 'system', 'erased', :by, :at_ms FROM phones p
 WHERE p.lead_id = :lead AND EXISTS (SELECT 1 FROM phones q WHERE q.number = p.number AND q.lead_id <> p.lead_id)
 ON CONFLICT (number, list) DO NOTHING;
 
--- name: suppress_sharing_leads
-UPDATE leads SET state = 'suppressed', updated_at_ms = :at_ms, version = version + 1
-WHERE queue_rank IS NOT NULL
-  AND id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p.number WHERE p.lead_id = :lead)
-  AND NOT EXISTS (SELECT 1 FROM lead_phones p WHERE p.lead_id = leads.id AND p.usable);
-
 -- name: unlist_own_numbers
 DELETE FROM suppressions WHERE number IN (
   SELECT p.number FROM phones p
