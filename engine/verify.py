@@ -401,9 +401,9 @@ def _story(attempts: Iterable[Row], states: Iterable[Row]) -> list[tuple[int, _F
     story = [(row["at_ms"], _Fact.AGENT, row) for row in states]
     for row in attempts:
         story.append((row["planned_at_ms"], _Fact.DIAL, row))
-        out_ms = row["answered_at_ms"] or row["ended_at_ms"]
-        if out_ms is not None:
-            story.append((out_ms, _Fact.NO_MORE_IN_FLIGHT, row))
+        out_ms = [row[column] for column in ("taken_back_at_ms", "answered_at_ms", "ended_at_ms") if row[column]]
+        if out_ms:
+            story.append((min(out_ms), _Fact.NO_MORE_IN_FLIGHT, row))
         if row["answered_at_ms"] is not None:
             story.append((row["answered_at_ms"], _Fact.ANSWER, row))
         if row["outcome"] == "abandoned":

@@ -51,12 +51,13 @@ def accepted(live: Live, attempt: Attempt, now_ms: int) -> None:
 
 
 def refused(live: Live, attempt: Attempt, now_ms: int) -> None:
-    """Asterisk refused: nothing was dialed, the trunk rests."""
+    """Nothing was dialed: Asterisk refused, and the trunk rests; or we had taken it back before it was sent."""
     if not _legal(live, attempt, CustomerEvent.REFUSED):
         return
-    live.line(attempt.trunk).refused(now_ms)
+    if attempt.state is not CustomerState.LEAVING:
+        live.line(attempt.trunk).refused(now_ms)
     attempt = live.move_attempt(attempt, CustomerEvent.REFUSED, now_ms)
-    live.end_attempt(attempt, Outcome.FAILED, now_ms)
+    live.end_attempt(attempt, attempt.outcome or Outcome.FAILED, now_ms)
 
 
 def unknown(live: Live, attempt: Attempt, now_ms: int) -> None:
@@ -287,8 +288,8 @@ def hold(live: Live, agent: Agent, attempt: Attempt, now_ms: int, *, on: bool) -
 
 def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, now_ms: int) -> None:
     """The customer's leg is gone; what that means depends on how far they came."""
-    if not _legal(live, attempt, CustomerEvent.HUNG_UP):
-        return
+    if attempt.id in live.restored_talk or not _legal(live, attempt, CustomerEvent.HUNG_UP):
+        return  # the first snapshot says whether the agent they talked with is there, and owes a word
     outcome = of_ended(attempt, answered=Outcome.HUNG_UP_EARLY, unanswered=of_unanswered(cause, tech_cause))
     trunk = live.line(attempt.trunk)
     if outcome is Outcome.CONGESTION or tech_cause in NOT_LET_IN:

@@ -351,7 +351,7 @@ def take_back(live: Live, attempt: Attempt, now_ms: int, outcome: Outcome = Outc
     live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=outcome)
     if attempt.paced:
         live.pacers[attempt.campaign].cancelled(now_ms, attempt.id)
-    live.emit(effects.Hangup(attempt.leg))
+    live.emit(effects.Hangup(attempt.leg), effects.SaveTakenBack(attempt.id, now_ms))
 
 
 def look_for_leads(live: Live, campaign: CampaignId, now_ms: int) -> bool:

@@ -259,6 +259,14 @@ class SaveAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveTakenBack:
+    """We hang up a call that nobody has answered."""
+
+    attempt: AttemptId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class SaveEnd:
     """The attempt ended with an outcome; the lead changes by rule (None: a disposition will decide)."""
 
@@ -499,6 +507,7 @@ Write = (
     | SaveAttached
     | SaveMissed
     | SaveAnswer
+    | SaveTakenBack
     | SaveEnd
     | SaveDisposition
     | SaveDispositionAlone

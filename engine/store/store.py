@@ -31,6 +31,7 @@ from engine.core.effects import (
     SavePacing,
     SavePlan,
     SaveRecording,
+    SaveTakenBack,
     Write,
 )
 from engine.core.events import LeadsFetched, Restored
@@ -117,6 +118,7 @@ class _Sql:
     claim_lead: Query
     callbacks_due_now: Query
     answer_attempt: Query
+    take_attempt_back: Query
     save_call: Query
     end_call: Query
     lead_in_call: Query
@@ -549,6 +551,10 @@ def _save_call(attempt: Attempt, *, over: bool = False) -> Iterator[Statement]:
         yield SQL.lead_called_in(attempt=attempt.id, lead=attempt.lead, at_ms=attempt.bridged_at_ms)
 
 
+def _save_taken_back(write: SaveTakenBack) -> Iterator[Statement]:
+    yield SQL.take_attempt_back(attempt=write.attempt, at_ms=write.at_ms)
+
+
 def _save_end(write: SaveEnd) -> Iterator[Statement]:
     attempt, change = write.attempt, write.change
     if attempt.ended_at_ms is None or attempt.outcome is None:
@@ -734,6 +740,7 @@ _WRITERS: Final[dict[type[Write], Callable[[Any], Iterator[Statement]]]] = {
     SaveAttached: _save_attached,
     SaveMissed: _save_missed,
     SaveAnswer: _save_answer,
+    SaveTakenBack: _save_taken_back,
     SaveEnd: _save_end,
     SaveDisposition: _save_disposition,
     SaveDispositionAlone: _save_disposition_alone,

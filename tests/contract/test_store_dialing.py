@@ -19,6 +19,7 @@ from engine.core.effects import (
     SaveLead,
     SaveOptOut,
     SaveRecording,
+    SaveTakenBack,
     Write,
 )
 from engine.core.model import (
@@ -27,6 +28,7 @@ from engine.core.model import (
     AgentState,
     BridgeId,
     CampaignId,
+    CustomerState,
     DispositionId,
     LeadChange,
     LeadId,
@@ -322,6 +324,16 @@ async def test_do_not_call_silences_every_number_of_the_person_in_every_campaign
     (other,) = (await store.due_leads(autumn, NOON, 10)).leads
     assert [(phone.position, phone.valid) for phone in other.phones] == [(0, False), (1, True)]
     assert other.next_phone == 1
+
+
+async def test_a_call_that_was_taken_back_is_restored_on_its_way_out(store: Store, database: Database) -> None:
+    await add_lead(database, 1)
+    taken_back = SaveTakenBack(attempt(1, 1).id, NOON + 2_000)
+    await store.commit([SaveAttempt(attempt(1, 1)), taken_back])
+    ((found, _),) = (await store.restore()).attempts
+    assert found.state is CustomerState.LEAVING
+    await store.commit([SaveEnd(ended(attempt(1, 1), Outcome.CANCELLED), retry(1, NOON)), taken_back])
+    assert (await store.restore()).attempts == ()
 
 
 async def test_the_key_for_no_more_calls_silences_the_person_and_is_audited_once(

@@ -27,6 +27,7 @@ from engine.core.model import (
     Outcome,
     Trunk,
     TrunkId,
+    customer_leg,
 )
 from engine.core.pacing import Manual, Predictive, Preview
 from tests.conversation import (
@@ -243,6 +244,17 @@ def test_a_refused_originate_rests_the_trunk_and_does_not_count() -> None:
     end = floor.end()
     assert (end.attempt.outcome, reason(floor)) == (Outcome.FAILED, NotDialing.CARRIER)
     assert len(floor.dialed()) == 1
+
+
+def test_a_dial_taken_back_before_it_was_sent_is_no_fault_of_the_trunk() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA)
+    leg = floor.dial()
+    floor.command(events.LeadSuppressed, lead=lead(1).id, reason="asked")
+    assert customer_leg(floor.last(effects.SaveTakenBack).attempt) == leg
+    floor.tell(events.OriginateRefused(leg, "taken back while it waited for the disk"))
+    assert floor.end().attempt.outcome is Outcome.CANCELLED
+    assert len(floor.dialed()) == 2, "the agent is free for the next lead at once"
 
 
 def test_an_originate_without_a_reply_is_never_sent_again() -> None:

@@ -214,6 +214,14 @@ def test_what_is_gone_is_closed_by_what_is_known(state: CustomerState, outcome: 
     assert floor.live.line(TrunkId("carrier")).in_use == 0
 
 
+def test_who_the_last_engine_took_back_and_still_rings_is_hung_up() -> None:
+    floor = restart(restored(attempt(CustomerState.LEAVING)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, answered=False), found(ANNAS))))
+    assert [order.leg for order in floor.all(effects.Hangup, orders)] == [CUSTOMER]
+    floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is Outcome.LOST, "nobody saw how it ended: it counts"
+
+
 def test_who_answered_against_the_last_engines_hang_up_hears_the_message_from_the_next() -> None:
     floor = restart(restored(attempt(CustomerState.LEAVING, answered_at_ms=MONDAY_MS - 1)))
     orders = floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS), found(BORYSES))))
@@ -252,6 +260,14 @@ def test_so_is_one_that_had_just_begun_and_its_customer_is_offered_to_nobody() -
     assert (floor.agent().state, floor.agent().attempt) == (AgentState.WRAP_UP, OLD)
     assert floor.end().attempt.outcome is Outcome.CONNECTED
     assert not floor.all(effects.Bridge, orders)
+
+
+def test_so_is_one_that_ends_before_the_first_snapshot_has_come() -> None:
+    floor = restart(restored(attempt(CustomerState.TALKING)))
+    floor.hang_up(CUSTOMER)
+    floor.tell(events.SwitchUp((found(ANNAS), found(BORYSES))))
+    assert (floor.agent().state, floor.agent().attempt) == (AgentState.WRAP_UP, OLD)
+    assert (floor.end().attempt.outcome, floor.end().change) == (Outcome.CONNECTED, None)
 
 
 @pytest.mark.parametrize("kind", LegKind)

@@ -454,6 +454,9 @@ async def test_dialing_for_nobody_though_no_abandon_is_left_is_found(database: I
     strict = policy(abandon=AbandonRule(at_ceiling=AtCeiling.ONE_TO_ONE))
     found = await verify(database, now_ms=LATER, policy=strict)
     assert [(v.invariant, v.ids) for v in found] == [("I14", ("1-2",)), ("I14", ("1-3",))], "1-4 was before the ceiling"
+    await change(database, "UPDATE attempts SET taken_back_at_ms = planned_at_ms + 5000 WHERE id IN ('1-2', '1-4');")
+    assert await verify(database, now_ms=LATER, policy=strict) == [], "whoever is taken back is awaited no more"
+    await change(database, "UPDATE attempts SET taken_back_at_ms = NULL;")
     await change(database, "UPDATE attempts SET outcome = 'hung_up_early' WHERE id = '1-1';")
     assert await verify(database, now_ms=LATER, policy=strict) == []
 

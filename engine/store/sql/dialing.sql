@@ -100,6 +100,9 @@ SET state = :state, accepted_at_ms = :accepted_at_ms, ringing_at_ms = :ringing_a
     answered_at_ms = :answered_at_ms, bridged_at_ms = :bridged_at_ms, agent_id = :agent, verdict = :verdict
 WHERE id = :id AND ended_at_ms IS NULL;
 
+-- name: take_attempt_back
+UPDATE attempts SET state = 'leaving', taken_back_at_ms = :at_ms WHERE id = :attempt AND ended_at_ms IS NULL;
+
 -- name: save_call
 -- A customer whose agent was lost may be given to another one: the call is the last one's.
 INSERT INTO calls (attempt_id, campaign_id, lead_id, agent_id, bridged_at_ms)

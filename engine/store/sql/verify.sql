@@ -232,7 +232,7 @@ FROM hand_outs h JOIN attempts a ON a.id = h.attempt_id;
 
 -- name: attempts_page
 SELECT a.id, a.campaign_id, a.lead_id, a.number, a.trunk_id, a.planned_at_ms, a.accepted_at_ms, a.answered_at_ms,
-       a.bridged_at_ms, a.ended_at_ms, a.outcome, a.decision, a.leg, l.zone
+       a.bridged_at_ms, a.taken_back_at_ms, a.ended_at_ms, a.outcome, a.decision, a.leg, l.zone
 FROM attempts a JOIN leads l ON l.id = a.lead_id
 WHERE a.id > :after AND a.queue_id IS NULL ORDER BY a.id LIMIT :limit;
 
