@@ -288,8 +288,12 @@ def hold(live: Live, agent: Agent, attempt: Attempt, now_ms: int, *, on: bool) -
 
 def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, now_ms: int) -> None:
     """The customer's leg is gone; what that means depends on how far they came."""
-    if attempt.id in live.restored_talk or not _legal(live, attempt, CustomerEvent.HUNG_UP):
-        return  # the first snapshot says whether the agent they talked with is there, and owes a word
+    unheard = attempt.answered_at_ms is None and attempt.queue is None
+    if not live.connected and (unheard or attempt.id in live.restored_talk):
+        live.told_gone[attempt.id] = cause, tech_cause
+        return  # the snapshot knows whether they had answered meanwhile, or whose word is owed
+    if not _legal(live, attempt, CustomerEvent.HUNG_UP):
+        return
     outcome = of_ended(attempt, answered=Outcome.HUNG_UP_EARLY, unanswered=of_unanswered(cause, tech_cause))
     trunk = live.line(attempt.trunk)
     if outcome is Outcome.CONGESTION or tech_cause in NOT_LET_IN:

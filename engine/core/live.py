@@ -177,6 +177,7 @@ class Live:
         #: Recordings that were ordered to end: until a snapshot is told over the same link, the order may be lost.
         self.ending: OrderedDict[str, tuple[Recording, int]] = OrderedDict()  # and when it was ordered
         self.stop_again = False  # such an order failed
+        self.told_gone: dict[AttemptId, tuple[int, int | None]] = {}  # before a snapshot: causes, by Q.850 and SIP
         self.restored_talk: dict[AttemptId, AgentId] = {}  # who talked with whom before the restart
         self.restored_ready: dict[AgentId, bool] = {}  # agents logged in before the restart: did they want calls
         self.decided_by: Counter[tuple[CampaignId, str]] = Counter()  # decisions by what limited them; a metric

@@ -214,6 +214,7 @@ def switch_up(live: Live, event: SwitchUp, now_ms: int) -> None:
             _customer_leg_missing(live, attempt, gone.get(attempt.leg), now_ms)
     consultation.found(live, found, of_others, now_ms)
     live.restored_talk.clear()
+    live.told_gone.clear()
     _end_recordings_left(live, now_ms, anew=anew)
 
 
@@ -476,6 +477,10 @@ def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, no
     # Taken back before the answer, it may ring yet: the dial may still be on its way, and our hang-up behind it.
     sent_off = attempt.state is CustomerState.LEAVING and attempt.answered_at_ms is not None
     partner = live.restored_talk.get(attempt.id)  # they talked before the link was there: it would be in the snapshot
+    told = live.told_gone.get(attempt.id)
+    if told is not None and partner is None and (gone is None or gone.answered_at_ms is None):
+        customers.hung_up(live, attempt, *told, now_ms)
+        return
     if gone is None and young and not sent_off and partner is None:
         live.emit(effects.SetTimer(("life", attempt.id), now_ms + SNAPSHOT_GRACE_MS))
         return

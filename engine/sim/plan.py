@@ -158,6 +158,7 @@ def faulty(seed: int) -> Plan:
             link_lost_every_ms=int(450_000 / harsh),
             slow_spell_every_ms=int(600_000 / harsh),
             dies_every_ms=chance.choice((0, 0, 600_000)),
+            late_snapshot=0.3,
             journal_share=chance.choice((0.0, 0.9)),
         ),
         kill_every_ms=int(450_000 / harsh),

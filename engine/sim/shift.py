@@ -246,6 +246,7 @@ class _World:
             self._database,
             now_ms=self.clock.now_ms(),
             at_rest=True,
+            heard=self.switch.unheard,
             times_hold=not self._set_back,
             policy=None if self._set_back else constant_of(self.plan),
         )

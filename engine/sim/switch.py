@@ -68,6 +68,7 @@ from engine.core.model import (
     TrunkId,
     Verdict,
     agent_of_leg,
+    attempt_of_leg,
     attempt_of_outside,
     inbound_leg,
 )
@@ -79,6 +80,8 @@ _Originate = OriginateCustomer | OriginateAgent | OriginateOutside
 #: A nailed-up leg's dead-man timer, as the dialplan sets it.
 SHIFT_MAX_MS: Final = 12 * 3_600_000
 NORMAL_CLEARING: Final = 16
+#: Later, and the link is given up.
+LATE_SNAPSHOT_MAX_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class Faults:
     slow_spell_every_ms: int = 0
     dies_every_ms: int = 0  # the switch itself: every leg ends, and nothing tells of it
     death_told_share: float = 0.5  # somebody saw the process end
+    late_snapshot: float = 0.0  # of links, which say what they have long after their first facts
     journal_share: float = 0.0  # of ended legs that the switch's journal tells of afterwards
 
 
@@ -142,6 +146,7 @@ class Channel:
     patience: asyncio.TimerHandle | None = None
     music: bool = False
     arrived: CallArrived | None = None  # they called us
+    unheard: bool = False  # no engine listened when they answered
     clocks: list[asyncio.TimerHandle] = field(default_factory=list)
     found: tuple[tuple[object, ...], LegFound] | None = None  # as it was in the last snapshot, and from what
 
@@ -153,6 +158,20 @@ class Invite:
     at_ms: int
     sent_s: float
     order: OriginateCustomer
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """A leg that was answered while no engine listened, for the verifier: the message began at once."""
+
+    channel_id: LegId
+    answered_ms: int
+    unheard: bool = True
+    ended_ms: int | None = None
+
+    @property
+    def message_ms(self) -> int:
+        return self.answered_ms
 
 
 class SimSwitch:
@@ -189,9 +208,12 @@ class SimSwitch:
         self._lost_reason = ""
         self._told_at_s = 0.0
         self._order_at_s: dict[LegId, float] = {}
-        self._journal: dict[LegId, LegGone] = {}  # ended since the last snapshot
-        self.opted_out: list[LegId] = []  # the journal tells them all, and to each engine from the start
+        # The journal tells all of it, and to each engine from the start.
+        self._journal: list[LegGone] = []
+        self._journal_told = 0
+        self.opted_out: list[LegId] = []
         self._opt_outs_told = 0
+        self.unheard: list[Unheard] = []  # that it tells of
         self._registered: dict[PhoneId, bool] = {}  # desk phones that have fallen off since the start
         self.machines: set[LegId] = set()  # legs that answering machines have answered
         self._snapshots: list[set[LegId]] = []  # legs that ended while a snapshot was on its way
@@ -207,7 +229,7 @@ class SimSwitch:
         """See `Switch.run`."""
         self._sink = sink
         self._life += 1
-        self._opt_outs_told = 0
+        self._opt_outs_told = self._journal_told = 0
         try:
             while True:
                 await asyncio.sleep(self._some_ms(20) / 1000)
@@ -284,7 +306,8 @@ class SimSwitch:
         self._lost_reason = "the simulated link broke"
         self.connected = True
         self._told_at_s = 0.0
-        self._snapshot()
+        late = self._chance.random() < self.faults.late_snapshot
+        self._loop.call_later(self._chance.uniform(0, LATE_SNAPSHOT_MAX_S) if late else 0, self._snapshot, self._link)
 
     def _disconnect(self) -> None:
         self.connected = False
@@ -357,7 +380,9 @@ class SimSwitch:
         if not self._sink(event):
             self.drop("no room for facts of the switch")
 
-    def _snapshot(self) -> None:
+    def _snapshot(self, link: int) -> None:
+        if link != self._link:
+            return
         ended: set[LegId] = set()
         self._snapshots.append(ended)
         members: dict[BridgeId, list[LegId]] = {}
@@ -365,18 +390,15 @@ class SimSwitch:
             if channel.bridge is not None:
                 members.setdefault(channel.bridge, []).append(channel.leg)
         legs = tuple(_found(channel, members) for channel in self.channels.values())
-        gone = tuple(self._journal.values())
         at_s = self._loop.time() + (2 + self._some_ms(3)) / 1000
-        self._loop.call_at(at_s, self._deliver_snapshot, legs, gone, ended, self._link)
+        self._loop.call_at(at_s, self._deliver_snapshot, legs, ended, self._link)
 
-    def _deliver_snapshot(
-        self, legs: tuple[LegFound, ...], gone: tuple[LegGone, ...], ended: set[LegId], link: int
-    ) -> None:
+    def _deliver_snapshot(self, legs: tuple[LegFound, ...], ended: set[LegId], link: int) -> None:
         if link == self._link:
             self._snapshots = [other for other in self._snapshots if other is not ended]
+            gone = tuple(self._journal[self._journal_told :])  # read last
             self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone), link)
-            for told in gone:
-                self._journal.pop(told.leg, None)
+            self._journal_told = len(self._journal)
             for phone, registered in self._registered.items():
                 self._deliver(PhoneSeen(phone, registered), link)
             for leg in self.opted_out[self._opt_outs_told :]:
@@ -403,7 +425,7 @@ class SimSwitch:
                 self._call_outside(order, replies=not cut)
             case AskSwitch():
                 if self.connected:
-                    self._snapshot()
+                    self._snapshot(self._link)
             case _:
                 if self._chance.random() < self.faults.failed or not self._command(order):
                     self._fail(order, life)
@@ -591,6 +613,7 @@ class SimSwitch:
             self._tell(LegAnswered(channel.leg))
         elif agent_of_leg(channel.leg) is None and attempt_of_outside(channel.leg) is None:
             self.disturbed.add(channel.leg)
+            channel.unheard = attempt_of_leg(channel.leg) is not None
             self._play_message(channel)
         else:
             self._end(channel, NORMAL_CLEARING, None)
@@ -648,7 +671,9 @@ class SimSwitch:
             return
         self._forget(channel)
         if channel.number is not None and self._chance.random() < self.faults.journal_share:
-            self._journal[channel.leg] = LegGone(channel.leg, channel.up_at_ms, cause)
+            self._journal.append(LegGone(channel.leg, channel.up_at_ms, cause))
+            if channel.unheard and channel.up_at_ms is not None:
+                self.unheard.append(Unheard(channel.leg, channel.up_at_ms))
         self._tell(LegHungUp(channel.leg, cause, tech_cause))
 
     def _keep(self, channel: Channel) -> None:

@@ -433,6 +433,20 @@ BUGS: Final = (
         f"{RECOVERY}::test_an_agent_who_has_left_the_file_talks_to_the_end",
     ),
     Bug(
+        "an end that is told before the snapshot is believed as it is",
+        "engine/core/customers.py",
+        "if not live.connected and (unheard or attempt.id in live.restored_talk):",
+        "if not live.connected and attempt.id in live.restored_talk:",
+        f"{RECOVERY}::test_so_it_does_of_a_call_whose_end_is_told_before_the_snapshot",
+    ),
+    Bug(
+        "who talked with whom is forgotten before the snapshot",
+        "engine/core/customers.py",
+        "if not live.connected and (unheard or attempt.id in live.restored_talk):",
+        "if not live.connected and unheard:",
+        f"{RECOVERY}::test_so_is_one_that_ends_before_the_first_snapshot_has_come",
+    ),
+    Bug(
         "a conversation is not known whose verdict was not saved",
         "engine/core/recovery.py",
         "    if attempt.state is CustomerState.SCREENING:  # the verdict",

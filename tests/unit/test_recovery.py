@@ -686,6 +686,28 @@ def test_the_switchs_journal_says_how_a_call_ended_while_no_engine_ran(gone: eve
     assert len(floor.all(effects.SaveEnd)) == 1, "told twice, counted once"
 
 
+@pytest.mark.parametrize(
+    ("answered_ms", "outcome"), [(MONDAY_MS - 30_000, Outcome.ABANDONED), (None, Outcome.BUSY)], ids=["heard", "busy"]
+)
+def test_so_it_does_of_a_call_whose_end_is_told_before_the_snapshot(answered_ms: int | None, outcome: Outcome) -> None:
+    floor = restart(restored(attempt(CustomerState.PLANNED)))
+    floor.hang_up(CUSTOMER, cause=17, tech_cause=486)
+    floor.tell(events.SwitchUp((), (events.LegGone(CUSTOMER, answered_ms, 16),)))
+    assert floor.end().attempt.outcome is outcome
+
+
+def test_a_call_whose_end_is_told_before_the_snapshot_ends_with_it_where_there_is_no_journal() -> None:
+    floor = Conversation(lead(1))
+    floor.ready(ANNA)
+    leg, phone = floor.dial(), floor.agent().leg
+    assert phone is not None
+    floor.tell(events.SwitchLost("socket closed"))
+    floor.hang_up(leg, cause=17, tech_cause=486)
+    assert leg in {one.leg for one in floor.live.attempts.values()}
+    floor.tell(events.SwitchUp((found(phone),)))
+    assert floor.end().attempt.outcome is Outcome.BUSY
+
+
 def test_a_switch_that_died_frees_its_agents_and_leaves_them_the_last_word() -> None:
     floor = Conversation(lead(1))
     floor.ready(ANNA)
