@@ -10,9 +10,8 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -23,18 +22,12 @@ import aiohttp
 from bench.chaos.adoption import readopt_200
 from bench.chaos.engine import CRASH_POINTS
 from bench.chaos.finding import Finding
-from bench.chaos.proxy import BadLine, bad_line
-from bench.chaos.stage import GaveUp, Stage, View, stage
-from engine.clock import WallClock
-from engine.core.model import PhoneNumber
-from engine.store.database import AioDatabase
-from engine.store.dnc import DoNotCall
+from bench.chaos.held import MIXED, TALKING_SOON_S, Dials, behind_a_bad_line, dials, settled, talking, within
+from bench.chaos.medley import medley
+from bench.chaos.stage import GaveUp, Stage, stage
 
 __all__ = ["FAULTS", "Fault", "Finding", "GaveUp"]
 
-#: Endings of numbers, docs/number-plan.md: answers at once (20 s of talk), rings 2 s (15 s), short talk (4 s), …
-MIXED: Final = ("20", "04", "22", "20", "02", "20", "08", "20", "04", "31", "20", "01")
-TALKING_SOON_S: Final = 40.0
 DATABASE_LOCKED_S: Final = 60.0
 STOPPED_S: Final = 30.0
 ABORTS: Final = 100
@@ -46,42 +39,6 @@ IN_LINE_DELAY_S: Final = 0.2
 LISTINGS: Final = 8
 FILE_BYTES_MAX: Final = 4_096
 DISK_MIB: Final = 16
-
-
-@dataclass(slots=True)
-class Dials:
-    """Dials that the carrier saw, counted over a span."""
-
-    stage: Stage
-    before: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.before = len(self.stage.carried())
-
-    def since(self) -> int:
-        """How many since this was made."""
-        return len(self.stage.carried()) - self.before
-
-
-def dials(view: View) -> bool:
-    """Calls are placed, or would be if somebody were free."""
-    return view.why in {"", "agents_busy", "lines", "no_leads", "no_agents"}
-
-
-async def settled(on: Stage, found: Finding, *, journal: bool = True) -> Finding:
-    """End the engine, and let the verifier and the records of carrier and Asterisk speak."""
-    code = await on.end(within_s=90)
-    if code:
-        found.violations.append(f"the engine ended with exit code {code}: {on.log.read_text('utf-8')[-1000:]}")
-    found.violations += await on.violations(at_rest=True, journal=journal)
-    found.cut += on.cut()
-    found.measured["calls"] = len(on.carried())
-    return found
-
-
-async def talking(on: Stage, count: int) -> None:
-    """Until so many conversations go on."""
-    await on.until(lambda view: view.talking >= count, f"{count} conversations", TALKING_SOON_S)
 
 
 # ── the engine dies ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,30 +177,14 @@ async def asterisk_killed(talks: int, chance: Random, port: int) -> Finding:
         found.measured["connected_again_ms"] = round((back.at_s - began) * 1000)
         again = await on.until(lambda view: view.talking >= max(1, talks // 5), "conversations again", 120)
         found.measured["talking_again_ms"] = round((again.at_s - began) * 1000)
-        _within(found, stopped_ms=2_000, agents_free_ms=3_000)
+        within(found, stopped_ms=2_000, agents_free_ms=3_000)
         ended_ms = round(time.time() * 1000)
         found = await settled(on, found)
         found.cut = on.cut(since_ms=ended_ms)  # those of the dead Asterisk could not go on
         return found
 
 
-def _within(found: Finding, **limits_ms: int) -> None:
-    for name, limit_ms in limits_ms.items():
-        if found.measured[name] > limit_ms:
-            found.violations.append(f"{name} is {found.measured[name]}, at most {limit_ms} was promised")
-
-
 # ── the line to Asterisk ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-@asynccontextmanager
-async def behind_a_bad_line(port: int, **wishes: int) -> AsyncIterator[tuple[Stage, BadLine, str]]:
-    """A stage whose engine reaches ARI through a proxy; the last value is for `Stage.start(via=…)`."""
-    async with (
-        stage(port, **wishes) as on,
-        bad_line(on.asterisk.instance.ari_url.removesuffix("/ari"), port + 9) as line,
-    ):
-        yield on, line, f"127.0.0.1:{port + 9}"
 
 
 async def socket_aborts(chance: Random, port: int) -> Finding:
@@ -289,7 +230,7 @@ async def _stops_and_resumes(found: Finding, on: Stage, break_: Act, mend: Act) 
     mend()
     found.measured["resumed_ms"] = await on.until_ms(lambda view: not view.switch and dials(view), "dialing again", 60)
     await talking(on, 2)
-    _within(found, stopped_ms=1_000, dials_meanwhile=0)
+    within(found, stopped_ms=1_000, dials_meanwhile=0)
 
 
 async def half_dead(chance: Random, port: int) -> Finding:
@@ -355,15 +296,9 @@ async def listed_meanwhile(chance: Random, port: int) -> Finding:
         line.delay_s = IN_LINE_DELAY_S
         await on.until(lambda view: view.calls.get("planned", 0) > IN_LINE / 2, "dials stand in line")
         listed_ms: dict[str, int] = {}
-        path = on.loaded.resolve(on.loaded.config.database)
-        async with AioDatabase.open(path, now_ms=WallClock().now_ms()) as database:
-            for _ in range(LISTINGS):
-                await asyncio.sleep(chance.uniform(1.0, 2.0))
-                open_calls = on.rows("SELECT number FROM attempts WHERE ended_at_ms IS NULL")
-                numbers = [PhoneNumber(row["number"]) for row in open_calls]
-                now_ms = WallClock().now_ms()
-                await DoNotCall(database).add(numbers, reason="asked", by="chaos", at_ms=now_ms)
-                listed_ms |= {number.e164.lstrip("+"): now_ms for number in numbers}
+        for _ in range(LISTINGS):
+            await asyncio.sleep(chance.uniform(1.0, 2.0))
+            listed_ms |= await on.list_open()
         line.delay_s = 0.0
         await asyncio.sleep(2)
         called_ms = {call.number.lstrip("+"): call.invited_ms for call in on.carried()}
@@ -374,7 +309,7 @@ async def listed_meanwhile(chance: Random, port: int) -> Finding:
         found.measured["sent_after_ms_max"] = max(after_ms, default=0)
         if not found.measured["never_sent"]:
             found.violations.append("no dial stood in line: nothing was shown")
-        _within(found, sent_after_ms_max=1_000)
+        within(found, sent_after_ms_max=1_000)
         return await settled(on, found)
 
 
@@ -402,7 +337,7 @@ async def _without_disk(found: Finding, on: Stage, break_: Act, mend: Act, for_s
         found.violations.append("I6: what an operator was told is saved is not there")
     if not found.measured["told_not_saved"]:
         found.violations.append("I6: nobody was told that nothing is saved")
-    _within(found, stopped_ms=2_000, dials_meanwhile=0)
+    within(found, stopped_ms=2_000, dials_meanwhile=0)
 
 
 async def database_locked(chance: Random, port: int) -> Finding:
@@ -526,7 +461,7 @@ async def two_controllers(chance: Random, port: int) -> Finding:
         await on.start()
         await on.until(lambda view: not view.switch, "connected")
         await talking(on, 2)
-        _within(found, replaced_stops_ms=2_000, dials_of_the_replaced=0)
+        within(found, replaced_stops_ms=2_000, dials_of_the_replaced=0)
         return await settled(on, found)
 
 
@@ -569,7 +504,7 @@ async def drained(talks: int, fates: tuple[str, ...], chance: Random, port: int)
         found.measured["phones_hung_up"] = after["g."]
         if after["g."] or hung_up["g."]:
             found.violations.append("an agent's phone was let go")
-        _within(found, dials_meanwhile=0)
+        within(found, dials_meanwhile=0)
         return await settled(on, found)
 
 
@@ -590,5 +525,6 @@ FAULTS: Final[dict[str, Fault]] = {
     "no_file_grows_20s": no_file_grows,
     **({"disk_full_20s": disk_full, "database_read_only_20s": database_read_only} if os.geteuid() == 0 else {}),
     "two_controllers": two_controllers,
+    "medley_120s": medley,
     "drain": partial(drained, 6, ("04", "02", "01", "20")),
 }

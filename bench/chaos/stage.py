@@ -30,6 +30,7 @@ from engine.config import Loaded, load
 from engine.core.model import CampaignId, PhoneNumber
 from engine.leads.plan import ImportRow
 from engine.store.database import AioDatabase
+from engine.store.dnc import DoNotCall
 from engine.store.imports import import_leads
 from engine.telephony import phones_and_trunks, private_asterisk
 from engine.verify import verify
@@ -294,6 +295,18 @@ class Stage:
         now_ms = WallClock().now_ms()
         async with AioDatabase.open(self.loaded.resolve(self.loaded.config.database), now_ms=now_ms) as database:
             await import_leads(database, CAMPAIGN, iter(rows), file_name="chaos", by="chaos", now_ms=now_ms)
+
+    async def list_open(self, chance: Callable[[], bool] = lambda: True) -> dict[str, int]:
+        """Put the numbers of open calls on the do-not-call list, as another process: number (digits) → when.
+
+        `chance` decides for each. Raises StoreLockedError.
+        """
+        open_calls = self.rows("SELECT number FROM attempts WHERE ended_at_ms IS NULL")
+        numbers = [PhoneNumber(row["number"]) for row in open_calls if chance()]
+        now_ms = WallClock().now_ms()
+        async with AioDatabase.open(self.loaded.resolve(self.loaded.config.database), now_ms=now_ms) as database:
+            await DoNotCall(database).add(numbers, reason="asked", by="chaos", at_ms=now_ms)
+        return dict.fromkeys((number.e164.lstrip("+") for number in numbers), now_ms)
 
 
 @contextmanager
