@@ -354,6 +354,9 @@ def _unserved(attempt: Attempt) -> Outcome:
 
 def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
     """They answered while no engine listened: the dialplan plays them the message. That is an abandon."""
+    if attempt.state is CustomerState.LEAVING:
+        _answered_while_leaving(live, attempt, now_ms)
+        return
     if attempt.state in UNANSWERED:
         live.line(attempt.trunk).accepted()
         attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms)
@@ -529,14 +532,21 @@ def _call_phone(live: Live, agent: Agent, attempt: Attempt, now_ms: int) -> None
 
 
 def _answered_against_our_hangup(live: Live, attempt: Attempt, now_ms: int) -> None:
-    """They answered while our hang-up was on its way: a live person, and we were gone. That is an abandon."""
-    if attempt.answered_at_ms is None:
-        attempt = live.move_attempt(
-            attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED
-        )
-        live.emit(effects.SaveAnswer(attempt))
+    """They answered while our hang-up was on its way: they hear the message."""
+    attempt = _answered_while_leaving(live, attempt, now_ms)
     if attempt.outcome in {Outcome.ABANDONED, Outcome.MACHINE, *MISSED}:
         _send_off(live, attempt, now_ms)
+
+
+def _answered_while_leaving(live: Live, attempt: Attempt, now_ms: int) -> Attempt:
+    """A live person, and we were gone: that is an abandon."""
+    if attempt.answered_at_ms is not None:
+        return attempt
+    attempt = live.move_attempt(
+        attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms, outcome=Outcome.ABANDONED
+    )
+    live.emit(effects.SaveAnswer(attempt))
+    return attempt
 
 
 def _legal(live: Live, attempt: Attempt, event: CustomerEvent) -> bool:

@@ -402,6 +402,8 @@ def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int)
             customers.answered(live, attempt, now_ms)
         else:
             live.emit(effects.Hangup(leg.leg))
+    else:
+        customers.heard_message(live, attempt, now_ms)
 
 
 def _abandon_at_ms(live: Live, attempt: Attempt, now_ms: int) -> int:

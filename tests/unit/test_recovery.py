@@ -222,6 +222,14 @@ def test_who_the_last_engine_took_back_and_still_rings_is_hung_up() -> None:
     assert floor.end().attempt.outcome is Outcome.LOST, "nobody saw how it ended: it counts"
 
 
+def test_who_answered_against_our_hang_up_while_no_engine_listened_is_an_abandon() -> None:
+    floor = restart(restored(attempt(CustomerState.LEAVING)))
+    orders = floor.tell(events.SwitchUp((found(CUSTOMER, ours=False), found(ANNAS))))
+    assert switch_orders(orders) == [], "the dialplan plays them the message"
+    floor.hang_up(CUSTOMER)
+    assert floor.end().attempt.outcome is Outcome.ABANDONED
+
+
 def test_who_answered_against_the_last_engines_hang_up_hears_the_message_from_the_next() -> None:
     floor = restart(restored(attempt(CustomerState.LEAVING, answered_at_ms=MONDAY_MS - 1)))
     orders = floor.tell(events.SwitchUp((found(CUSTOMER), found(ANNAS), found(BORYSES))))
