@@ -288,8 +288,8 @@ def hold(live: Live, agent: Agent, attempt: Attempt, now_ms: int, *, on: bool) -
 
 def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, now_ms: int) -> None:
     """The customer's leg is gone; what that means depends on how far they came."""
-    unheard = attempt.answered_at_ms is None and attempt.queue is None
-    if not live.connected and (unheard or attempt.id in live.restored_talk):
+    unanswered = attempt.answered_at_ms is None and attempt.queue is None
+    if not live.connected and (unanswered or attempt.id in live.restored_talk):
         live.told_gone[attempt.id] = cause, tech_cause
         return  # the snapshot knows whether they had answered meanwhile, or whose word is owed
     if not _legal(live, attempt, CustomerEvent.HUNG_UP):
@@ -356,12 +356,12 @@ def heard_message(live: Live, attempt: Attempt, now_ms: int) -> None:
     """They answered while no engine listened: the dialplan plays them the message. That is an abandon."""
     if attempt.state is CustomerState.LEAVING:
         _answered_while_leaving(live, attempt, now_ms)
-        return
-    if attempt.state in UNANSWERED:
-        live.line(attempt.trunk).accepted()
-        attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms)
-        live.emit(effects.SaveAnswer(attempt))
-    live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=_unserved(attempt))
+    else:
+        if attempt.state in UNANSWERED:
+            live.line(attempt.trunk).accepted()
+            attempt = live.move_attempt(attempt, CustomerEvent.ANSWERED, now_ms, answered_at_ms=now_ms)
+            live.emit(effects.SaveAnswer(attempt))
+        live.move_attempt(attempt, CustomerEvent.LEAVE, now_ms, outcome=_unserved(attempt))
     live.emit(effects.SetTimer(("life", attempt.id), now_ms + MESSAGE_MAX_MS))
 
 

@@ -402,7 +402,7 @@ def _leaving_leg_found(live: Live, attempt: Attempt, leg: LegFound, now_ms: int)
             customers.answered(live, attempt, now_ms)
         else:
             live.emit(effects.Hangup(leg.leg))
-    else:
+    elif attempt.answered_at_ms is None:
         customers.heard_message(live, attempt, now_ms)
 
 

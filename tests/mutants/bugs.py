@@ -435,15 +435,15 @@ BUGS: Final = (
     Bug(
         "an end that is told before the snapshot is believed as it is",
         "engine/core/customers.py",
-        "if not live.connected and (unheard or attempt.id in live.restored_talk):",
+        "if not live.connected and (unanswered or attempt.id in live.restored_talk):",
         "if not live.connected and attempt.id in live.restored_talk:",
         f"{RECOVERY}::test_so_it_does_of_a_call_whose_end_is_told_before_the_snapshot",
     ),
     Bug(
         "who talked with whom is forgotten before the snapshot",
         "engine/core/customers.py",
-        "if not live.connected and (unheard or attempt.id in live.restored_talk):",
-        "if not live.connected and unheard:",
+        "if not live.connected and (unanswered or attempt.id in live.restored_talk):",
+        "if not live.connected and unanswered:",
         f"{RECOVERY}::test_so_is_one_that_ends_before_the_first_snapshot_has_come",
     ),
     Bug(
