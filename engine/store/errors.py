@@ -47,8 +47,8 @@ class StoreBug(StoreError):
 
 
 _BY_CODE: Final = {
-    sqlite3.SQLITE_BUSY: (StoreLockedError, "is locked by another process; it is tried again"),
-    sqlite3.SQLITE_LOCKED: (StoreLockedError, "is locked by another process; it is tried again"),
+    sqlite3.SQLITE_BUSY: (StoreLockedError, "is locked by another process; it works again when that one is done"),
+    sqlite3.SQLITE_LOCKED: (StoreLockedError, "is locked by another process; it works again when that one is done"),
     sqlite3.SQLITE_FULL: (StoreFullError, "cannot grow: the disk is full; free space, nothing saved so far is lost"),
     sqlite3.SQLITE_IOERR: (StoreIoError, "cannot be read or written; look at the disk and the system log"),
     sqlite3.SQLITE_CANTOPEN: (StoreIoError, "cannot be opened; does its directory exist, and may we write there?"),
