@@ -244,9 +244,12 @@ def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
     live.connected = False
     live.switch_slow = ""
     live.switch_problem = event.reason
+    _log_in_the_rest(live, now_ms)
     for attempt in _attempts_now(live):
         if attempt.state is not CustomerState.ENDED:
             _close(live, attempt, None, now_ms)
+    live.restored_talk.clear()
+    live.told_gone.clear()
     for agent in _agents_now(live):
         if agent.leg is not None:
             desk.leg_hung_up(live, agent, now_ms)
@@ -486,13 +489,14 @@ def _customer_leg_missing(live: Live, attempt: Attempt, gone: LegGone | None, no
     if gone is None and young and not sent_off and partner is None:
         live.emit(effects.SetTimer(("life", attempt.id), now_ms + SNAPSHOT_GRACE_MS))
         return
-    if partner is not None:
-        _talk_on(live, attempt, partner, now_ms, over=True)  # it ended while no engine ran: the agent still owes a word
-        attempt = live.attempts[attempt.id]
     _close(live, attempt, gone, now_ms)
 
 
 def _close(live: Live, attempt: Attempt, gone: LegGone | None, now_ms: int) -> None:
+    partner = live.restored_talk.get(attempt.id)
+    if partner is not None:
+        _talk_on(live, attempt, partner, now_ms, over=True)  # it ended while no engine ran: the agent still owes a word
+        attempt = live.attempts[attempt.id]
     if gone is not None and gone.answered_at_ms is not None and attempt.answered_at_ms is None:
         at_ms = max(gone.answered_at_ms, attempt.planned_at_ms)
         # Taken back, and they had answered all the same: a live person, and we were gone.

@@ -728,6 +728,20 @@ def test_a_switch_that_died_frees_its_agents_and_leaves_them_the_last_word() -> 
     assert floor.dispose(talked, SOLD) == ""
 
 
+@pytest.mark.parametrize("kind", LegKind)
+def test_a_switch_that_died_before_the_first_snapshot_leaves_nobody_talking_on_paper(kind: LegKind) -> None:
+    people = (profile(ANNA, leg_kind=kind), profile(BORYS))
+    floor = restart(restored(attempt(CustomerState.TALKING)), policy=policy(agents=people))
+    orders = floor.tell(events.SwitchDied("killed"))
+    (saved,) = [order.agent for order in floor.all(effects.SaveAgent, orders) if order.agent.id == ANNA][-1:]
+    end = floor.end()
+    if kind is LegKind.NAILED_UP:
+        assert (saved.state, end.change and end.change.rule) == (AgentState.LOGGED_OUT, "agent_lost")
+    else:
+        assert (saved.state, saved.attempt, end.change) == (AgentState.WRAP_UP, OLD, None)
+    assert end.attempt.outcome is Outcome.CONNECTED
+
+
 def test_the_shift_of_an_agent_who_left_the_file_is_over_on_disk_too() -> None:
     floor = restart(restored(logged_in=((AgentId("left"), True),)))
     orders = floor.tell(events.SwitchUp(()))
