@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Final
 
 from engine.clock import Clock
+from engine.core.dialing import SEND_WITHIN_MS
 from engine.core.effects import (
     AnswerPhone,
     AskSwitch,
@@ -473,7 +474,8 @@ class SimSwitch:
         if self._trunks is not None and order.trunk not in self._trunks:
             self._tell(OriginateRefused(order.leg, f"trunk {order.trunk} is not configured"))
             return
-        if self._clock.now_ms() > order.send_before_ms:
+        late_s = self._loop.time() - sent_s  # by a clock that nobody sets back
+        if self._clock.now_ms() > order.send_before_ms or late_s * 1000 > SEND_WITHIN_MS:
             if replies:
                 self._tell(OriginateRefused(order.leg, "stale"))
             return
