@@ -10,7 +10,16 @@ import pytest
 
 from asterisk.journal import HeardLeg
 from engine.core.budget import AbandonRule, AtCeiling
-from engine.core.effects import SaveAgent, SaveAnswer, SaveAttempt, SaveAudit, SaveDisposition, SaveEnd, SaveLead
+from engine.core.effects import (
+    SaveAgent,
+    SaveAnswer,
+    SaveAttempt,
+    SaveAudit,
+    SaveDisposition,
+    SaveEnd,
+    SaveLead,
+    SaveTakenBack,
+)
 from engine.core.law import Calendar, Count, Limit, Pack
 from engine.core.model import (
     Agent,
@@ -432,12 +441,13 @@ async def test_an_engine_started_after_the_drain_may_dial(database: InlineDataba
 
 
 async def test_a_phone_that_we_let_ring_too_short_is_found(database: InlineDatabase, store: Store) -> None:
-    for n, (after_ms, tech_cause) in enumerate(((14_000, None), (14_000, 480), (16_000, None)), start=1):
+    for n, (after_ms, by_us) in enumerate(((14_000, True), (14_000, False), (16_000, True)), start=1):
         await add_lead(database, n)
         planned = attempt(n, n, at_ms=NOON + n * 60_000)
         rang = replace(planned, accepted_at_ms=planned.planned_at_ms, ringing_at_ms=planned.planned_at_ms)
-        over = replace(ended(rang, Outcome.NO_ANSWER, after_ms=after_ms), tech_cause=tech_cause)
-        await store.commit([SaveAttempt(planned), SaveEnd(over, closed(n))])
+        end = SaveEnd(ended(rang, Outcome.NO_ANSWER, after_ms=after_ms), closed(n))
+        taken_back = [SaveTakenBack(planned.id, planned.planned_at_ms + after_ms)] if by_us else []
+        await store.commit([SaveAttempt(planned), *taken_back, end])
     (found,) = await verify(database, now_ms=LATER, policy=policy())
     assert (found.invariant, found.ids) == ("I16", ("1-1",)), "the carrier's own end is none of ours"
 

@@ -78,11 +78,11 @@ FROM audit d JOIN attempts a ON a.planned_at_ms > d.at_ms
 WHERE d.action = 'draining' AND a.queue_id IS NULL LIMIT :limit;  -- who calls us is taken to the end
 
 -- name: cut_short
-SELECT 'rang ' || (ended_at_ms - coalesce(ringing_at_ms, accepted_at_ms)) || ' ms of ' || :ring_min_ms || ' and was ended by us' AS what,
+SELECT 'rang ' || (taken_back_at_ms - coalesce(ringing_at_ms, accepted_at_ms)) || ' ms of ' || :ring_min_ms || ' and was ended by us' AS what,
        id AS ids
 FROM attempts
-WHERE campaign_id = :campaign AND outcome = 'no_answer' AND tech_cause IS NULL
-  AND ended_at_ms - coalesce(ringing_at_ms, accepted_at_ms) < :ring_min_ms - :grace_ms LIMIT :limit;
+WHERE campaign_id = :campaign AND outcome = 'no_answer'
+  AND taken_back_at_ms - coalesce(ringing_at_ms, accepted_at_ms) < :ring_min_ms - :grace_ms LIMIT :limit;
 
 -- name: recorded_outside_talk
 SELECT CASE
