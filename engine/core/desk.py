@@ -416,8 +416,14 @@ def wrap_up_timeout(live: Live, agent: Agent, now_ms: int) -> None:
         live.emit(effects.SetTimer(("wrap", agent.id), at_ms))  # their phone may be lost yet
     elif mode is WrapUpMode.REQUIRED:
         return
-    elif attempt is not None and attempt.state is CustomerState.ENDED:
+    elif attempt is not None and _over_for(agent, attempt):
         _leave_undisposed(live, agent, now_ms)  # the phone was lost meanwhile: the lead waits no longer for their word
+
+
+def _over_for(agent: Agent, attempt: Attempt) -> bool:
+    """Whether their conversation is over; its customer may yet be talking with somebody outside."""
+    away = agent.state in {A.LOGGED_OUT, A.PAUSED}
+    return attempt.state is CustomerState.ENDED or (attempt.state is CustomerState.LEAVING and away)
 
 
 def finish_wrap_up(live: Live, agent: Agent, now_ms: int) -> None:

@@ -23,7 +23,7 @@ from engine.core.model import (
     PhoneNumber,
     bridge_of_leg,
 )
-from tests.conversation import ANNA, SOLD, Conversation, campaign, lead, policy, profile
+from tests.conversation import ANNA, MINUTE_MS, SOLD, Conversation, campaign, lead, policy, profile
 
 A = ConsultAct
 
@@ -86,6 +86,20 @@ def test_a_number_outside_is_saved_and_asked_about_before_the_switch_dials_it() 
     assert floor.end().attempt.outcome is Outcome.CONNECTED
     assert floor.live.line(order.trunk).in_use == 0
     assert violations(floor.live) == []
+
+
+def test_whoever_lost_their_phone_after_handing_a_customer_on_is_not_waited_for_once_their_time_is_out() -> None:
+    floor = talking()
+    leg, phone = floor.dialed()[0], floor.agent(ANNA).leg
+    out(floor)
+    floor.tell(events.NumberChecked(floor.attempt(leg).id, blocked=False))
+    assert phone is not None
+    floor.hang_up(phone)
+    assert (floor.agent(ANNA).state, floor.agent(ANNA).attempt) == (AgentState.LOGGED_OUT, floor.attempt(leg).id)
+    floor.wait(60 * MINUTE_MS)
+    assert floor.last(effects.SaveLead).change.rule == "no_disposition"
+    floor.hang_up(leg)
+    assert (floor.end().change, dict(floor.live.attempts)) == (None, {}), "the end of their talk waits for nobody"
 
 
 def test_a_number_on_a_list_or_on_the_line_is_not_dialed_and_the_talk_goes_on() -> None:
