@@ -18,7 +18,6 @@ from engine.core.effects import (
     SaveDisposition,
     SaveEnd,
     SaveLead,
-    SaveTakenBack,
 )
 from engine.core.law import Calendar, Count, Limit, Pack
 from engine.core.model import (
@@ -441,15 +440,17 @@ async def test_an_engine_started_after_the_drain_may_dial(database: InlineDataba
 
 
 async def test_a_phone_that_we_let_ring_too_short_is_found(database: InlineDatabase, store: Store) -> None:
-    for n, (after_ms, by_us) in enumerate(((14_000, True), (14_000, False), (16_000, True)), start=1):
+    ends = ((14_000, 19, None), (14_000, 19, 480), (16_000, 19, None), (14_000, None, None), (14_000, 19, 487))
+    for n, (after_ms, cause, tech_cause) in enumerate(ends, start=1):
         await add_lead(database, n)
         planned = attempt(n, n, at_ms=NOON + n * 60_000)
         rang = replace(planned, accepted_at_ms=planned.planned_at_ms, ringing_at_ms=planned.planned_at_ms)
-        end = SaveEnd(ended(rang, Outcome.NO_ANSWER, after_ms=after_ms), closed(n))
-        taken_back = [SaveTakenBack(planned.id, planned.planned_at_ms + after_ms)] if by_us else []
-        await store.commit([SaveAttempt(planned), *taken_back, end])
+        over = replace(ended(rang, Outcome.NO_ANSWER, after_ms=after_ms), cause=cause, tech_cause=tech_cause)
+        await store.commit([SaveAttempt(planned), SaveEnd(over, closed(n))])
     (found,) = await verify(database, now_ms=LATER, policy=policy())
-    assert (found.invariant, found.ids) == ("I16", ("1-1",)), "the carrier's own end is none of ours"
+    assert (found.invariant, found.ids) == ("I16", ("1-1",)), "the carrier's end is none of ours, nor one nobody saw"
+    await change(database, "UPDATE attempts SET taken_back_at_ms = ended_at_ms WHERE id IN ('1-3', '1-5');")
+    assert [v.ids for v in await verify(database, now_ms=LATER, policy=policy())] == [("1-1",), ("1-5",)]
 
 
 async def test_dialing_for_nobody_though_no_abandon_is_left_is_found(database: InlineDatabase, store: Store) -> None:

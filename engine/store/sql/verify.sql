@@ -78,11 +78,12 @@ FROM audit d JOIN attempts a ON a.planned_at_ms > d.at_ms
 WHERE d.action = 'draining' AND a.queue_id IS NULL LIMIT :limit;  -- who calls us is taken to the end
 
 -- name: cut_short
-SELECT 'rang ' || (taken_back_at_ms - coalesce(ringing_at_ms, accepted_at_ms)) || ' ms of ' || :ring_min_ms || ' and was ended by us' AS what,
-       id AS ids
-FROM attempts
-WHERE campaign_id = :campaign AND outcome = 'no_answer'
-  AND taken_back_at_ms - coalesce(ringing_at_ms, accepted_at_ms) < :ring_min_ms - :grace_ms LIMIT :limit;
+-- We took it back, or its end was seen and had no SIP code: no carrier's.
+SELECT 'rang ' || rang_ms || ' ms of ' || :ring_min_ms || ' and was ended by us' AS what, id AS ids FROM (
+  SELECT id, coalesce(taken_back_at_ms, CASE WHEN tech_cause IS NULL AND cause IS NOT NULL THEN ended_at_ms END)
+             - coalesce(ringing_at_ms, accepted_at_ms) AS rang_ms
+  FROM attempts WHERE campaign_id = :campaign AND outcome = 'no_answer')
+WHERE rang_ms < :ring_min_ms - :grace_ms LIMIT :limit;
 
 -- name: recorded_outside_talk
 SELECT CASE
