@@ -17,6 +17,7 @@ from engine.core.model import (
     Burst,
     Campaign,
     Disposition,
+    DispositionId,
     DispositionKind,
     Lead,
     LeadChange,
@@ -253,7 +254,7 @@ def after_disposition(
     """What the agent's result does to the lead. A callback needs its time."""
     if lead.state is LeadState.SUPPRESSED:
         return _still_suppressed(lead)
-    rule = f"disposition:{disposition.id}"
+    rule = rule_of(disposition.id)
     match disposition.kind:
         case DispositionKind.FINAL:
             return LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=rule)
@@ -271,6 +272,11 @@ def after_disposition(
                 owner=owner_of_promise(agent if mine else None, lead.keeper),
                 rule=rule,
             )
+
+
+def rule_of(disposition: DispositionId) -> str:
+    """What an agent's word is called as the reason of a lead's state."""
+    return f"disposition:{disposition}"
 
 
 def _still_suppressed(lead: Lead) -> LeadChange:

@@ -80,11 +80,12 @@ def _book(attempts: list[Attempt]) -> Attempts:
 
 
 class Recent:
-    """The last attempts that nothing waits for any more, with their leads as they were then."""
+    """The last attempts that nothing waits for any more, with their leads as they were then, and what settled them."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._known: OrderedDict[AttemptId, tuple[Attempt, Lead | None]] = OrderedDict()
+        self._rules: dict[AttemptId, str] = {}
         self._of_lead: dict[LeadId, dict[AttemptId, None]] = {}
 
     def __contains__(self, id_: AttemptId) -> bool:
@@ -98,10 +99,15 @@ class Recent:
         """Those of a lead."""
         return list(self._of_lead.get(lead, ()))
 
-    def keep(self, attempt: Attempt, lead: Lead | None) -> None:
-        """The last of all, or one that is known, with another lead."""
+    def rule(self, id_: AttemptId) -> str:
+        """By which its lead was settled; "" if nothing was said of it."""
+        return self._rules.get(id_, "")
+
+    def keep(self, attempt: Attempt, lead: Lead | None, rule: str) -> None:
+        """The last of all, or one that is known, with another lead or rule."""
         self._let_go(attempt.id)
         self._known[attempt.id] = (attempt, lead)
+        self._rules[attempt.id] = rule
         if lead is not None:
             self._of_lead.setdefault(lead.id, {})[attempt.id] = None
         while len(self._known) > self._most:
@@ -109,6 +115,7 @@ class Recent:
 
     def _let_go(self, id_: AttemptId) -> None:
         _, lead = self._known.pop(id_, (None, None))
+        self._rules.pop(id_, None)
         if lead is not None:
             del self._of_lead[lead.id][id_]
             if not self._of_lead[lead.id]:

@@ -414,7 +414,7 @@ def suppressed(live: Live, lead: LeadId | None, now_ms: int) -> None:
     for id_ in live.recent.of(lead):
         attempt, known = live.recent.get(id_) or (None, None)
         if attempt is not None and known is not None:
-            live.recent.keep(attempt, replace(known, state=LeadState.SUPPRESSED))
+            live.recent.keep(attempt, replace(known, state=LeadState.SUPPRESSED), live.recent.rule(id_))
     for attempt in [a for a in live.attempts.values() if a.lead == lead and a.state in UNANSWERED]:
         take_back(live, attempt, now_ms)
 

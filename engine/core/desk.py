@@ -48,6 +48,8 @@ from engine.core.values import replace
 LOGIN_RING_MS: Final = 30_000
 #: A leg that we hung up and that is not gone after this is hung up again.
 HANGUP_WITHIN_MS: Final = 3_000
+#: Why a lead is closed of whose conversation its agent said nothing.
+NO_WORD: Final = "no_disposition"
 A = AgentState
 
 
@@ -272,7 +274,7 @@ def dispose(live: Live, event: Dispose, now_ms: int) -> str:
         )
     else:
         _decide_on(live, attempt, lead, disposition, event, now_ms)
-    _disposed(live, attempt, lead, event.agent, now_ms)
+    _disposed(live, attempt, lead, event, now_ms)
     return ""
 
 
@@ -437,11 +439,14 @@ def finish_wrap_up(live: Live, agent: Agent, now_ms: int) -> None:
         live.move_agent(agent, AgentEvent.DONE, now_ms)
 
 
-def _disposed(live: Live, attempt: Attempt, lead: Lead | None, by: AgentId, now_ms: int) -> None:
+def _disposed(live: Live, attempt: Attempt, lead: Lead | None, event: Dispose, now_ms: int) -> None:
+    by, rule = event.agent, rules.rule_of(event.disposition)
     if attempt.id in live.attempts:
-        live.decided.add(attempt.id)
+        live.decided[attempt.id] = rule
         if attempt.state is CustomerState.ENDED:
             live.forget(attempt, lead)
+    elif lead is None:
+        live.recent.keep(attempt, None, rule)
     agent = live.agents.get(by)
     if agent is None or agent.attempt != attempt.id:
         return
@@ -461,12 +466,11 @@ def _leave_undisposed(live: Live, agent: Agent, now_ms: int) -> None:
     if attempt is not None and attempt.id not in live.decided:
         lead = live.leads[attempt.lead] if attempt.lead is not None else None
         if lead is not None:
-            change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
+            change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=NO_WORD)
             live.emit(effects.SaveLead(change, now_ms))
+        live.decided[attempt.id] = NO_WORD  # also where the line is slow to end
         if attempt.state is CustomerState.ENDED:
             live.forget(attempt, lead)
-        else:
-            live.decided.add(attempt.id)  # their line is slow to end, and may have no word in it any more
     if agent.attempt is not None:
         live.put_agent(replace(agent, attempt=None, disposed=False), now_ms)
 

@@ -236,12 +236,16 @@ class SaveArrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveAttached:
-    """The caller of `attempt` is this lead; with `owed` the lead is IN_CALL until a disposition decides."""
+    """The caller of `attempt` is this lead; with `owed` the lead is IN_CALL until a disposition decides.
+
+    `change`: what was said of the conversation before they were named.
+    """
 
     attempt: AttemptId
     lead: LeadId
     owed: bool
     at_ms: int
+    change: LeadChange | None = None
 
 
 @dataclass(frozen=True, slots=True)

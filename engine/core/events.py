@@ -301,7 +301,7 @@ class Restored:
     recordings_ended: tuple[Recording, ...] = ()  # last of all: the order to end them may have died with the engine
     #: Calls judged machines that agents took, with what they said, oldest first.
     checked: Mapping[CampaignId, tuple[tuple[AttemptId, int, DispositionId], ...]] = field(default_factory=dict)
-    decided: frozenset[AttemptId] = frozenset()  # open, and their agents have said already how it went
+    decided: Mapping[AttemptId, DispositionId] = field(default_factory=dict)  # open, and their agents' words of them
 
 
 # ── from the desk (each carries the command id that its answer will name) ────────────────────────────────────────

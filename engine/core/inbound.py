@@ -22,7 +22,9 @@ from engine.core.model import (
     CustomerState,
     InboundQueue,
     Lead,
+    LeadChange,
     LeadId,
+    LeadState,
     LegId,
     Outcome,
     Refusal,
@@ -179,29 +181,34 @@ def _may_not_attach(live: Live, attempt: Attempt | None, agent: AgentId, lead: L
 def _attach(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> Attempt:
     position = next((phone.position for phone in lead.phones if phone.number == attempt.number), 0)
     named = replace(attempt, lead=lead.id, phone_position=position)
-    owed = attempt.id in live.attempts and attempt.id not in live.decided
-    if attempt.id not in live.attempts:
-        live.recent.keep(named, lead)
-    else:
+    known = attempt.id in live.attempts
+    rule = live.decided.get(attempt.id, "") if known else live.recent.rule(attempt.id)
+    # What was said before they were named holds as if it had been said after: of a stranger only a final word is taken.
+    said = rule != "" and lead.state is not LeadState.SUPPRESSED
+    change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=rule) if said else None
+    if known:
         live.attempts[attempt.id] = named
         live.leads[lead.id] = lead
+    else:
+        live.recent.keep(named, lead, rule)
+    if known or said:
         _take_from_dialing(live, lead, now_ms)
-    spoken = owed and attempt.bridged_at_ms is not None
+    owed = known and attempt.id not in live.decided and attempt.bridged_at_ms is not None
     live.emit(
-        effects.SaveAttached(attempt=attempt.id, lead=lead.id, owed=spoken, at_ms=now_ms),
+        effects.SaveAttached(attempt=attempt.id, lead=lead.id, owed=owed, at_ms=now_ms, change=change),
         effects.AttemptChanged(named),
     )
     return named
 
 
 def _take_from_dialing(live: Live, lead: Lead, now_ms: int) -> None:
-    """They are on the line: no hopper may hold them, nobody looks at them before a call."""
+    """They are on the line, or were: no hopper may hold them, nobody looks at them before a call."""
     claim = live.claims.get(lead.id)
     if claim is not None:
         live.move_agent(live.agents[claim.agent], AgentEvent.PREVIEW_OVER, now_ms)
     for hopper in live.hoppers.values():
-        for loaded in [one for one in hopper.leads if one.id == lead.id]:
-            hopper.leads.remove(loaded)
+        hopper.drop({lead.id})
+        hopper.doubt()
 
 
 # ── who takes them ───────────────────────────────────────────────────────────────────────────────────────────────

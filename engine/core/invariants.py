@@ -122,7 +122,7 @@ def _attempts(live: Live) -> Iterator[str]:
         yield f"lead {lead} has an attempt and is not known"
     for lead in live.leads.keys() - leads:
         yield f"lead {lead} is held without an attempt"
-    for id_ in sorted(live.decided - live.attempts.keys()):
+    for id_ in sorted(live.decided.keys() - live.attempts.keys()):
         yield f"attempt {id_} is decided and not known"
 
 

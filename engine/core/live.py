@@ -139,7 +139,7 @@ class Live:
         self.attempts = Attempts()  # live, and ended ones that lack a disposition
         self.roster = Roster()
         self.leads: dict[LeadId, Lead] = {}  # of `attempts`
-        self.decided: set[AttemptId] = set()  # of `attempts`: a disposition has already changed the lead
+        self.decided: dict[AttemptId, str] = {}  # of `attempts`: no word will change the lead, by this rule
         self.claims: dict[LeadId, Claim] = {}  # leads that agents preview: offered to nobody else
         self.leg_since_ms: dict[AgentId, int] = {}  # when an agent's leg was ordered or found
         self.skips: Counter[AgentId] = Counter()  # of previews, since their last dial
@@ -717,8 +717,7 @@ class Live:
             self.leads.pop(attempt.lead, None)
         self.callers.pop(attempt.id, None)
         self.without_music.pop(attempt.id, None)
-        self.decided.discard(attempt.id)
-        self.recent.keep(attempt, lead)
+        self.recent.keep(attempt, lead, self.decided.pop(attempt.id, ""))
 
     def lead_changed(self, campaign: CampaignId, change: LeadChange) -> None:
         """A lead of ours may be dialable from `next_at_ms` on: the hopper looks again then."""

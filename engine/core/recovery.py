@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
+from engine.core import attempts as rules
 from engine.core import consultation, customers, desk, effects, inbound, outside
 from engine.core.dialing import take_back
 from engine.core.events import LegFound, LegGone, Restored, SwitchDied, SwitchUp
@@ -60,7 +61,8 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
     for attempt, lead in event.attempts:
         _remember(live, attempt, now_ms)
         _take_up(live, attempt, lead, now_ms)
-    live.decided |= event.decided & live.attempts.keys()
+    said = {id_: rules.rule_of(word) for id_, word in event.decided.items() if id_ in live.attempts}
+    live.decided |= said
     _recordings_restored(live, event.recordings)
     live.ending.update((recording.name, (recording, 0)) for recording in event.recordings_ended)
     _recount(live, event, now_ms)  # after the open attempts: their answers are in it
@@ -76,7 +78,7 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
             live.put_agent(replace(agent, attempt=attempt.id), now_ms)
             live.emit(effects.SetTimer(("wrap", agent_id), now_ms + served.wrap_up_ms))
         else:
-            change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule="no_disposition")
+            change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=desk.NO_WORD)
             live.emit(effects.SaveLead(change, now_ms))
 
 
@@ -161,7 +163,7 @@ def _take_up(live: Live, attempt: Attempt, lead: Lead | None, now_ms: int) -> No
         live.leads[lead.id] = lead
         spoken = attempt.queue is None or attempt.bridged_at_ms is not None  # one who waits leaves the lead as it was
         if spoken and lead.state not in {LeadState.DIALING, LeadState.IN_CALL}:
-            live.decided.add(attempt.id)  # the agent gave a disposition while they talked
+            live.decided[attempt.id] = ""  # the agent gave a disposition while they talked
     if attempt.queue is not None:
         inbound.ask_who(live, attempt)
     elif attempt.bridged_at_ms is None:

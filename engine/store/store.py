@@ -364,7 +364,11 @@ class Store:
             learned={CampaignId(row["campaign_id"]): orjson.loads(row["learned"]) for row in learned},
             recordings=tuple(map(_recording, recordings)),
             recordings_ended=tuple(map(_recording, ended)),
-            decided=frozenset(AttemptId(row["id"]) for row in open_rows if row["disposed"]),
+            decided={
+                AttemptId(row["id"]): DispositionId(row["disposition_id"])
+                for row in open_rows
+                if row["disposition_id"] is not None
+            },
         )
 
     async def answers(self, campaign: CampaignId) -> tuple[MinuteCount, ...]:
@@ -470,6 +474,8 @@ def _save_attached(write: SaveAttached) -> Iterator[Statement]:
     yield SQL.attach_lead_to_call(attempt=write.attempt, lead=write.lead)
     if write.owed:
         yield SQL.lead_called_in(attempt=write.attempt, lead=write.lead, at_ms=write.at_ms)
+    if write.change is not None:
+        yield from _change_lead(write.change, at_ms=write.at_ms, by=f"attempt:{write.attempt}")
 
 
 def _save_hand_out(write: SaveHandOut) -> Iterator[Statement]:

@@ -16,6 +16,7 @@ from engine.core.effects import (
     SaveEnd,
     SaveLead,
     SaveMissed,
+    SavePlan,
     Write,
 )
 from engine.core.model import (
@@ -174,6 +175,23 @@ async def test_a_caller_recognised_in_mid_call_has_the_lead_and_its_disposition(
     assert await verify(database, now_ms=NOON + 60_000, at_rest=True) == []
 
 
+async def test_a_lead_named_after_the_word_waits_for_no_promised_call_any_more(
+    store: Store, database: Database
+) -> None:
+    await add_lead(database, 1, numbers=(number(1),))
+    later = LeadChange(lead=LeadId(1), state=LeadState.CALLBACK, next_at_ms=NOON, rule="planned")
+    await store.commit([SavePlan(change=later, at_ms=NOON - 3_600_000, by="vera")])
+    call = arrival(1)
+    on_line = replace(talking(call), answered_at_ms=NOON, lead=None)
+    await store.commit([SaveArrival(call), SaveAnswer(on_line)])
+    named = SaveAttached(attempt=call.id, lead=LeadId(1), owed=False, at_ms=NOON + 9_000, change=closed(1))
+    await store.commit([named, SaveEnd(ended(replace(on_line, lead=LeadId(1)), Outcome.CONNECTED), None)])
+    (lead,) = await rows(database, "SELECT l.state, c.closed_at_ms FROM leads l JOIN callbacks c ON c.lead_id = l.id")
+    assert lead["state"] == "closed"
+    assert lead["closed_at_ms"] == NOON + 9_000
+    assert await verify(database, now_ms=NOON + 60_000, at_rest=True) == []
+
+
 async def test_a_caller_recognised_after_a_call_to_them_in_vain_is_owed_the_word_after_a_restart(
     store: Store, database: Database
 ) -> None:
@@ -208,7 +226,7 @@ async def test_what_an_agent_said_of_a_caller_who_is_still_on_the_line_outlives_
         attempt=unknown.id, agent=ANNA, disposition=DispositionId("wrong number"), note="", at_ms=NOON
     )
     await store.commit([alone])
-    assert (await store.restore()).decided == {unknown.id}
+    assert (await store.restore()).decided == {unknown.id: "wrong number"}
 
 
 async def test_two_may_call_from_one_number_while_we_call_it(store: Store, database: Database) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 CUSTOMERS = "tests/unit/test_customers.py"
 DESK = "tests/unit/test_desk.py"
 DIALING = "tests/unit/test_dialing.py"
+INBOUND = "tests/unit/test_inbound.py"
 LANES = "tests/sim/test_driver_lanes.py"
 RECOVERY = "tests/unit/test_recovery.py"
 SHIFT = "tests/sim/test_shift.py"
@@ -248,9 +249,16 @@ BUGS: Final = (
     Bug(
         "a disposition given in talk is overruled",
         "engine/core/desk.py",
-        "        live.decided.add(attempt.id)\n        if attempt",
+        "        live.decided[attempt.id] = rule\n        if attempt",
         "        if attempt",
         f"{CUSTOMERS}::test_a_disposition_given_in_talk_outlives_the_agents_phone",
+    ),
+    Bug(
+        "what was said of a caller is forgotten when they are named",
+        "engine/core/inbound.py",
+        '    said = rule != "" and lead.state',
+        '    said = rule == "never" and lead.state',
+        f"{INBOUND}::test_what_was_said_of_a_caller_holds_for_the_lead_that_is_named_after_it",
     ),
     # ── recovery ──
     Bug(

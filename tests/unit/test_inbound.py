@@ -9,8 +9,10 @@ from engine.core.dialing import held_back
 from engine.core.invariants import violations
 from engine.core.model import (
     AgentState,
+    Attempt,
     CallingHours,
     CustomerState,
+    Lead,
     LeadState,
     LegKind,
     Outcome,
@@ -154,7 +156,7 @@ def test_what_was_said_of_an_unknown_caller_stands_after_a_restart_in_mid_call()
             undisposed=(),
             logged_in=((ANNA, True),),
             running=(),
-            decided=frozenset({attempt.id}),
+            decided={attempt.id: SOLD.id},
         ),
         events.SwitchUp(
             (
@@ -165,7 +167,75 @@ def test_what_was_said_of_an_unknown_caller_stands_after_a_restart_in_mid_call()
     )
     assert anew.attempt(leg).agent == ANNA
     assert not anew.command(events.AgentAttach, agent=ANNA, attempt=attempt.id, lead=7)
-    assert anew.last(effects.SaveAttached).owed is False, "no second word is asked for"
+    saved = anew.last(effects.SaveAttached)
+    assert saved.owed is False, "no second word is asked for"
+    assert saved.change is not None
+    assert saved.change.rule == f"disposition:{SOLD.id}"
+
+
+def stranger(*leads: Lead, **changes: Any) -> tuple[Conversation, Attempt]:
+    """Anna talks with somebody whom nobody knows."""
+    floor = hotline(*leads, running=False, **changes)
+    floor.ready(ANNA)
+    leg = floor.call_in(NUMBER)
+    floor.tell(events.LegBridged(leg))
+    return floor, floor.attempt(leg)
+
+
+def named(floor: Conversation, attempt: Attempt) -> effects.SaveAttached:
+    assert not floor.command(events.AgentAttach, agent=ANNA, attempt=attempt.id, lead=7)
+    return floor.last(effects.SaveAttached)
+
+
+def test_what_was_said_of_a_caller_holds_for_the_lead_that_is_named_after_it() -> None:
+    promised = lead(7, "+380500000001", state=LeadState.CALLBACK, next_at_ms=MONDAY_MS)
+    for hangs_up_first in (False, True):
+        floor, attempt = stranger(promised)
+        if hangs_up_first:
+            floor.hang_up(attempt.leg)
+        assert floor.dispose(attempt, SOLD) == ""
+        change = named(floor, attempt).change
+        assert change is not None
+        assert (change.lead, change.state, change.rule) == (7, LeadState.CLOSED, f"disposition:{SOLD.id}")
+
+
+def test_a_caller_who_is_named_after_their_agent_had_left_without_a_word_is_closed_as_any_other() -> None:
+    promised = lead(7, "+380500000001", state=LeadState.CALLBACK, next_at_ms=MONDAY_MS)
+    floor, attempt = stranger(promised)
+    floor.hang_up(attempt.leg)
+    floor.wait(floor.live.campaigns[SPRING].wrap_up_ms)
+    assert floor.agent().state is AgentState.READY
+    change = named(floor, attempt).change
+    assert change is not None
+    assert (change.state, change.rule) == (LeadState.CLOSED, "no_disposition")
+    assert floor.dispose(attempt, AGAIN) == "", "the word may still follow"
+    assert floor.last(effects.SaveDisposition).change.state is LeadState.RETRY
+
+
+def test_a_word_that_came_late_holds_for_the_caller_who_is_named_after_it() -> None:
+    floor, attempt = stranger(lead(7, "+380500000001"))
+    floor.hang_up(attempt.leg)
+    floor.wait(floor.live.campaigns[SPRING].wrap_up_ms)
+    assert floor.dispose(attempt, SOLD) == ""
+    change = named(floor, attempt).change
+    assert change is not None
+    assert change.rule == f"disposition:{SOLD.id}"
+
+
+def test_nothing_said_of_a_caller_reopens_who_asked_for_no_calls() -> None:
+    floor, attempt = stranger(lead(7, "+380500000001", state=LeadState.SUPPRESSED))
+    assert floor.dispose(attempt, SOLD) == ""
+    assert named(floor, attempt).change is None
+
+
+def test_who_is_named_after_the_word_is_not_dialed_from_what_was_loaded_before() -> None:
+    floor, attempt = stranger(lead(7, "+380500000001"))
+    floor.hang_up(attempt.leg)
+    assert floor.dispose(attempt, SOLD) == ""
+    hopper = floor.live.hoppers[SPRING]
+    hopper.leads.append(floor.leads[0])
+    named(floor, attempt)
+    assert not hopper.leads
 
 
 def test_of_several_leads_the_agent_says_who_it_is_and_the_lead_awaits_their_word() -> None:

@@ -409,7 +409,7 @@ WHERE a.lead_id IN (SELECT q.lead_id FROM phones p JOIN phones q ON q.number = p
 LIMIT :limit;
 
 -- name: open_attempts
-SELECT a.*, (SELECT c.disposition_id IS NOT NULL FROM calls c WHERE c.attempt_id = a.id) AS disposed
+SELECT a.*, (SELECT c.disposition_id FROM calls c WHERE c.attempt_id = a.id) AS disposition_id
 FROM attempts a WHERE a.ended_at_ms IS NULL ORDER BY a.planned_at_ms, a.id;
 
 -- name: callers
