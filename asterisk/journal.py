@@ -7,7 +7,7 @@ One line is one event, appended and flushed when it happens; a half-written last
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,11 +99,25 @@ class Journal:
         self._offset = _offset_at(path, since_ms)  # may be somewhat earlier
         self._answered: dict[str, int] = {}  # of channels that have not ended
 
-    def look(self) -> list[EndedChannel | OptedOut]:
-        """Those that hung up or opted out since; each is told once."""
+    def answered(self) -> set[str]:
+        """Channels that have answered and have no end as of now; what `look` will tell stays to be told."""
+        answered = set(self._answered)
+        for entries, _ in self._pieces():
+            for entry in entries:
+                if entry.kind == "ANSWER":
+                    answered.add(entry.channel_id)
+                elif entry.kind == "HANGUP":
+                    answered.discard(entry.channel_id)
+        return answered
+
+    def look(self, lost: Iterable[str] = ()) -> list[EndedChannel | OptedOut]:
+        """Those that hung up or opted out since; each is told once.
+
+        `lost`: channels that had answered, and that the switch has no more: those of them without an end in the journal
+        died with their Asterisk.
+        """
         told: list[EndedChannel | OptedOut] = []
-        while True:
-            entries, offset = read_journal(self._path, self._offset)
+        for entries, offset in self._pieces():
             for entry in entries:
                 if entry.kind == "ANSWER":
                     self._answered[entry.channel_id] = entry.at_ms
@@ -118,9 +132,22 @@ class Journal:
                     )
                 elif entry.kind == "ZV_OPT_OUT":
                     told.append(OptedOut(entry.channel_id))
-            if offset == self._offset:
-                return told
             self._offset = offset
+        for channel_id in lost:
+            answered_ms = self._answered.pop(channel_id, None)
+            if answered_ms is not None:
+                told.append(EndedChannel(channel_id=channel_id, answered_ms=answered_ms, cause=0))
+        return told
+
+    def _pieces(self) -> Iterator[tuple[list[Entry], int]]:
+        """What has been written since the last look, READ_MAX at a time, and the offset of its end."""
+        before = self._offset
+        while True:
+            entries, offset = read_journal(self._path, before)
+            if offset == before:
+                return
+            yield entries, offset
+            before = offset
 
 
 def _offset_at(path: Path, since_ms: int | None) -> int:

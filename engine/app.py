@@ -40,10 +40,10 @@ from engine.store.errors import StoreBug, StoreError
 from engine.store.store import LineUp, Store
 from engine.switch import Switch
 from engine.telephony import (
+    LegsTold,
     ami_account,
     ari_account,
     carried_number,
-    legs_told,
     phones_and_trunks,
     private_asterisk,
     recordings_folder,
@@ -184,7 +184,7 @@ async def wire(loaded: Loaded, scope: AsyncExitStack) -> Parts:
         chance=random.random,
         trunks=[TrunkId(name) for name in loaded.config.trunks],
         phones=[PhoneId(name) for name in loaded.config.phones],
-        journal=None if asterisk is None else legs_told(asterisk.instance.paths.journal, since_ms=told_since_ms),
+        journal=None if asterisk is None else LegsTold(asterisk.instance.paths.journal, since_ms=told_since_ms),
         reads=carried_number(loaded),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -97,16 +97,26 @@ def ari_account(loaded: Loaded, private: Asterisk | None) -> AriAccount:
     return AriAccount(url=url, user=settings.ari_user, secret=secret, app=APPLICATION)
 
 
-def legs_told(journal: Path, *, since_ms: int | None) -> Callable[[], list[LegGone | LegOptedOut]]:
-    """Tells what became of customers' legs since it was last asked, and first of that since `since_ms` (None: now)."""
-    reader = Journal(journal, since_ms=since_ms)
-    return lambda: [
-        LegOptedOut(LegId(told.channel_id))
-        if isinstance(told, OptedOut)
-        else LegGone(LegId(told.channel_id), told.answered_ms, told.cause)
-        for told in reader.look()
-        if attempt_of_leg(told.channel_id) is not None
-    ]
+class LegsTold:
+    """What the journal of a private Asterisk tells of customers' legs: an `engine.ari.switch.SwitchJournal`."""
+
+    def __init__(self, journal: Path, *, since_ms: int | None) -> None:
+        """The first to be told is what happened since `since_ms` (None: since now)."""
+        self._journal = Journal(journal, since_ms=since_ms)
+
+    def answered(self) -> list[LegId]:
+        """See `SwitchJournal.answered`."""
+        return [LegId(id_) for id_ in self._journal.answered() if attempt_of_leg(id_) is not None]
+
+    def told(self, lost: Sequence[LegId]) -> list[LegGone | LegOptedOut]:
+        """See `SwitchJournal.told`."""
+        return [
+            LegOptedOut(LegId(told.channel_id))
+            if isinstance(told, OptedOut)
+            else LegGone(LegId(told.channel_id), told.answered_ms, told.cause)
+            for told in self._journal.look(lost)
+            if attempt_of_leg(told.channel_id) is not None
+        ]
 
 
 def carried_number(loaded: Loaded) -> Reads:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sqlite3
+import time
 from collections import Counter
 from contextlib import closing, suppress
 from random import Random
@@ -28,12 +30,14 @@ BROKEN_S: Final = (0.5, 5.0)
 LOCK_WAIT_S: Final = 0.2
 DELAYS_S: Final = (0.05, 0.2, 0.7)
 LISTED_SHARE: Final = 0.2
+#: Of all faults: it ends every conversation.
+BURIED_SHARE: Final = 0.03
 #: Exit codes: by itself, killed, asked before it could hear of it, and refused because the database was locked.
 ENDS: Final = {0, -signal.SIGKILL, -signal.SIGTERM, 4}
 
 
 async def medley(chance: Random, port: int) -> Finding:
-    """Kills, drains, stops, resets, a slow, deaf and forgetful line, locks and do-not-call entries."""
+    """Kills (of Asterisk too), drains, stops, resets, a slow, deaf, forgetful line, locks, do-not-call entries."""
     found = Finding(
         fault="medley_120s", expected="faults in any order: nobody dialed twice, cut, stranded or left in silence"
     )
@@ -54,6 +58,7 @@ async def medley(chance: Random, port: int) -> Finding:
         await on.until(lambda view: not view.switch and not view.store and dials(view), "dialing again")
         await talking(on, 2)
         found = await settled(on, found)
+        found.cut = on.cut(died_ms=faults.buried_ms)
         found.measured |= {"engines": faults.lives, **faults.seen}
         found.violations += faults.ended_badly
     return found
@@ -70,6 +75,7 @@ class _Faults:
         self.over = False
         self.lives = 0
         self.ended_badly: list[str] = []
+        self.buried_ms: list[int] = []
         self.seen: Counter[str] = Counter()
 
     async def live(self, via: str) -> None:
@@ -86,7 +92,7 @@ class _Faults:
 
     async def play(self) -> None:
         """Fault after fault, for a while; returns when the last one is mended."""
-        faults = (
+        often = (
             self.kill,
             self.drain,
             self.stop,
@@ -101,12 +107,20 @@ class _Faults:
         async with asyncio.TaskGroup() as group:
             while asyncio.get_running_loop().time() < until:
                 await asyncio.sleep(self._chance.expovariate(1 / EVERY_S))
-                fault = self._chance.choice(faults)
+                fault = self.bury if self._chance.random() < BURIED_SHARE else self._chance.choice(often)
                 self.seen[fault.__name__] += 1
                 group.create_task(fault(), name=fault.__name__)
 
     async def kill(self) -> None:
         self._signal(signal.SIGKILL)
+
+    async def bury(self) -> None:
+        """Asterisk itself: the engine that runs starts it again, or the next one does."""
+        pid = self._on.asterisk.pid()
+        if pid is not None:
+            self.buried_ms.append(round(time.time() * 1000))
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     async def drain(self) -> None:
         self._signal(signal.SIGTERM)

@@ -39,10 +39,16 @@ class BadLine:
         return cut
 
     async def http(self, request: web.Request) -> web.StreamResponse:
-        """A plain request."""
+        """A plain request, or the socket."""
+        try:
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await self._socket(request)
+            return await self._plain(request)
+        except aiohttp.ClientConnectionError:
+            return web.Response(status=web.HTTPBadGateway.status_code)  # Asterisk is dead
+
+    async def _plain(self, request: web.Request) -> web.StreamResponse:
         assert self.way is not None
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._socket(request)
         if self._swallowed(request.path.removeprefix("/ari/")):
             await asyncio.Event().wait()
         body = await request.read()

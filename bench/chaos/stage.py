@@ -268,8 +268,8 @@ class Stage:
             )
         return [str(violation) for violation in found]
 
-    def cut(self, since_ms: int = 0) -> int:
-        """Conversations that ended before their callee hung up."""
+    def cut(self, since_ms: int = 0, died_ms: Sequence[int] = ()) -> int:
+        """Conversations that ended before their callee hung up, and not with their Asterisk, which died then."""
         bridged = {
             row["number"].lstrip("+") for row in self.rows("SELECT number FROM attempts WHERE bridged_at_ms > 0")
         }
@@ -277,6 +277,8 @@ class Stage:
         for call in self.carried():
             fate = fate_of(call.number)
             if call.answered_ms is None or call.ended_ms is None or fate is None or call.ended_ms < since_ms:
+                continue
+            if any(call.answered_ms < ms and call.ended_ms > ms for ms in died_ms):
                 continue
             lasts_ms = fate.talk_s * 1000 if fate.talk_s else 1 << 60
             talked = call.number.lstrip("+") in bridged and fate.outcome == "CONNECTED"

@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from engine.ari import resources as ari
 from engine.ari import wire
@@ -81,6 +81,29 @@ LAG_SAMPLES_MAX = 300
 LAG_FORGOTTEN_MS = 2_000
 
 
+class SwitchJournal(Protocol):
+    """What the switch itself writes down of customers' legs. Asked in a thread, by one at a time."""
+
+    def answered(self) -> Collection[LegId]:
+        """Legs that have answered and have not ended, by what stands in it now."""
+        ...
+
+    def told(self, lost: Sequence[LegId]) -> Sequence[LegGone | LegOptedOut]:
+        """What became of legs since it was last asked. `lost`: they had answered, and are there no more."""
+        ...
+
+
+class _NoJournal:
+    """Of a switch whose journal nobody can read."""
+
+    def answered(self) -> Collection[LegId]:
+        return ()
+
+    def told(self, lost: Sequence[LegId]) -> Sequence[LegGone | LegOptedOut]:
+        _ = lost
+        return ()
+
+
 class AriSwitch:
     """The `engine.switch.Switch` of a real Asterisk."""
 
@@ -96,15 +119,15 @@ class AriSwitch:
         tone: str = wire.CALL_TONE,
         deadline_ms: int | None = None,
         probe_every_ms: int = PROBE_EVERY_MS,
-        journal: Callable[[], Sequence[LegGone | LegOptedOut]] | None = None,
+        journal: SwitchJournal | None = None,
         reads: wire.Reads = wire.plain_number,
         lift: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         """`chance` is uniform in [0, 1). Only `trunks` are ever dialed; of `phones` the registrations are told.
 
-        `journal`: what became of customers' legs since it was last asked; called in a thread. `reads`: what a carrier
-        sends as a caller's number, or as ours, into the number. `lift` asks the phone of a channel (by Asterisk's name
-        of it) to answer; returns "" or why it could not be asked.
+        `journal`: None where the switch's own cannot be read. `reads`: what a carrier sends as a caller's number, or as
+        ours, into the number. `lift` asks the phone of a channel (by Asterisk's name of it) to answer; returns "" or
+        why it could not be asked.
         """
         self._account = account
         self._lift = lift
@@ -122,7 +145,7 @@ class AriSwitch:
         self._tone = tone
         self._probe_every_ms = probe_every_ms
         self._probe_deadline_ms = min(PROBE_DEADLINE_MS, deadline_ms or PROBE_DEADLINE_MS)
-        self._journal = journal
+        self._journal = _NoJournal() if journal is None else journal
         self.reads = reads
         self._dials = asyncio.Semaphore(DIALS_IN_FLIGHT_MAX)
         self._unsent: set[LegId] = set()  # dials that nobody has taken back
@@ -356,8 +379,10 @@ class AriSwitch:
             application = await self._client.request(ari.applications.get(self._account.app))
             bridges = await self._client.request(ari.bridges.list())
             endpoints = await self._client.request(ari.endpoints.list())
+            answered = await asyncio.to_thread(self._journal.answered)
             channels = await self._client.request(ari.channels.list())
-            journal = tuple(await asyncio.to_thread(self._journal)) if self._journal else ()
+            there = {channel.id for channel in channels}
+            journal = await asyncio.to_thread(self._journal.told, [leg for leg in answered if leg not in there])
         finally:
             self._ended_meanwhile = None
         legs = wire.legs_found(channels, bridges, application, self.reads)

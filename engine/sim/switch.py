@@ -268,6 +268,8 @@ class SimSwitch:
         for channel in list(self.channels.values()):
             self._forget(channel)
             self.disturbed.add(channel.leg)
+            if channel.up:
+                self._note(channel, 0)  # the journal has their answer, and no end
         self._bridges.clear()
         self.recordings.clear()
         if self.connected:
@@ -672,11 +674,15 @@ class SimSwitch:
         if channel.leg not in self.channels:
             return
         self._forget(channel)
+        self._note(channel, cause)
+        self._tell(LegHungUp(channel.leg, cause, tech_cause))
+
+    def _note(self, channel: Channel, cause: int) -> None:
+        """Perhaps the journal has it."""
         if channel.number is not None and self._chance.random() < self.faults.journal_share:
             self._journal.append(LegGone(channel.leg, channel.up_at_ms, cause))
             if channel.unheard and channel.up_at_ms is not None:
                 self.unheard.append(Unheard(channel.leg, channel.up_at_ms))
-        self._tell(LegHungUp(channel.leg, cause, tech_cause))
 
     def _keep(self, channel: Channel) -> None:
         self.channels[channel.leg] = channel

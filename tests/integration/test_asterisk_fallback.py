@@ -13,7 +13,7 @@ from engine.ari.client import AriAccount
 from engine.clock import WallClock
 from engine.core.events import LegOptedOut, SwitchUp
 from engine.core.model import LegId
-from engine.telephony import legs_told
+from engine.telephony import LegsTold
 from tests.contract.test_switch import connected
 from tests.integration.switches import LATE_MS, PHONES, AsteriskPair, free_pair_ports, raw_ari, running, until
 
@@ -79,7 +79,7 @@ async def test_the_key_pressed_while_no_engine_hears_is_told_to_the_next_one(ast
     account = AriAccount(
         url=asterisk_pair.ari_url, user=secrets.ari_user, secret=secrets.ari_password, app="zvonar-restarted"
     )
-    journal = legs_told(asterisk_pair.engine.instance.paths.journal, since_ms=started_ms)
+    journal = LegsTold(asterisk_pair.engine.instance.paths.journal, since_ms=started_ms)
     async with connected(account, journal=journal) as phone:
         assert (await phone.fact(LegOptedOut)).leg == "a.1-991.c"
         assert "a.1-992.c" in {gone.leg for gone in (await phone.fact(SwitchUp)).gone}

@@ -23,7 +23,7 @@ from engine.driver import Driver
 from engine.store.database import AioDatabase
 from engine.store.imports import import_leads
 from engine.store.store import Store
-from engine.telephony import legs_told
+from engine.telephony import LegsTold
 from tests.contract.store_people import rows
 from tests.conversation import SPRING, campaign, policy, profile
 from tests.fakes.office import Person
@@ -72,7 +72,7 @@ async def running_engine(
         clock=clock,
         chance=random.random,
         trunks=list(rules.trunks),
-        journal=legs_told(pair.engine.instance.paths.journal, since_ms=since_ms),
+        journal=LegsTold(pair.engine.instance.paths.journal, since_ms=since_ms),
     )
     async with AioDatabase.open(path, now_ms=clock.now_ms(), controller=True) as database:
         store = Store(database)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -172,12 +172,37 @@ async def test_a_switch_whose_channels_are_dead_is_slow_though_all_else_answers(
 
 
 async def test_the_switchs_journal_tells_of_legs_that_ended_unheard(fake: FakeAri) -> None:
-    ended = [LegGone(LegId("a.1-1.c"), answered_at_ms=5, cause=16)]
-    told = iter([ended, []])
-    async with connected(account_of(fake), journal=lambda: next(told)) as phone:
-        assert (await phone.fact(SwitchUp)).gone == tuple(ended)
+    ended = LegGone(LegId("a.1-1.c"), answered_at_ms=5, cause=16)
+    async with connected(account_of(fake), journal=WrittenDown([ended])) as phone:
+        assert (await phone.fact(SwitchUp)).gone == (ended,)
         phone.switch.send(AskSwitch())
         assert (await phone.fact(SwitchUp, nth=2)).gone == ()
+
+
+async def test_who_had_answered_and_is_there_no_more_died_with_the_switch(fake: FakeAri) -> None:
+    journal = WrittenDown([])
+    async with connected(account_of(fake), journal=journal) as phone:
+        await phone.fact(SwitchUp)
+        leg = phone.dial(ANSWERS_AND_STAYS)
+        await phone.fact(LegAnswered)
+        journal.up = [leg, LegId("a.1-9.c")]
+        phone.switch.send(AskSwitch())
+        assert [gone.leg for gone in (await phone.fact(SwitchUp, nth=2)).gone] == ["a.1-9.c"]
+
+
+class WrittenDown:
+    """A switch's journal: `ended` is told once, `up` have answered and have no end."""
+
+    def __init__(self, ended: list[LegGone]) -> None:
+        self.ended = ended
+        self.up: list[LegId] = []
+
+    def answered(self) -> list[LegId]:
+        return self.up
+
+    def told(self, lost: Sequence[LegId]) -> list[LegGone]:
+        ended, self.ended = self.ended, []
+        return [*ended, *(LegGone(leg, answered_at_ms=5, cause=0) for leg in lost)]
 
 
 async def test_a_full_inbox_drops_the_link_and_a_snapshot_follows(fake: FakeAri) -> None:

@@ -53,3 +53,22 @@ def test_the_key_for_no_more_calls_is_told_even_if_the_call_has_no_end(tmp_path:
     journal = tmp_path / "journal.csv"
     journal.write_text(line(10, "ANSWER", "a.1-1.c") + line(13, "ZV_OPT_OUT", "a.1-1.c"), encoding="utf-8")
     assert Journal(journal, since_ms=0).look() == [OptedOut("a.1-1.c")]
+
+
+def test_who_had_answered_and_died_with_their_asterisk_is_told_once_the_channel_is_gone(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.csv"
+    journal.write_text(
+        line(10, "ANSWER", "a.1-1.c") + line(11, "ANSWER", "a.1-2.c") + hang_up(12, "a.1-2.c", 16), encoding="utf-8"
+    )
+    reader = Journal(journal, since_ms=0)
+    assert reader.answered() == {"a.1-1.c"}
+    assert reader.look() == [EndedChannel(channel_id="a.1-2.c", answered_ms=11_000, cause=16)]
+    assert reader.answered() == {"a.1-1.c"}, "it may talk yet"
+    lost = EndedChannel(channel_id="a.1-1.c", answered_ms=10_000, cause=0)
+    assert reader.look({"a.1-1.c"}) == [lost]
+    assert reader.answered() == set()
+    assert reader.look({"a.1-1.c"}) == []
+    with journal.open("a", encoding="utf-8") as file:
+        file.write(line(20, "ANSWER", "a.1-3.c") + hang_up(21, "a.1-3.c", 16))
+    told = reader.look({"a.1-3.c"})
+    assert told == [EndedChannel(channel_id="a.1-3.c", answered_ms=20_000, cause=16)], "its end stands there"
