@@ -184,7 +184,9 @@ def _attach(live: Live, attempt: Attempt, lead: Lead, now_ms: int) -> Attempt:
     known = attempt.id in live.attempts
     rule = live.decided.get(attempt.id, "") if known else live.recent.rule(attempt.id)
     # What was said before they were named holds as if it had been said after: of a stranger only a final word is taken.
-    said = rule != "" and lead.state is not LeadState.SUPPRESSED
+    # But what happened to the lead since that call stands.
+    stands = not known and lead.changed_at_ms > (attempt.ended_at_ms or now_ms)
+    said = rule != "" and lead.state is not LeadState.SUPPRESSED and not stands
     change = LeadChange(lead=lead.id, state=LeadState.CLOSED, rule=rule) if said else None
     if known:
         live.attempts[attempt.id] = named

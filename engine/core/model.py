@@ -554,6 +554,7 @@ class Lead:
     owner: AgentId | None = None  # a callback's agent; None is anyone
     keeper: AgentId | None = None  # whose client it is for good, promised call or not
     version: int = 0
+    changed_at_ms: int = 0
     #: Read only where a law pack asks: the columns of its file, and attempts on the person over all campaigns.
     fields: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Past, ...] | None = None

@@ -789,6 +789,7 @@ def _lead(row: Row, zones_of: ZonesOf) -> Lead:
         owner=None if row["owner"] is None else AgentId(row["owner"]),
         keeper=None if row["keeper"] is None else AgentId(row["keeper"]),
         version=row["version"],
+        changed_at_ms=row["updated_at_ms"],
     )
 
 

@@ -181,6 +181,7 @@ async def test_a_lead_named_after_the_word_waits_for_no_promised_call_any_more(
     await add_lead(database, 1, numbers=(number(1),))
     later = LeadChange(lead=LeadId(1), state=LeadState.CALLBACK, next_at_ms=NOON, rule="planned")
     await store.commit([SavePlan(change=later, at_ms=NOON - 3_600_000, by="vera")])
+    assert (await store.leads([LeadId(1)]))[LeadId(1)].changed_at_ms == NOON - 3_600_000
     call = arrival(1)
     on_line = replace(talking(call), answered_at_ms=NOON, lead=None)
     await store.commit([SaveArrival(call), SaveAnswer(on_line)])

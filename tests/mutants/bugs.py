@@ -256,8 +256,8 @@ BUGS: Final = (
     Bug(
         "what was said of a caller is forgotten when they are named",
         "engine/core/inbound.py",
-        '    said = rule != "" and lead.state',
-        '    said = rule == "never" and lead.state',
+        '    said = rule != "" and',
+        '    said = rule == "never" and',
         f"{INBOUND}::test_what_was_said_of_a_caller_holds_for_the_lead_that_is_named_after_it",
     ),
     # ── recovery ──

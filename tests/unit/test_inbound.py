@@ -222,6 +222,17 @@ def test_a_word_that_came_late_holds_for_the_caller_who_is_named_after_it() -> N
     assert change.rule == f"disposition:{SOLD.id}"
 
 
+def test_what_happened_to_a_lead_since_the_call_stands_when_they_are_named() -> None:
+    since = lead(7, "+380500000001", state=LeadState.CALLBACK, changed_at_ms=MONDAY_MS + MINUTE_MS)
+    floor, attempt = stranger(since)
+    floor.hang_up(attempt.leg)
+    assert floor.dispose(attempt, SOLD) == ""
+    assert named(floor, attempt).change is None
+    floor, attempt = stranger(since)
+    assert floor.dispose(attempt, SOLD) == ""
+    assert named(floor, attempt).change is not None, "they are on the line"
+
+
 def test_nothing_said_of_a_caller_reopens_who_asked_for_no_calls() -> None:
     floor, attempt = stranger(lead(7, "+380500000001", state=LeadState.SUPPRESSED))
     assert floor.dispose(attempt, SOLD) == ""

@@ -390,7 +390,7 @@ LIMIT :limit;
 
 -- name: leads_by_id
 SELECT l.id, l.campaign_id, l.state, l.priority, l.zone, l.attempts_count, l.next_at_ms, l.next_phone, l.owner, l.keeper,
-  l.version,
+  l.version, l.updated_at_ms,
   json_extract(l.fields, '$.language') AS language,
   (SELECT json_group_array(json_array(p.position, p.number, p.usable, p.type)) FROM lead_phones p WHERE p.lead_id = l.id) AS phones,
   (SELECT json_group_array(a.outcome) FROM attempts a
