@@ -28,7 +28,7 @@ from engine.backoff import Backoff
 from engine.clock import Clock, WallClock
 from engine.config import ConfigWatch, Loaded, changes
 from engine.config.forms import Address
-from engine.core.events import ConfigChanged, Event, SwitchDied
+from engine.core.events import ConfigChanged, Event
 from engine.core.floor import Floor
 from engine.core.model import PhoneId, Policy, TrunkId
 from engine.driver import Driver
@@ -236,7 +236,7 @@ async def _keep_asterisk(parts: Parts, asterisk: Asterisk) -> None:
         if asterisk.pid() is None:
             if not failures:
                 log.error("Asterisk has ended", extra={"action": "asterisk_died"})
-                parts.driver.offer(SwitchDied("Asterisk has ended; it is being started again"))
+                await parts.switch.died("Asterisk has ended; it is being started again")
             failures = 0 if await _started(asterisk) else failures + 1
             await asyncio.sleep(backoff.wait_ms(failures) / 1000 if failures else 0)
         await asyncio.sleep(ASTERISK_LOOK_EVERY_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -108,7 +108,7 @@ class LegsTold:
         """See `SwitchJournal.answered`."""
         return [LegId(id_) for id_ in self._journal.answered() if attempt_of_leg(id_) is not None]
 
-    def told(self, lost: Sequence[LegId]) -> list[LegGone | LegOptedOut]:
+    def told(self, lost: Collection[LegId]) -> list[LegGone | LegOptedOut]:
         """See `SwitchJournal.told`."""
         return [
             LegOptedOut(LegId(told.channel_id))

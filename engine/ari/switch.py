@@ -49,6 +49,7 @@ from engine.core.events import (
     OriginateRefused,
     OriginateUnknown,
     PhoneSeen,
+    SwitchDied,
     SwitchEvent,
     SwitchLost,
     SwitchSlow,
@@ -88,7 +89,7 @@ class SwitchJournal(Protocol):
         """Legs that have answered and have not ended, by what stands in it now."""
         ...
 
-    def told(self, lost: Sequence[LegId]) -> Sequence[LegGone | LegOptedOut]:
+    def told(self, lost: Collection[LegId]) -> Sequence[LegGone | LegOptedOut]:
         """What became of legs since it was last asked. `lost`: they had answered, and are there no more."""
         ...
 
@@ -99,7 +100,7 @@ class _NoJournal:
     def answered(self) -> Collection[LegId]:
         return ()
 
-    def told(self, lost: Sequence[LegId]) -> Sequence[LegGone | LegOptedOut]:
+    def told(self, lost: Collection[LegId]) -> Sequence[LegGone | LegOptedOut]:
         _ = lost
         return ()
 
@@ -158,6 +159,7 @@ class AriSwitch:
         self._lag = _Lag()
         self._round_trip_ms = 0
         self._one_snapshot = asyncio.Lock()
+        self._journal_in_use = asyncio.Lock()
         self._ended_meanwhile: set[LegId] | None = None
 
     async def run(self, sink: Sink) -> None:
@@ -368,6 +370,25 @@ class AriSwitch:
 
     # --- snapshot and probe -------------------------------------------------------------------------------------
 
+    async def died(self, reason: str) -> None:
+        """Its process has ended: tell so, and of whoever had answered without our hearing of it."""
+        journal = await self._told(await self._answered())
+        self._tell(SwitchDied(reason, _gone(journal)))
+        self._tell_wishes(journal)
+
+    async def _answered(self) -> Collection[LegId]:
+        async with self._journal_in_use:
+            return await asyncio.to_thread(self._journal.answered)
+
+    async def _told(self, lost: Collection[LegId]) -> Sequence[LegGone | LegOptedOut]:
+        async with self._journal_in_use:
+            return await asyncio.to_thread(self._journal.told, lost)
+
+    def _tell_wishes(self, journal: Iterable[LegGone | LegOptedOut]) -> None:
+        for said in journal:
+            if isinstance(said, LegOptedOut):
+                self._tell(said)
+
     async def _resync(self) -> None:
         async with self._one_snapshot:
             await self._take_snapshot()
@@ -379,18 +400,15 @@ class AriSwitch:
             application = await self._client.request(ari.applications.get(self._account.app))
             bridges = await self._client.request(ari.bridges.list())
             endpoints = await self._client.request(ari.endpoints.list())
-            answered = await asyncio.to_thread(self._journal.answered)
+            answered = await self._answered()
             channels = await self._client.request(ari.channels.list())
             there = {channel.id for channel in channels}
-            journal = await asyncio.to_thread(self._journal.told, [leg for leg in answered if leg not in there])
+            journal = await self._told([leg for leg in answered if leg not in there])
         finally:
             self._ended_meanwhile = None
         legs = wire.legs_found(channels, bridges, application, self.reads)
-        gone = tuple(said for said in journal if isinstance(said, LegGone))
-        self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone))
-        for said in journal:
-            if isinstance(said, LegOptedOut):
-                self._tell(said)
+        self._tell(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), _gone(journal)))
+        self._tell_wishes(journal)
         for endpoint in endpoints:
             if endpoint.resource in self._phones:
                 self._tell(PhoneSeen(PhoneId(endpoint.resource), endpoint.state == "online"))
@@ -456,6 +474,10 @@ class _Lag:
     def late_ms(self, now_ms: int) -> int:
         """The lag of the last event, unless that is long ago."""
         return self._late_ms if now_ms < self.next_sample_ms + LAG_FORGOTTEN_MS else 0
+
+
+def _gone(journal: Iterable[LegGone | LegOptedOut]) -> tuple[LegGone, ...]:
+    return tuple(said for said in journal if isinstance(said, LegGone))
 
 
 def _nobody(event: SwitchEvent) -> bool:

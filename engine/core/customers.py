@@ -294,7 +294,9 @@ def hung_up(live: Live, attempt: Attempt, cause: int, tech_cause: int | None, no
         return  # the snapshot knows whether they had answered meanwhile, or whose word is owed
     if not _legal(live, attempt, CustomerEvent.HUNG_UP):
         return
-    outcome = of_ended(attempt, answered=Outcome.HUNG_UP_EARLY, unanswered=of_unanswered(cause, tech_cause))
+    # What nobody saw the law's counter takes for the worse: an engine before us may have played them the message.
+    answered = Outcome.HUNG_UP_EARLY if live.connected else Outcome.ABANDONED
+    outcome = of_ended(attempt, answered=answered, unanswered=of_unanswered(cause, tech_cause))
     trunk = live.line(attempt.trunk)
     if outcome is Outcome.CONGESTION or tech_cause in NOT_LET_IN:
         trunk.refused(now_ms)

@@ -168,9 +168,10 @@ class SwitchLost:
 
 @dataclass(frozen=True, slots=True)
 class SwitchDied:
-    """The switch's process has ended, and every leg with it."""
+    """The switch's process has ended, and every leg with it. `gone`: what its journal tells since the last snapshot."""
 
     reason: str
+    gone: tuple[LegGone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,9 +247,10 @@ def switch_died(live: Live, event: SwitchDied, now_ms: int) -> None:
     live.switch_slow = ""
     live.switch_problem = event.reason
     _log_in_the_rest(live, now_ms)
+    gone = {leg.leg: leg for leg in event.gone}
     for attempt in _attempts_now(live):
         if attempt.state is not CustomerState.ENDED:
-            _close(live, attempt, None, now_ms)
+            _close(live, attempt, gone.get(attempt.leg), now_ms)
     live.restored_talk.clear()
     live.told_gone.clear()
     for agent in _agents_now(live):

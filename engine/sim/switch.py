@@ -276,7 +276,12 @@ class SimSwitch:
             self._disconnect()
             self.drop("the simulated switch has died")
         if self._sink is not None and self._chance.random() < self.faults.death_told_share:
-            self._sink(SwitchDied("the simulated switch has died"))
+            self._sink(SwitchDied("the simulated switch has died", self._journal_news()))
+
+    def _journal_news(self) -> tuple[LegGone, ...]:
+        news = tuple(self._journal[self._journal_told :])
+        self._journal_told = len(self._journal)
+        return news
 
     def call_in(
         self, dialed: PhoneNumber, caller: PhoneNumber | None, trunk: TrunkId, *, patience_ms: int | None = None
@@ -399,9 +404,8 @@ class SimSwitch:
     def _deliver_snapshot(self, legs: tuple[LegFound, ...], ended: set[LegId], link: int) -> None:
         if link == self._link:
             self._snapshots = [other for other in self._snapshots if other is not ended]
-            gone = tuple(self._journal[self._journal_told :])  # read last
+            gone = self._journal_news()  # read last
             self._deliver(SwitchUp(tuple(leg for leg in legs if leg.leg not in ended), gone), link)
-            self._journal_told = len(self._journal)
             for phone, registered in self._registered.items():
                 self._deliver(PhoneSeen(phone, registered), link)
             for leg in self.opted_out[self._opt_outs_told :]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 
@@ -21,6 +21,7 @@ from engine.core.events import (
     OriginateRefused,
     OriginateUnknown,
     PhoneSeen,
+    SwitchDied,
     SwitchLost,
     SwitchSlow,
     SwitchUp,
@@ -190,6 +191,16 @@ async def test_who_had_answered_and_is_there_no_more_died_with_the_switch(fake: 
         assert [gone.leg for gone in (await phone.fact(SwitchUp, nth=2)).gone] == ["a.1-9.c"]
 
 
+async def test_a_switch_that_died_tells_what_its_journal_has_of_everybody(fake: FakeAri) -> None:
+    ended = LegGone(LegId("a.1-1.c"), answered_at_ms=3, cause=16)
+    journal = WrittenDown([])
+    async with connected(account_of(fake), journal=journal) as phone:
+        await phone.fact(SwitchUp)
+        journal.ended, journal.up = [ended], [LegId("a.1-2.c")]
+        await phone.switch.died("killed")
+        assert (await phone.fact(SwitchDied)).gone == (ended, LegGone(LegId("a.1-2.c"), answered_at_ms=5, cause=0))
+
+
 class WrittenDown:
     """A switch's journal: `ended` is told once, `up` have answered and have no end."""
 
@@ -200,7 +211,7 @@ class WrittenDown:
     def answered(self) -> list[LegId]:
         return self.up
 
-    def told(self, lost: Sequence[LegId]) -> list[LegGone]:
+    def told(self, lost: Collection[LegId]) -> list[LegGone]:
         ended, self.ended = self.ended, []
         return [*ended, *(LegGone(leg, answered_at_ms=5, cause=0) for leg in lost)]
 

@@ -716,6 +716,23 @@ def test_a_call_whose_end_is_told_before_the_snapshot_ends_with_it_where_there_i
     assert floor.end().attempt.outcome is Outcome.BUSY
 
 
+def test_who_waited_when_the_engine_died_and_hung_up_before_the_snapshot_counts_as_abandoned() -> None:
+    """The engine before may have played them the message: what it had decided is not on disk until the end."""
+    floor = restart(restored(attempt(CustomerState.WAITING)))
+    floor.hang_up(CUSTOMER, cause=16)
+    assert floor.end().attempt.outcome is Outcome.ABANDONED
+
+
+def test_who_answered_a_switch_that_we_did_not_hear_any_more_before_it_died_counts_as_abandoned() -> None:
+    floor = Conversation(lead(1), lead(2))
+    floor.ready(ANNA, BORYS)
+    ringing, unheard = [one.leg for one in floor.live.attempts.values()]
+    floor.tell(events.SwitchLost("no answer to 4 probes"))
+    orders = floor.tell(events.SwitchDied("killed", (events.LegGone(unheard, floor.now_ms, 0),)))
+    outcomes = {end.attempt.leg: end.attempt.outcome for end in floor.all(effects.SaveEnd, orders)}
+    assert outcomes == {ringing: Outcome.LOST, unheard: Outcome.ABANDONED}
+
+
 def test_a_switch_that_died_frees_its_agents_and_leaves_them_the_last_word() -> None:
     floor = Conversation(lead(1))
     floor.ready(ANNA)
