@@ -28,6 +28,7 @@ from bench.chaos.stage import GaveUp, Stage, stage
 
 __all__ = ["FAULTS", "Fault", "Finding", "GaveUp"]
 
+BOTH_DEAD: Final = "both_dead_at_answer"
 DATABASE_LOCKED_S: Final = 60.0
 STOPPED_S: Final = 30.0
 ABORTS: Final = 100
@@ -63,20 +64,25 @@ async def crash(point: str, chance: Random, port: int) -> Finding:
         return await settled(on, found)
 
 
-async def dead_at_answer(chance: Random, port: int) -> Finding:
-    """No engine while callees answer: the dialplan speaks, and the next engine counts."""
+async def dead_at_answer(fault: str, chance: Random, port: int) -> Finding:
+    """No engine while callees answer: the dialplan speaks, and the next engine counts. Asterisk may die too."""
     _ = chance
-    found = Finding(fault="dead_at_answer", expected="message ≤ 2 s after the answer; each counted as abandoned")
+    found = Finding(fault=fault, expected="message ≤ 2 s after the answer; each counted as abandoned")
     async with stage(port, agents=6) as on:
         await on.leads(60, "02")
         await on.start(crash_at="ringing:3")
         await on.died()
-        await asyncio.sleep(10)
+        if fault == BOTH_DEAD:
+            while not _unheard(on):
+                await asyncio.sleep(0.05)
+            on.kill_asterisk()
+        else:
+            await asyncio.sleep(10)
         await on.start()
         await on.until(lambda view: not view.switch, "connected")
         await asyncio.sleep(1)
         answered = {entry.channel_id: entry.at_ms for entry in on.journal() if entry.kind == "ANSWER"}
-        unheard = {e.channel_id: e.at_ms for e in on.journal() if e.kind == "ZV_MESSAGE" and e.extra == "unheard"}
+        unheard = _unheard(on)
         late = [at_ms - answered[channel] for channel, at_ms in unheard.items()]
         counted = on.rows("SELECT leg FROM attempts WHERE outcome = 'abandoned'")
         found.measured |= {"unheard": len(unheard), "message_after_ms_max": max(late, default=-1)}
@@ -86,6 +92,11 @@ async def dead_at_answer(chance: Random, port: int) -> Finding:
         if found.measured["counted"] != len(unheard):
             found.violations.append("I13: an unheard answer is not counted as abandoned")
         return await settled(on, found)
+
+
+def _unheard(on: Stage) -> dict[str, int]:
+    """Who heard the message with no engine there, and when it began."""
+    return {e.channel_id: e.at_ms for e in on.journal() if e.kind == "ZV_MESSAGE" and e.extra == "unheard"}
 
 
 async def left_the_file(chance: Random, port: int) -> Finding:
@@ -164,10 +175,8 @@ async def asterisk_killed(talks: int, chance: Random, port: int) -> Finding:
         await on.start()
         await on.until(lambda view: view.talking >= talks, f"{talks} conversations", 90)
         found.measured["talking"] = on.now.talking
-        pid = on.asterisk.pid()
-        assert pid is not None
         began = time.monotonic()
-        os.kill(pid, signal.SIGKILL)
+        on.kill_asterisk()
         stop = await on.until(lambda view: view.why == "switch", "dialing stopped")
         free = await on.until(lambda view: not {"talking", "reserved"} & set(view.agents), "agents are free")
         closed = await on.until(lambda view: not view.calls.get("talking"), "calls are closed")
@@ -511,7 +520,7 @@ async def drained(talks: int, fates: tuple[str, ...], chance: Random, port: int)
 Fault = Callable[[Random, int], Awaitable[Finding]]
 FAULTS: Final[dict[str, Fault]] = {
     **{f"crash_{point}": partial(crash, point) for point in CRASH_POINTS},
-    "dead_at_answer": dead_at_answer,
+    **{fault: partial(dead_at_answer, fault) for fault in ("dead_at_answer", BOTH_DEAD)},
     "left_the_file": left_the_file,
     "readopt_200": readopt_200,
     "sigstop_30s": stopped,

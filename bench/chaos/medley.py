@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sqlite3
 import time
@@ -116,11 +115,8 @@ class _Faults:
 
     async def bury(self) -> None:
         """Asterisk itself: the engine that runs starts it again, or the next one does."""
-        pid = self._on.asterisk.pid()
-        if pid is not None:
-            self.buried_ms.append(round(time.time() * 1000))
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.buried_ms.append(round(time.time() * 1000))
+        self._on.kill_asterisk()
 
     async def drain(self) -> None:
         self._signal(signal.SIGTERM)

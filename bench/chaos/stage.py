@@ -207,6 +207,13 @@ class Stage:
         assert self.engine is not None
         self.engine.send_signal(number)
 
+    def kill_asterisk(self) -> None:
+        """kill -9, if it runs; an engine starts it again."""
+        pid = self.asterisk.pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
