@@ -74,6 +74,8 @@ LAW: Final = Pack(
         Cooldown(after=After.CONVERSATION, length_ms=300_000),
     ),
 )
+#: Of all histories.
+STORM_SHARE: Final = 0.2
 PREVIEW: Final = Preview(countdown_ms=12_000, on_timeout=OnTimeout.SKIP, skips_max=3)
 
 
@@ -114,7 +116,12 @@ class Plan:
 
 
 def faulty(seed: int) -> Plan:
-    """The history of a seed, with all faults."""
+    """The history of a seed, with all faults; every fifth is a storm of them."""
+    storm = random.Random(f"{seed} storm")
+    return _storm(_usual(seed), storm) if storm.random() < STORM_SHARE else _usual(seed)
+
+
+def _usual(seed: int) -> Plan:
     chance, machines, buttons = random.Random(seed), random.Random(f"{seed} machines"), random.Random(f"{seed} buttons")
     harsh = chance.choice((0.3, 1.0, 2.0))
     start_ms = chance.choice((START_MS, START_MS, CLOCKS_BACK_MS, CLOCKS_FORWARD_MS))
@@ -170,6 +177,44 @@ def faulty(seed: int) -> Plan:
         supervisor_every_ms=150_000,
         regret_share=buttons.choice((0.0, 0.05)),
         stands_still_every_ms=machines.choice((0, 0, 300_000)),
+    )
+
+
+def _storm(usual: Plan, chance: random.Random) -> Plan:
+    """Half as long, and hardly a moment in which nothing is broken: faults meet that seldom do."""
+    return replace(
+        usual,
+        length_ms=usual.length_ms // 2,
+        campaigns=2,
+        calls_in_every_ms=chance.choice((0, 8_000, 30_000)),
+        on_demand_share=chance.choice((0.0, 0.5, 1.0)),
+        kill_every_ms=chance.choice((4_000, 20_000, 120_000)),
+        away_ms=chance.choice((100, 3_000, 12_000)),
+        slow_disk_ms=chance.choice((0, 50, 400)),
+        failed_write_share=chance.choice((0.002, 0.01)),
+        supervisor_every_ms=chance.choice((8_000, 30_000)),
+        stands_still_every_ms=chance.choice((0, 60_000)),
+        habits=replace(
+            usual.habits,
+            talk_ms=chance.choice((3_000, 20_000, 60_000)),
+            phone_loss_every_ms=chance.choice((0, 60_000)),
+            attach_share=1.0,
+            cards=80,
+            twice_share=0.1,
+        ),
+        faults=replace(
+            usual.faults,
+            lost=chance.choice((0.0, 0.02)),
+            late=chance.choice((0.0, 0.03)),
+            slow=chance.choice((0.0, 0.1)),
+            failed=chance.choice((0.0, 0.05)),
+            glare=0.3,
+            link_lost_every_ms=chance.choice((8_000, 60_000)),
+            dies_every_ms=chance.choice((0, 30_000, 120_000)),
+            death_told_share=chance.choice((0.0, 1.0)),
+            late_snapshot=chance.choice((0.0, 0.8)),
+            journal_share=0.95,
+        ),
     )
 
 

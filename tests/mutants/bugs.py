@@ -262,6 +262,13 @@ BUGS: Final = (
     ),
     # ── recovery ──
     Bug(
+        "who died with their Asterisk in the message is forgotten",
+        "engine/ari/switch.py",
+        "self._told([leg for leg in answered if leg not in there])",
+        "self._told([])",
+        "tests/unit/test_ari_switch.py::test_who_had_answered_and_is_there_no_more_died_with_the_switch",
+    ),
+    Bug(
         "the POST is repeated when its reply is lost",
         "engine/core/floor.py",
         "        customers.unknown(live, attempt, now_ms)\n",
@@ -286,7 +293,7 @@ BUGS: Final = (
         "the message is cut short by a snapshot",
         "engine/core/recovery.py",
         "    elif leg.ours_to_command:\n        if attempt.bridged_at_ms is None:",
-        "    else:\n        if attempt.bridged_at_ms is None:",
+        "    elif leg.answered:\n        if attempt.bridged_at_ms is None:",
         f"{RECOVERY}::test_who_answered_while_no_engine_listened_hears_the_message_and_is_an_abandon",
     ),
     Bug(
