@@ -638,8 +638,8 @@ class WrapUp(_Section):
 
     mode: Literal["optional", "required", "timed", "timed_no_exit"] = Field(
         default="timed",
-        description="optional: leave at will; required: after a disposition; timed: also when the time is out; "
-        "timed_no_exit: only when the time is out.",
+        description="optional: leave at will; required: after a disposition (an operator whose phone is lost may still "
+        "give it for a day); timed: also when the time is out; timed_no_exit: only when the time is out.",
     )
     limit: Annotated[int, duration("1s", "1h")] = Field(default=60_000, description="How long wrap-up may last.")
 

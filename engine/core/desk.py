@@ -48,6 +48,8 @@ from engine.core.values import replace
 LOGIN_RING_MS: Final = 30_000
 #: A leg that we hung up and that is not gone after this is hung up again.
 HANGUP_WITHIN_MS: Final = 3_000
+#: A word that is required is waited for so long when its agent is away: who never comes back holds no lead for ever.
+AWAY_MAX_MS: Final = 24 * 3_600_000
 #: Why a lead is closed of whose conversation its agent said nothing.
 NO_WORD: Final = "no_disposition"
 A = AgentState
@@ -416,9 +418,11 @@ def wrap_up_timeout(live: Live, agent: Agent, now_ms: int) -> None:
     elif agent.state is A.WRAP_UP and attempt is not None:
         at_ms = now_ms + live.campaigns[attempt.campaign].wrap_up_ms
         live.emit(effects.SetTimer(("wrap", agent.id), at_ms))  # their phone may be lost yet
-    elif mode is WrapUpMode.REQUIRED:
-        return
     elif attempt is not None and _over_for(agent, attempt):
+        given_up_ms = (attempt.ended_at_ms or now_ms) + AWAY_MAX_MS
+        if mode is WrapUpMode.REQUIRED and now_ms < given_up_ms:
+            live.emit(effects.SetTimer(("wrap", agent.id), given_up_ms))
+            return
         _leave_undisposed(live, agent, now_ms)  # the phone was lost meanwhile: the lead waits no longer for their word
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.core import effects, events, recording
-from engine.core.desk import LOGIN_RING_MS
+from engine.core.desk import AWAY_MAX_MS, LOGIN_RING_MS
 from engine.core.model import (
     AgentId,
     AgentState,
@@ -286,6 +286,21 @@ def test_the_word_is_still_owed_after_a_new_log_in() -> None:
     floor.log_in(ANNA)
     assert floor.command(events.AgentReady, agent=ANNA) == "disposition_needed"
     assert not floor.dispose(attempt, SOLD)
+    assert not floor.command(events.AgentReady, agent=ANNA)
+
+
+def test_a_required_word_is_waited_for_a_day_when_its_agent_is_away_and_no_lead_waits_for_ever() -> None:
+    floor = wrapping_up(wrap_up_mode=WrapUpMode.REQUIRED)
+    phone = floor.agent().leg
+    assert phone is not None
+    floor.hang_up(phone)
+    floor.wait(AWAY_MAX_MS - MINUTE_MS)
+    assert floor.live.attempts, "they may be back next morning"
+    floor.wait(2 * MINUTE_MS)
+    change = floor.last(effects.SaveLead).change
+    assert (change.state, change.rule) == (LeadState.CLOSED, "no_disposition")
+    assert not floor.live.attempts
+    floor.log_in(ANNA)
     assert not floor.command(events.AgentReady, agent=ANNA)
 
 
