@@ -301,7 +301,8 @@ class Checks:
         floor = self._floor
         if floor is None:
             return ["no engine runs"]
-        left = [f"channel {leg} lives" for leg in self._switch.channels]
+        left = [] if floor.live.connected else ["the switch has not been heard"]  # who is at work, it will say
+        left += [f"channel {leg} lives" for leg in self._switch.channels]
         left += [f"agent {a.id} is {a.state}" for a in floor.live.agents.values() if a.state != "logged_out"]
         left += [f"attempt {a.id} is {a.state}" for a in floor.live.attempts.values()]
         return left

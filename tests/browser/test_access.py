@@ -62,6 +62,25 @@ async def test_the_check_sees_a_violation(place: Office, sign_in: SignIn) -> Non
     assert any(violation.startswith("button-name") for violation in await page.evaluate(VIOLATIONS))
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_a_button_that_waits_for_a_slow_answer_can_still_be_read(
+    place: Office, sign_in: SignIn, theme: str
+) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs axe-core: run `make setup`")
+    page = await sign_in("boss", theme=theme, bypass_csp=True)
+    await page.evaluate(
+        """() => ["button", "button main", "button bad", "button on"].forEach((look) => {
+          const button = document.querySelector("main").appendChild(document.createElement("button"));
+          button.className = look;
+          button.textContent = look;
+          button.setAttribute("aria-busy", "true");
+        })"""
+    )
+    await page.add_script_tag(path=AXE)
+    assert await page.evaluate(CONTRAST) == []
+
+
 async def test_what_the_pages_policy_forbids_is_counted(place: Office, sign_in: SignIn) -> None:
     page = await sign_in("boss")
     await page.evaluate("document.body.setAttribute('style', 'color: red')")
