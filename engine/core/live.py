@@ -523,11 +523,8 @@ class Live:
         pacer = self.pacers[moved.campaign]
         if moved.answered_at_ms is not None and moved.queue is None:
             self._tell_answer(pacer, attempt, moved, now_ms)
-        if moved.outcome is Outcome.MACHINE is not attempt.outcome:
-            pacer.machine(now_ms, moved.id, moved.answered_at_ms)
-        if moved.outcome is Outcome.ABANDONED is not attempt.outcome:
-            self._settle_abandoned(moved, now_ms)
-            self.wanted.pop(moved.campaign, None)
+        if moved.outcome is not attempt.outcome:
+            self.count_decided(moved, now_ms)
         self.emit(effects.AttemptChanged(moved))
         agent = self.agents.get(moved.agent) if moved.agent else None
         if agent is not None and agent.attempt == moved.id:
@@ -535,6 +532,14 @@ class Live:
             if joint is not None:
                 self._follow(agent, joint, moved, now_ms)
         return self.attempts.get(moved.id, moved)
+
+    def count_decided(self, attempt: Attempt, now_ms: int) -> None:
+        """Tell the pacer at once of a person who got no agent, or of a machine: their legs may take long to end."""
+        if attempt.outcome is Outcome.MACHINE:
+            self.pacers[attempt.campaign].machine(now_ms, attempt.id, attempt.answered_at_ms)
+        elif attempt.outcome is Outcome.ABANDONED:
+            self._settle_abandoned(attempt, now_ms)
+            self.wanted.pop(attempt.campaign, None)
 
     def _record_on(self, attempt: Attempt, before: CustomerState, now_ms: int) -> Attempt:
         """A recording rests on hold, and ends with the talk."""

@@ -66,6 +66,8 @@ def restored(live: Live, event: Restored, now_ms: int) -> None:
     _recordings_restored(live, event.recordings)
     live.ending.update((recording.name, (recording, 0)) for recording in event.recordings_ended)
     _recount(live, event, now_ms)  # after the open attempts: their answers are in it
+    for attempt in _attempts_now(live):
+        live.count_decided(attempt, now_ms)  # but what the last engine had decided on them is not
     live.restored_ready = dict(event.logged_in)
     for agent_id, attempt, lead in event.undisposed:
         served = live.campaigns.get(attempt.campaign)

@@ -716,6 +716,15 @@ def test_a_call_whose_end_is_told_before_the_snapshot_ends_with_it_where_there_i
     assert floor.end().attempt.outcome is Outcome.BUSY
 
 
+def test_an_abandon_that_the_last_engine_had_not_saved_is_in_the_budget_at_once_and_once() -> None:
+    floor = restart(restored(attempt(CustomerState.LEAVING, answered_at_ms=MONDAY_MS - MINUTE_MS)))
+    budget = floor.live.pacers[SPRING].budget
+    assert budget.state(floor.now_ms).abandoned == 1
+    floor.tell(events.SwitchUp(()))
+    assert floor.end().attempt.outcome is Outcome.ABANDONED
+    assert budget.state(floor.now_ms).abandoned == 1
+
+
 def test_who_waited_when_the_engine_died_and_hung_up_before_the_snapshot_counts_as_abandoned() -> None:
     """The engine before may have played them the message: what it had decided is not on disk until the end."""
     floor = restart(restored(attempt(CustomerState.WAITING)))
