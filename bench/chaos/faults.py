@@ -29,6 +29,8 @@ from bench.chaos.stage import GaveUp, Stage, stage
 __all__ = ["FAULTS", "Fault", "Finding", "GaveUp"]
 
 BOTH_DEAD: Final = "both_dead_at_answer"
+#: Whoever rings when the engine dies has answered by then.
+UNHEARD_WITHIN_S: Final = 10.0
 DATABASE_LOCKED_S: Final = 60.0
 STOPPED_S: Final = 30.0
 ABORTS: Final = 100
@@ -73,11 +75,13 @@ async def dead_at_answer(fault: str, chance: Random, port: int) -> Finding:
         await on.start(crash_at="ringing:3")
         await on.died()
         if fault == BOTH_DEAD:
-            while not _unheard(on):
-                await asyncio.sleep(0.05)
+            with suppress(TimeoutError):  # that nobody heard the message is found below
+                async with asyncio.timeout(UNHEARD_WITHIN_S):
+                    while not _unheard(on):
+                        await asyncio.sleep(0.05)
             on.kill_asterisk()
         else:
-            await asyncio.sleep(10)
+            await asyncio.sleep(UNHEARD_WITHIN_S)
         await on.start()
         await on.until(lambda view: not view.switch, "connected")
         await asyncio.sleep(1)
